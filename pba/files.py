@@ -1,0 +1,83 @@
+"""Writing files so that nothing is lost and nothing is half-written."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from pba.errors import OutputError
+
+
+def refuse_overwrite(path: Path, force: bool) -> None:
+    """Raise `OutputError` if `path` exists and `force` is not given. For use before long work starts."""
+    if path.exists() and not force:
+        raise OutputError(f"{path}: exists already", "choose another name, or say --force to replace it")
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder", "name a file")
+    if not path.parent.is_dir():
+        raise OutputError(f"{path}: the folder {path.parent} does not exist", "make it first")
+
+
+@contextmanager
+def replacing(path: str | Path, *, force: bool = False) -> Iterator[Path]:
+    """Give a temporary name beside `path`; on success it becomes `path`, on failure it is removed.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where the file is wanted.
+    force : bool
+        Whether an existing file may be replaced.
+
+    Yields
+    ------
+    Path
+        A name in the same folder, whose file is empty; write there.
+
+    Raises
+    ------
+    OutputError
+        If `path` exists and `force` is not given, or the file cannot be written (no permission, full disk).
+    """
+    path = Path(path)
+    refuse_overwrite(path, force)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    except OSError as error:
+        raise output_error(path, error) from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except OSError as error:
+        raise output_error(path, error) from error
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def output_error(path: Path, error: OSError) -> OutputError:
+    """Turn a failed write into one line that says what to do."""
+    hints = {
+        errno.ENOSPC: "the disk is full: free some space, or write elsewhere",
+        errno.EDQUOT: "the quota is used up: free some space, or write elsewhere",
+        errno.EACCES: "you may not write there: choose another folder",
+        errno.EROFS: "that file system is read-only: choose another folder",
+    }
+    reason = error.strerror or str(error)
+    return OutputError(f"{path}: cannot be written: {reason}", hints.get(error.errno or 0, "nothing was kept"))
+
+
+def _umask() -> int:
+    """Return the process's umask (which can only be read by setting it)."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

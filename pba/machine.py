@@ -1,0 +1,195 @@
+"""The simulated machine and the shrinker's thresholds: what each number means, its unit and its range."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from pba.errors import MachineError, ThresholdError
+
+KIB: Final = 1024
+LINEAR_MAPS: Final = ("pmd", "contpmd", "pud")
+"""Largest leaf allowed in the linear map, smallest first."""
+MAX_MEMORY_PAGES: Final = 1 << 31
+"""Page frame numbers are kept in 32 bits."""
+PBA_NR_RESERVED_PAGES: Final = 4
+"""Cached pages that only a split of the linear map may take (v6 14/30, mm/kpkeys_hardened_pgtables.c)."""
+DEFAULT_MEMORY_BYTES: Final = 4 << 30
+
+
+@dataclass(frozen=True)
+class PageSizeOrders:
+    """The orders (log2 of a number of base pages) that follow from arm64's base page size.
+
+    Sources: arch/arm64/include/asm/pgtable-hwdef.h (`PMD_SHIFT`, `CONT_PTE_SHIFT`, `CONT_PMD_SHIFT`,
+    `PUD_SHIFT`), arch/arm64/Kconfig (`ARCH_FORCE_MAX_ORDER`), v6 14/30 (`refill_orders`).
+    """
+
+    block: int
+    refill: tuple[int, int, int]
+    contpte: int
+    contpmd: int
+    pud: int
+    max_page: int
+    largest_leaf: str
+
+
+ORDERS: Final[dict[int, PageSizeOrders]] = {
+    4: PageSizeOrders(9, (9, 4, 2), 4, 13, 18, 10, "pud"),
+    16: PageSizeOrders(11, (11, 7, 2), 7, 16, 22, 11, "contpmd"),
+    64: PageSizeOrders(13, (9, 5, 2), 5, 18, 26, 13, "contpmd"),
+}
+"""Base page size in KiB -> orders."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine with one zone of memory and a linear map.
+
+    Parameters
+    ----------
+    page_size_kib : {4, 16, 64}
+        Base page in KiB.
+    memory_pages : int, optional
+        Pages of memory; a multiple of `2**MAX_PAGE_ORDER` (1024, 2048 or 8192 pages). 4 GiB unless told.
+    linear_map : {"pud", "contpmd", "pmd"}, optional
+        The largest leaf that the linear map may use at the start; unless told, the largest that
+        the page size has ("pud" for 4 KiB, "contpmd" for 16 and 64 KiB).
+
+    Raises
+    ------
+    MachineError
+        If no such machine exists.
+    """
+
+    page_size_kib: int = 4
+    memory_pages: int = 0
+    linear_map: str = ""
+
+    def __post_init__(self) -> None:
+        if self.page_size_kib not in ORDERS:
+            raise MachineError(
+                f"page size {self.page_size_kib} KiB does not exist on arm64", "use 4, 16 or 64"
+            )
+        orders = self.orders
+        chunk = 1 << orders.max_page
+        if self.memory_pages == 0:
+            object.__setattr__(self, "memory_pages", DEFAULT_MEMORY_BYTES // self.page_size_bytes)
+        if self.memory_pages <= 0 or self.memory_pages % chunk:
+            nearest = max(chunk, round(self.memory_pages / chunk) * chunk)
+            raise MachineError(
+                f"memory of {self.memory_pages} pages is not a multiple of {chunk} pages "
+                f"(2**MAX_PAGE_ORDER at {self.page_size_kib} KiB)",
+                f"the nearest is {nearest} pages, {format_bytes(nearest * self.page_size_bytes)}",
+            )
+        if self.memory_pages > MAX_MEMORY_PAGES:
+            raise MachineError(
+                f"memory of {self.memory_pages} pages is too large", f"at most {MAX_MEMORY_PAGES} pages"
+            )
+        if not self.linear_map:
+            object.__setattr__(self, "linear_map", orders.largest_leaf)
+        if self.linear_map not in LINEAR_MAPS:
+            raise MachineError(
+                f"linear map {self.linear_map!r} is unknown", "use " + ", ".join(LINEAR_MAPS)
+            )
+        if LINEAR_MAPS.index(self.linear_map) > LINEAR_MAPS.index(orders.largest_leaf):
+            raise MachineError(
+                f"the linear map has no {self.linear_map} leaves on {self.page_size_kib} KiB pages",
+                f"the largest leaf there is {orders.largest_leaf}",
+            )
+
+    @property
+    def orders(self) -> PageSizeOrders:
+        """Orders of this page size."""
+        return ORDERS[self.page_size_kib]
+
+    @property
+    def page_size_bytes(self) -> int:
+        """Base page in bytes."""
+        return self.page_size_kib * KIB
+
+    @property
+    def block_nr_pages(self) -> int:
+        """`BLOCK_NR_PAGES`: pages that one PMD leaf maps (512, 2048 or 8192)."""
+        return 1 << self.orders.block
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory in bytes."""
+        return self.memory_pages * self.page_size_bytes
+
+    @classmethod
+    def from_bytes(cls, page_size_kib: int, memory_bytes: int, linear_map: str = "") -> Machine:
+        """Make the machine whose memory is nearest to `memory_bytes` (at least one largest chunk)."""
+        if page_size_kib not in ORDERS:
+            return cls(page_size_kib)  # raises, with the reason
+        chunk = 1 << ORDERS[page_size_kib].max_page
+        pages = memory_bytes // (page_size_kib * KIB)
+        return cls(page_size_kib, max(chunk, (pages + chunk // 2) // chunk * chunk), linear_map)
+
+    def to_dict(self) -> dict[str, int | str]:
+        """Return the three parameters, as JSON takes them."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return (
+            f"{format_bytes(self.memory_bytes)} of {self.page_size_kib} KiB pages, "
+            f"{self.linear_map} linear map"
+        )
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """The three thresholds of the shrinker of v6 17/30 (mm/kpkeys_hardened_pgtables.c).
+
+    Parameters
+    ----------
+    unshrinkable_pages : int
+        `PBA_UNSHRINKABLE_PAGES`: cached pages that the shrinker never takes, in pages.
+    shrink_block_min_pages : int
+        `PBA_SHRINK_BLOCK_MIN_PAGES`: a block with fewer free pages is never split to be shrunk, in pages;
+        1 to `BLOCK_NR_PAGES`.
+    batch : int
+        `shrinker->batch`: pages that one `pba_shrink_scan()` is asked for, and the least amount of work
+        that `do_shrink_slab()` starts for (unless it could take everything), in pages.
+    """
+
+    unshrinkable_pages: int = 16
+    shrink_block_min_pages: int = 64
+    batch: int = 512
+
+    @classmethod
+    def seed(cls, machine: Machine) -> Thresholds:
+        """Return the values of the patch as posted: 16, `BLOCK_NR_PAGES / 8`, `BLOCK_NR_PAGES`."""
+        return cls(16, machine.block_nr_pages // 8, machine.block_nr_pages)
+
+    def check(self, machine: Machine) -> None:
+        """Raise `ThresholdError` if a threshold is out of its range on this machine."""
+        ranges = {
+            "unshrinkable_pages": (0, machine.memory_pages, ""),
+            "shrink_block_min_pages": (1, machine.block_nr_pages, ""),
+            "batch": (1, machine.memory_pages, "the kernel reads 0 as SHRINK_BATCH: say 128 for that"),
+        }
+        for name, (low, high, note) in ranges.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or int(value) != value:
+                raise ThresholdError(f"{name} = {value!r} is not a whole number of pages")
+            if not low <= value <= high:
+                hint = f"it ranges from {low} to {high} pages on {machine}"
+                raise ThresholdError(f"{name} = {value} is out of range", f"{hint}; {note}" if note else hint)
+
+    def to_dict(self) -> dict[str, int]:
+        """Return the three values, as JSON takes them."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return f"U={self.unshrinkable_pages} M={self.shrink_block_min_pages} B={self.batch}"
+
+
+def format_bytes(size: float) -> str:
+    """Return a size as people read it: `1.5 MiB`."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(size) < 1024:
+            return f"{size:.4g} {unit}"
+        size /= 1024
+    return f"{size:.4g} TiB"

@@ -1,0 +1,1 @@
+"""What a replay returns: counters with units, tables, JSON."""

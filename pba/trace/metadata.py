@@ -1,0 +1,156 @@
+"""What is known about a trace beside its events, and how far it can be trusted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from pba.errors import TraceError
+
+FORMAT_VERSION = 1
+"""Version of the stored form; a reader refuses a newer one."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A recording's live set held against `/proc/kpageflags` (bit 26, `KPF_PGTABLE`) at its end.
+
+    Attributes
+    ----------
+    true_pages : int
+        Page-table pages that the kernel reports.
+    recorded_pages : int
+        Pages that the recording believes to be live.
+    common_pages : int
+        Pages in both.
+    """
+
+    true_pages: int
+    recorded_pages: int
+    common_pages: int
+
+    @property
+    def recall(self) -> float:
+        """Share of the true pages that the recording knows (1.0 where there are none)."""
+        return self.common_pages / self.true_pages if self.true_pages else 1.0
+
+    @property
+    def precision(self) -> float:
+        """Share of the recorded pages that are true (1.0 where there are none)."""
+        return self.common_pages / self.recorded_pages if self.recorded_pages else 1.0
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How far a trace can be trusted.
+
+    Attributes
+    ----------
+    lost_events : int
+        Events that the recording lost (buffer overruns), as far as it says.
+    unknown_frees : int
+        Frees of page-table pages whose allocation is not in the recording and that were dropped. Only a
+        recorder that sees what kind of page is freed can count them.
+    inferred_frees : int
+        Frees that were not seen but follow from a page being allocated again while it was live; the
+        free stands immediately before the new allocation.
+    live_at_start : int
+        Page-table pages known to be live before the recording began: allocations at its first instant.
+    unparsed_lines : int
+        Lines of the source that could not be understood and were left out.
+    visits_rule : str
+        The rule by which shrinker passes were recovered (empty where there are none to recover).
+    truth : Truth, optional
+        The live set held against the kernel's own, where that was read.
+    notes : tuple of str
+        What else a reader of figures should know, one sentence each.
+    """
+
+    lost_events: int = 0
+    unknown_frees: int = 0
+    inferred_frees: int = 0
+    live_at_start: int = 0
+    unparsed_lines: int = 0
+    visits_rule: str = ""
+    truth: Truth | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What is known about a trace beside its events.
+
+    Attributes
+    ----------
+    name : str
+        Short name, for tables and figures.
+    source : str
+        What the events come from: `text`, `ftrace`, `tracefs`, `vector`, `generated` or `frame`.
+    kernel : str
+        Release of the recorded kernel, such as `6.18.44`; empty where unknown.
+    architecture : str
+        `x86_64`, `aarch64`, or empty.
+    page_size_kib : int, optional
+        Base page of the recorded machine in KiB.
+    memory_pages : int, optional
+        Memory of the recorded machine in base pages.
+    buddyinfo : tuple of dict
+        `/proc/buddyinfo` at the start: one `{"node": int, "zone": str, "free": [chunks per order]}` a zone.
+    duration_ns : int
+        Length of the recording in ns.
+    time_origin_ns : int
+        The source's clock at the trace's time 0, in ns.
+    quality : Quality
+        How far it can be trusted.
+    """
+
+    name: str = ""
+    source: str = ""
+    kernel: str = ""
+    architecture: str = ""
+    page_size_kib: int | None = None
+    memory_pages: int | None = None
+    buddyinfo: tuple[dict[str, Any], ...] = ()
+    duration_ns: int = 0
+    time_origin_ns: int = 0
+    quality: Quality = field(default_factory=Quality)
+
+    def with_(self, **changes: Any) -> Metadata:
+        """Return a copy with some fields changed."""
+        return replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values that JSON takes, the format version among them."""
+        return {"format_version": FORMAT_VERSION, **json.loads(json.dumps(asdict(self)))}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], path: str = "") -> Metadata:
+        """Read what `to_dict` wrote.
+
+        Raises
+        ------
+        TraceError
+            If the version is newer than this reader, or a value is not what it should be.
+        """
+        version = values.get("format_version", 0)
+        if not isinstance(version, int) or not 1 <= version <= FORMAT_VERSION:
+            raise TraceError(
+                f"trace format version {version!r} is not known here",
+                f"this pba reads versions 1 to {FORMAT_VERSION}; a newer pba wrote it",
+                path=path or None,
+            )
+        known = {item.name for item in fields(cls)}
+        picked = {key: value for key, value in values.items() if key in known}
+        try:
+            quality = dict(picked.pop("quality", {}))
+            truth = quality.pop("truth", None)
+            quality["notes"] = tuple(quality.get("notes", ()))
+            picked["buddyinfo"] = tuple(picked.get("buddyinfo", ()))
+            return cls(
+                quality=Quality(truth=Truth(**truth) if truth else None, **quality), **picked
+            )
+        except (TypeError, ValueError) as error:
+            raise TraceError(
+                f"the trace's metadata is damaged: {error}", "record or import it again", path=path or None
+            ) from error

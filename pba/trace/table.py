@@ -1,0 +1,190 @@
+"""A trace: one table of events, checked once when it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pba.errors import TraceError
+from pba.events import LEVELS, OP_ALLOC, OP_BG_ALLOC, OP_LETTERS, OP_SHRINK
+from pba.trace.metadata import Metadata
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NO_PFN = -1
+"""In the `pfn` column: this event has none."""
+
+DTYPES: dict[str, np.dtype[Any]] = {
+    "time_ns": np.dtype(np.int64),
+    "op": np.dtype(np.int8),
+    "id": np.dtype(np.int32),
+    "arg": np.dtype(np.int8),
+    "level": np.dtype(np.int8),
+    "pfn": np.dtype(np.int64),
+}
+"""Columns and their types: 23 bytes an event, and 4 more for the slot."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """Page-table allocations and frees, and memory pressure, in the order in which they happened.
+
+    Make one with `pba.read_trace`, `Trace.from_arrays` or `Trace.from_frame`; all of them check it.
+
+    Attributes
+    ----------
+    time_ns : ndarray of int64, shape (n,)
+        Time in ns, never going backwards.
+    op : ndarray of int8, shape (n,)
+        Codes of `pba.events` (`OP_ALLOC` ...).
+    id : ndarray of int32, shape (n,)
+        Name of the page-table page (`A`, `F`) or of the background chunk (`B`, `b`; a space of its own);
+        0 for the other ops. An id may be used again after its free.
+    arg : ndarray of int8, shape (n,)
+        Priority of `S` (0 to 12), order of `B`; 0 for the other ops.
+    level : ndarray of int8, shape (n,) or (0,)
+        Code of the page-table level (`pba.events.LEVELS`); shape (0,) where none is known.
+    pfn : ndarray of int64, shape (n,) or (0,)
+        Page frame number on the recorded machine, `NO_PFN` where unknown; shape (0,) where none is known.
+    slot : ndarray of int32, shape (n,)
+        The ids made dense: `A` and its `F` share a slot that is unique among what is live at that time
+        (so do `B` and `b`, in slots of their own); -1 for a free of an id that is not live.
+    nr_slots, nr_background_slots : int
+        How many slots there are: the most page-table pages (background chunks) ever live.
+    unknown_frees : int
+        Frees (`F` and `b`) of an id that is not live. A replay skips them.
+    metadata : Metadata
+        What else is known.
+    """
+
+    time_ns: NDArray[np.int64]
+    op: NDArray[np.int8]
+    id: NDArray[np.int32]
+    arg: NDArray[np.int8]
+    level: NDArray[np.int8]
+    pfn: NDArray[np.int64]
+    slot: NDArray[np.int32] = field(repr=False)
+    nr_slots: int
+    nr_background_slots: int
+    unknown_frees: int
+    metadata: Metadata
+
+    @classmethod
+    def from_arrays(
+        cls, columns: dict[str, Any], metadata: Metadata | None = None, *, path: str | Path | None = None
+    ) -> Trace:
+        """Make a trace from columns, checking every event.
+
+        Parameters
+        ----------
+        columns : dict of array_like
+            `time_ns`, `op`, `id`, `arg`, and perhaps `level` and `pfn`, as in the attributes.
+        metadata : Metadata, optional
+            What else is known.
+        path : str or Path, optional
+            The file that the columns come from, for error messages.
+
+        Raises
+        ------
+        TraceError
+            If time goes backwards, an id is allocated twice without a free between, an op, priority or
+            order is unknown, or the columns differ in length. The error carries the event's number.
+        """
+        from pba.trace.check import assign_slots, cast_columns
+
+        arrays = cast_columns(columns, path)
+        slot, nr_slots, nr_background_slots, unknown = assign_slots(arrays, path)
+        metadata = metadata or Metadata(source="frame")
+        if metadata.duration_ns == 0 and len(slot):
+            span = int(arrays["time_ns"][-1] - arrays["time_ns"][0])
+            metadata = metadata.with_(duration_ns=span)
+        return cls(
+            slot=slot,
+            nr_slots=nr_slots,
+            nr_background_slots=nr_background_slots,
+            unknown_frees=unknown,
+            metadata=metadata,
+            **arrays,
+        )
+
+    @classmethod
+    def from_frame(cls, frame: pd.DataFrame, metadata: Metadata | None = None) -> Trace:
+        """Make a trace from a DataFrame as `to_frame` returns it (letters for ops, names for levels)."""
+        from pba.trace.check import columns_from_frame
+
+        return cls.from_arrays(columns_from_frame(frame), metadata)
+
+    def __len__(self) -> int:
+        return len(self.op)
+
+    @property
+    def name(self) -> str:
+        """Short name, for tables and figures."""
+        return self.metadata.name or "trace"
+
+    @property
+    def duration_ns(self) -> int:
+        """Time from the first to the last event in ns."""
+        return int(self.time_ns[-1] - self.time_ns[0]) if len(self) else 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the columns take."""
+        columns = (*(getattr(self, name) for name in DTYPES), self.slot)
+        return sum(column.nbytes for column in columns)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a DataFrame: `time_ns, op, id, arg, level` and, where recorded, `pfn`.
+
+        `op` and `level` are categories (`A`, `F`, ...; `PTE`, `PMD`, ...).
+        """
+        import pandas as pd
+
+        level = self.level if len(self.level) else np.zeros(len(self), np.int8)
+        columns: dict[str, Any] = {
+            "time_ns": self.time_ns,
+            "op": pd.Categorical.from_codes(self.op, categories=list(OP_LETTERS)),  # type: ignore[arg-type]
+            "id": self.id,
+            "arg": self.arg,
+            "level": pd.Categorical.from_codes(level, categories=list(LEVELS)),  # type: ignore[arg-type]
+        }
+        if len(self.pfn):
+            columns["pfn"] = self.pfn
+        return pd.DataFrame(columns)
+
+    def write(self, path: str | Path, *, force: bool = False) -> Path:
+        """Write the trace; the form follows from the name.
+
+        `.parquet` is the stored form, with everything; `.events` and `.events.gz` the text form, which
+        holds neither levels nor page frame numbers nor metadata.
+
+        Raises
+        ------
+        OutputError
+            If `path` exists and `force` is not given, or cannot be written, or has another ending.
+        """
+        from pba.trace.store import write_trace
+
+        return write_trace(self, Path(path), force=force)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many events there are of each op, by its letter."""
+        found = np.bincount(self.op, minlength=len(OP_LETTERS))
+        return {letter: int(found[code]) for code, letter in enumerate(OP_LETTERS)}
+
+
+def arg_limits(op: int) -> tuple[int, int]:
+    """Return the range that `arg` has for an op (0 to 0 where the op has none)."""
+    from pba.events import MAX_PRIORITY
+
+    if op == OP_SHRINK:
+        return 0, MAX_PRIORITY
+    return (0, 13) if op == OP_BG_ALLOC else (0, 0)
+
+
+__all__ = ["DTYPES", "NO_PFN", "Trace", "TraceError", "arg_limits", "OP_ALLOC"]
