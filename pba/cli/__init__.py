@@ -1,0 +1,12 @@
+"""The command line: one file per command, each of them thin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run `pba` with `arguments` (those of the process unless told) and exit."""
+    from pba.cli.app import run
+
+    raise SystemExit(run(arguments))

@@ -1,0 +1,147 @@
+"""The application: which commands there are, what `pba --help` says, and how a failure looks.
+
+Nothing here or at the top of a command's file imports NumPy, Numba, pandas, Matplotlib or Optuna: a command
+imports what it needs when it runs, so that help and completion answer at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Annotated, Any
+
+import typer
+
+from pba._version import __version__
+from pba.errors import EXIT_STATUS, PbaError
+
+EXIT_INTERRUPTED = 130
+"""What a shell reports for a command that was ended by Ctrl-C."""
+EXIT_BROKEN_PIPE = 141
+"""And for one whose reader went away (`pba info x | head -1`)."""
+
+ANSWER = "The answer: which thresholds, at what cost"
+TRACES = "Traces: what happened on a machine"
+
+COMMANDS: tuple[tuple[str, str, str], ...] = (
+    ("tune", "tune", ANSWER),
+    ("report", "report", ANSWER),
+    ("replay", "replay", ANSWER),
+    ("info", "info", TRACES),
+    ("record", "record", TRACES),
+    ("import", "import_", TRACES),
+)
+"""Name of the command, its file and function in `pba.cli`, and the group in which `--help` shows it."""
+
+EPILOG = """[bold]Examples[/bold]
+
+  pba tune                        search thresholds on the recordings of pba
+  pba report runs/quickstart      write HTML, Markdown and text about a search
+  pba record -o x.parquet -- make record the page tables of a build (as root)
+  pba info x.parquet              what is in it, and how far to trust it
+  pba replay x.parquet --batch 256
+                                  what the allocator would have done with it
+
+More about each command: pba COMMAND --help
+"""
+
+app = typer.Typer(
+    name="pba",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    """Print the version and leave, where `--version` is given."""
+    if wanted:
+        print(f"pba {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def pba(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Which thresholds should the kernel's page-table block allocator have, and at what cost?
+
+    pba replays recordings of page-table allocations through an exact simulation
+    of the block allocator and its shrinker (kpkeys_hardened_pgtables v6, patches
+    14 and 17), and searches the thresholds of the shrinker.
+    """
+
+
+def _register() -> None:
+    """Add every command of `COMMANDS` to the application."""
+    for name, module, panel in COMMANDS:
+        if find_spec(f"pba.cli.{module}") is None:
+            continue
+        function = getattr(import_module(f"pba.cli.{module}"), module)
+        app.command(name, rich_help_panel=panel)(function)
+
+
+_register()
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit status.
+
+    A `PbaError` and a wrong use of the command line end in one line on standard error and status 2. Any
+    other exception is a bug of pba and keeps its traceback.
+    """
+    try:
+        status = app(args=arguments, prog_name="pba", standalone_mode=False)
+        sys.stdout.flush()
+    except PbaError as error:
+        return _fail(str(error))
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("interrupted", EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        return _forget_output(EXIT_BROKEN_PIPE)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _forget_output(EXIT_STATUS)
+        return _fail(f"cannot write {error.filename or 'the output'}: {error.strerror} (free some space)")
+    except Exception as error:
+        return _fail(_usage_message(error))
+    return status if isinstance(status, int) else 0
+
+
+def _usage_message(error: Exception) -> str:
+    """Return what is wrong with the command line; raise what is no matter of the command line.
+
+    Typer's own exceptions for that live in a private module, or in click for older versions; all of them
+    have `format_message`.
+    """
+    describe: Any = getattr(error, "format_message", None)
+    if describe is None:
+        raise error
+    message = " ".join(str(describe()).split()).rstrip(".")
+    context: Any = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "pba"
+    return f"{message} (see {command} --help)"
+
+
+def _fail(message: str, status: int = EXIT_STATUS) -> int:
+    """Print one line to standard error and return the status."""
+    print(f"pba: {message}", file=sys.stderr)
+    return status
+
+
+def _forget_output(status: int) -> int:
+    """Send what is still buffered nowhere, so that Python's exit does not complain of it again."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+    return status
