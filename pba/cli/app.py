@@ -51,7 +51,6 @@ More about each command: pba COMMAND --help
 
 app = typer.Typer(
     name="pba",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     epilog=EPILOG,
@@ -73,7 +72,7 @@ def pba(
         typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
     ] = False,
 ) -> None:
-    """Which thresholds should the kernel's page-table block allocator have, and at what cost?
+    """Find thresholds for the kernel's page-table block allocator, and what they cost.
 
     pba replays recordings of page-table allocations through an exact simulation
     of the block allocator and its shrinker (kpkeys_hardened_pgtables v6, patches
@@ -99,8 +98,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     A `PbaError` and a wrong use of the command line end in one line on standard error and status 2. Any
     other exception is a bug of pba and keeps its traceback.
     """
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        status = app(args=arguments, prog_name="pba", standalone_mode=False)
+        status = app(args=given or ["--help"], prog_name="pba", standalone_mode=False)
         sys.stdout.flush()
     except PbaError as error:
         return _fail(str(error))

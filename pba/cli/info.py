@@ -1,0 +1,136 @@
+"""`pba info`: what is in a trace, in a screen."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pba.cli.layout import columns, duration, number, share
+from pba.machine import KIB, format_bytes
+
+if TYPE_CHECKING:
+    from pba.trace.metadata import Metadata, Quality
+    from pba.trace.summary import BlocksTouched, Summary
+
+Rows = list[tuple[str, str]]
+
+OPS = {
+    "A": "page tables allocated",
+    "F": "page tables freed",
+    "S": "shrinker passes",
+    "D": "drop_slab",
+    "B": "background chunks taken",
+    "b": "background chunks given back",
+}
+"""What the ops mean, for a reader who does not know the letters."""
+
+
+def info(
+    trace: Annotated[
+        Path,
+        typer.Argument(metavar="TRACE", help="Parquet, the text form or ftrace text; compressed or not."),
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print plain numbers, as JSON.")] = False,
+) -> None:
+    """Show what is in a trace, and how far it can be trusted."""
+    from pba.trace.read import read_trace
+    from pba.trace.summary import summarize
+
+    summary = summarize(read_trace(trace))
+    if as_json:
+        print(json.dumps({"file": str(trace), **summary.to_dict()}, indent=2))
+    else:
+        print(render(summary))
+
+
+def render(summary: Summary) -> str:
+    """Return a summary as a screen of text."""
+    rows = [
+        *_origin_rows(summary.metadata),
+        ("length", f"{duration(summary.duration_ns)}, {number(summary.events)} events"),
+        ("", ""),
+        *_content_rows(summary),
+        ("", ""),
+        *_quality_rows(summary.metadata.quality, summary.unknown_frees),
+    ]
+    if summary.blocks is not None:
+        rows += [("", ""), *_block_rows(summary.blocks)]
+    return columns(rows, "ll")
+
+
+def _origin_rows(metadata: Metadata) -> Rows:
+    """Return where the trace comes from."""
+    page_size, pages = metadata.page_size_kib, metadata.memory_pages
+    memory = "unknown"
+    if pages is not None:
+        memory = f"{number(pages)} pages"
+        if page_size is not None:
+            memory = f"{format_bytes(pages * page_size * KIB)} ({memory})"
+    return [
+        ("name", metadata.name or "none"),
+        ("source", metadata.source or "unknown"),
+        ("kernel", " ".join(filter(None, (metadata.kernel, metadata.architecture))) or "unknown"),
+        ("page size", "unknown" if page_size is None else f"{page_size} KiB"),
+        ("memory", memory),
+    ]
+
+
+def _content_rows(summary: Summary) -> Rows:
+    """Return what happens in the trace."""
+    rows = [(op, f"{number(count)} {OPS[op]}") for op, count in summary.ops.items() if count]
+    if summary.levels:
+        by_level = ", ".join(f"{name} {number(count)}" for name, count in summary.levels.items())
+        rows.append(("allocated by level", by_level))
+    if summary.passes:
+        by_priority = ", ".join(f"{number(count)} at {key}" for key, count in summary.passes.items())
+        rows.append(("passes by priority", f"{by_priority} (0 is the hardest pressure)"))
+    rows.append(
+        (
+            "live pages",
+            f"{number(summary.live_start_pages)} at the start, "
+            f"{number(summary.live_peak_pages)} at the peak, {number(summary.live_end_pages)} at the end",
+        )
+    )
+    return rows
+
+
+def _quality_rows(quality: Quality, unknown_ids: int) -> Rows:
+    """Return how far the trace can be trusted."""
+    rows = [
+        ("lost events", number(quality.lost_events)),
+        ("unknown frees", f"{number(quality.unknown_frees)} left out, {number(unknown_ids)} in the events"),
+        ("inferred frees", f"{number(quality.inferred_frees)} (a live page was allocated again)"),
+    ]
+    if quality.unparsed_lines:
+        rows.append(("lines left out", f"{number(quality.unparsed_lines)} that could not be understood"))
+    truth = quality.truth
+    if truth is None:
+        rows.append(("held against truth", "no"))
+    else:
+        rows.append(
+            (
+                "held against truth",
+                f"recall {share(truth.recall)}, precision {share(truth.precision)}: "
+                f"{number(truth.common_pages)} of {number(truth.true_pages)} true pages known, "
+                f"{number(truth.recorded_pages - truth.common_pages)} false",
+            )
+        )
+    if quality.visits_rule:
+        rows.append(("passes found by", quality.visits_rule))
+    return rows + [("note", note) for note in quality.notes]
+
+
+def _block_rows(blocks: BlocksTouched) -> Rows:
+    """Return what setting pkeys page by page would have split."""
+    of_memory = "" if blocks.memory_blocks is None else f" of the memory's {number(blocks.memory_blocks)}"
+    return [
+        (
+            "PMD blocks touched",
+            f"{number(blocks.touched_blocks)}{of_memory}, by {number(blocks.distinct_pages)} page frames",
+        ),
+        ("", f"(a block is {number(blocks.block_nr_pages)} pages; setting pkeys page by page would have"),
+        ("", " split every one of these in the linear map, for good)"),
+    ]

@@ -1,0 +1,127 @@
+"""`pba replay`: run a trace through the simulated allocator and shrinker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pba.cli.layout import columns, number, share
+from pba.machine import format_bytes
+
+if TYPE_CHECKING:
+    from pba.machine import Machine, Thresholds
+    from pba.results import Result
+    from pba.trace.metadata import Metadata
+
+THRESHOLDS = "Thresholds (default: the patch's values for the machine)"
+MACHINE = "Machine (default: the recorded one, else 4 KiB pages and 4 GiB)"
+
+
+def replay(
+    trace: Annotated[
+        Path,
+        typer.Argument(metavar="TRACE", help="Parquet, the text form or ftrace text; compressed or not."),
+    ],
+    unshrinkable: Annotated[
+        int | None,
+        typer.Option(
+            help="PBA_UNSHRINKABLE_PAGES: cached pages that are never given back. Seed: 16.",
+            rich_help_panel=THRESHOLDS,
+        ),
+    ] = None,
+    min_pages: Annotated[
+        int | None,
+        typer.Option(
+            help="PBA_SHRINK_BLOCK_MIN_PAGES: a block with fewer free pages is not split. Seed: block / 8.",
+            rich_help_panel=THRESHOLDS,
+        ),
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            help="shrinker->batch: pages asked for at a time. Seed: one block.", rich_help_panel=THRESHOLDS
+        ),
+    ] = None,
+    page_size: Annotated[
+        str | None, typer.Option(help="4, 16 or 64 (KiB).", rich_help_panel=MACHINE, metavar="KIB")
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(help="4GiB, 512MiB, or 1048576pages.", rich_help_panel=MACHINE, metavar="SIZE"),
+    ] = None,
+    linear_map: Annotated[
+        str,
+        typer.Option(
+            help="Largest leaf in the linear map: pmd, contpmd, pud. Default: the largest there is.",
+            rich_help_panel=MACHINE,
+            metavar="LEAF",
+        ),
+    ] = "",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a trace that frees what it never allocated.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print plain numbers, as JSON.")] = False,
+) -> None:
+    """Replay a trace through the simulated block allocator and shrinker."""
+    from pba.model import replay as run_model
+    from pba.trace.read import read_trace
+
+    events = read_trace(trace)
+    machine = _machine(events.metadata, page_size, memory, linear_map)
+    thresholds = _thresholds(machine, unshrinkable, min_pages, batch)
+    result = run_model(events, thresholds, machine, strict=strict)
+    print(result.to_json() if as_json else render(result))
+
+
+def _machine(metadata: Metadata, page_size: str | None, memory: str | None, linear_map: str) -> Machine:
+    """Return the machine that the options and the trace describe."""
+    from pba.cli.sizes import parse_memory, parse_page_size
+    from pba.trace.summary import recorded_machine
+
+    size = None if page_size is None else parse_page_size(page_size)
+    machine = recorded_machine(metadata, page_size_kib=size)
+    if memory is None and not linear_map:
+        return machine
+    pages = machine.memory_pages if memory is None else parse_memory(memory, machine.page_size_kib)
+    return recorded_machine(
+        metadata, page_size_kib=machine.page_size_kib, memory_pages=pages, linear_map=linear_map
+    )
+
+
+def _thresholds(
+    machine: Machine, unshrinkable: int | None, min_pages: int | None, batch: int | None
+) -> Thresholds:
+    """Return the seed's thresholds with those that were given put in."""
+    from pba.machine import Thresholds
+
+    seed = Thresholds.seed(machine)
+    return Thresholds(
+        unshrinkable_pages=seed.unshrinkable_pages if unshrinkable is None else unshrinkable,
+        shrink_block_min_pages=seed.shrink_block_min_pages if min_pages is None else min_pages,
+        batch=seed.batch if batch is None else batch,
+    )
+
+
+def render(result: Result) -> str:
+    """Return a result as text: what was run, what follows from it, every counter with its unit."""
+    page = result.machine.page_size_bytes
+    peak = result.counters["peak_cached"]
+    head = [
+        ("trace", result.trace_name),
+        ("machine", str(result.machine)),
+        ("thresholds", f"unshrinkable {result.thresholds.unshrinkable_pages} pages, "
+         f"min pages {result.thresholds.shrink_block_min_pages}, batch {result.thresholds.batch}"),
+        ("PMD splits", number(result.counters["pmd_splits"])),
+        ("cached, mean", f"{format_bytes(result.mean_cached_pages * page)} "
+         f"({number(result.mean_cached_pages)} pages, weighted by time)"),
+        ("cached, peak", f"{format_bytes(peak * page)} ({number(peak)} pages)"),
+        ("still block-mapped", f"{share(result.block_mapped_share)} of the linear map"),
+        ("frees of unknown ids", number(result.unknown_frees)),
+    ]  # fmt: skip
+    frame = result.to_frame()
+    table = [("counter", "value", "unit", "meaning")]
+    for row in frame.itertuples(index=False):
+        table.append((str(row.counter), number(int(row.value)), str(row.unit), str(row.meaning)))
+    return f"{columns(head, 'll')}\n\n{columns(table, 'lrll')}\n\ncache hash {result.cache_hash}"

@@ -1,0 +1,50 @@
+"""Sizes as people write them on a command line."""
+
+from __future__ import annotations
+
+import re
+
+from pba.errors import MachineError
+
+UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt])(?:i?b)?", re.IGNORECASE)
+_PAGES = re.compile(r"(\d+)\s*(?:p|pages?)", re.IGNORECASE)
+_PAGE_SIZE = re.compile(r"(\d+)\s*(?:k|kib|kb)?", re.IGNORECASE)
+
+
+def parse_memory(text: str, page_size_kib: int) -> int:
+    """Return a memory size in pages: `4GiB` (`4G`, `4096M`) or `1048576pages` (`1048576p`).
+
+    Units are powers of 1024, whether written `GiB`, `GB` or `G`, as in the kernel's own options.
+
+    Raises
+    ------
+    MachineError
+        If it is neither, or no whole number of pages.
+    """
+    if match := _PAGES.fullmatch(text.strip()):
+        return int(match[1])
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise MachineError(f"memory {text!r} is not a size", "write it as 4GiB, 512MiB or 1048576pages")
+    size = float(match[1]) * UNITS[match[2].lower()]
+    pages = size / (page_size_kib << 10) if page_size_kib > 0 else size
+    if pages != int(pages):
+        raise MachineError(
+            f"memory {text} is not a multiple of the page size, {page_size_kib} KiB", "give whole pages"
+        )
+    return int(pages)
+
+
+def parse_page_size(text: str) -> int:
+    """Return a page size in KiB: `4`, `16K` or `64KiB`.
+
+    Raises
+    ------
+    MachineError
+        If it is no number. Whether such a page exists, the machine says.
+    """
+    match = _PAGE_SIZE.fullmatch(text.strip())
+    if match is None:
+        raise MachineError(f"page size {text!r} is not a size", "use 4, 16 or 64 (KiB)")
+    return int(match[1])

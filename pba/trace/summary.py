@@ -1,0 +1,169 @@
+"""What is in a trace, in figures: by op, by level, live pages, passes, and the blocks that it touched."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pba.events import LEVELS, OP_ALLOC, OP_FREE, OP_SHRINK
+from pba.machine import KIB, ORDERS, Machine
+from pba.trace.metadata import Metadata
+from pba.trace.table import NO_PFN, Trace
+
+
+@dataclass(frozen=True)
+class BlocksTouched:
+    """PMD-sized blocks of memory in which the recorded kernel had a page table at some time.
+
+    Setting the pkey page by page (v5 of the series, or v6 without its block allocator) splits the linear
+    map of every one of them, and nothing on arm64 folds a split mapping back.
+
+    Attributes
+    ----------
+    block_nr_pages : int
+        Pages that one PMD leaf maps at the recorded page size (512, 2048 or 8192).
+    distinct_pages : int
+        Page frames that held a page table at some time.
+    touched_blocks : int
+        Blocks that those pages lie in.
+    memory_blocks : int, optional
+        Blocks that the recorded machine's memory would fill, where its size is known.
+    """
+
+    block_nr_pages: int
+    distinct_pages: int
+    touched_blocks: int
+    memory_blocks: int | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What is in a trace.
+
+    Attributes
+    ----------
+    metadata : Metadata
+        Name, source, kernel, architecture, page size, memory, quality.
+    events, duration_ns : int
+        Number of events, and time from the first to the last in ns.
+    ops : dict of str to int
+        Events by op (`A`, `F`, `S`, `D`, `B`, `b`).
+    levels : dict of str to int
+        Allocations by level, those that occur; `unknown` for those without one.
+    live_start_pages, live_peak_pages, live_end_pages : int
+        Page-table pages live before the recording began (as far as it knows them), at most, and at its end.
+    passes : dict of int to int
+        Shrinker passes (`S`) by priority, 0 is the hardest pressure.
+    unknown_frees : int
+        Frees of an id that is not live; a replay skips them.
+    blocks : BlocksTouched, optional
+        Where the recorded pages lay; None without page frame numbers or without a page size.
+    """
+
+    metadata: Metadata
+    events: int
+    duration_ns: int
+    ops: dict[str, int]
+    levels: dict[str, int]
+    live_start_pages: int
+    live_peak_pages: int
+    live_end_pages: int
+    passes: dict[int, int]
+    unknown_frees: int
+    blocks: BlocksTouched | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values that JSON takes, the truth's recall and precision among them."""
+        values: dict[str, Any] = {**self.metadata.to_dict(), **asdict(self)}
+        del values["metadata"]
+        truth = self.metadata.quality.truth
+        if truth is not None:
+            values["quality"]["truth"] |= {"recall": truth.recall, "precision": truth.precision}
+        values["passes"] = {str(priority): number for priority, number in self.passes.items()}
+        return values
+
+
+def summarize(trace: Trace) -> Summary:
+    """Return what is in a trace."""
+    live = live_pages(trace)
+    return Summary(
+        metadata=trace.metadata,
+        events=len(trace),
+        duration_ns=trace.duration_ns,
+        ops=trace.counts(),
+        levels=allocations_by_level(trace),
+        live_start_pages=trace.metadata.quality.live_at_start,
+        live_peak_pages=int(live.max(initial=0)),
+        live_end_pages=int(live[-1]) if len(live) else 0,
+        passes=passes_by_priority(trace),
+        unknown_frees=trace.unknown_frees,
+        blocks=blocks_touched(trace),
+    )
+
+
+def live_pages(trace: Trace) -> NDArray[np.int64]:
+    """Return the number of live page-table pages after each event."""
+    known = trace.slot >= 0
+    step = ((trace.op == OP_ALLOC) & known).astype(np.int64) - ((trace.op == OP_FREE) & known)
+    return np.cumsum(step, dtype=np.int64)
+
+
+def allocations_by_level(trace: Trace) -> dict[str, int]:
+    """Return how many allocations there are of each level that occurs, top level first."""
+    allocations = trace.op == OP_ALLOC
+    if not len(trace.level):
+        return {"unknown": int(allocations.sum())} if allocations.any() else {}
+    found = np.bincount(trace.level[allocations], minlength=len(LEVELS))
+    named = {LEVELS[code]: int(found[code]) for code in range(1, len(LEVELS)) if found[code]}
+    return named | ({"unknown": int(found[0])} if found[0] else {})
+
+
+def passes_by_priority(trace: Trace) -> dict[int, int]:
+    """Return how many shrinker passes there are of each priority that occurs, hardest first."""
+    found = np.bincount(trace.arg[trace.op == OP_SHRINK])
+    return {priority: int(number) for priority, number in enumerate(found) if number}
+
+
+def blocks_touched(trace: Trace) -> BlocksTouched | None:
+    """Return in how many PMD-sized blocks the recorded page tables lay, where that is known."""
+    page_size_kib = trace.metadata.page_size_kib
+    if not len(trace.pfn) or page_size_kib not in ORDERS:
+        return None
+    block_order = ORDERS[page_size_kib].block
+    pages = np.unique(trace.pfn[(trace.op == OP_ALLOC) & (trace.pfn != NO_PFN)])
+    memory = trace.metadata.memory_pages
+    return BlocksTouched(
+        block_nr_pages=1 << block_order,
+        distinct_pages=len(pages),
+        touched_blocks=len(np.unique(pages >> block_order)),
+        memory_blocks=None if memory is None else -(-memory >> block_order),
+    )
+
+
+def recorded_machine(
+    metadata: Metadata,
+    *,
+    page_size_kib: int | None = None,
+    memory_pages: int | None = None,
+    linear_map: str = "",
+) -> Machine:
+    """Return the machine to replay a trace on: what the caller says, else the recorded one's.
+
+    Where neither says, pages have 4 KiB and memory 4 GiB. Memory that comes from the recording is
+    rounded to whole largest chunks of the buddy allocator; memory that the caller gives must fit.
+
+    Raises
+    ------
+    MachineError
+        If there is no such machine.
+    """
+    page_size = (metadata.page_size_kib or 4) if page_size_kib is None else page_size_kib
+    if memory_pages is not None:
+        return Machine(page_size, memory_pages, linear_map)
+    if metadata.memory_pages is None or page_size not in ORDERS:
+        return Machine(page_size, linear_map=linear_map)
+    recorded_bytes = metadata.memory_pages * (metadata.page_size_kib or 4) * KIB
+    return Machine.from_bytes(page_size, recorded_bytes, linear_map)
