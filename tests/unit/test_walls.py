@@ -38,7 +38,18 @@ FLOOR_MAY_USE = {
 KERNEL_MAY_USE = {"__future__", "typing", "numpy", "numba", "pba.kernel", "pba._jit", "pba.events"}
 """The simulated kernel knows arrays and nothing of traces, tables or files."""
 
-HEAVY = set("numpy numba llvmlite pandas pyarrow matplotlib optuna scipy jinja2 sqlalchemy".split())
+HEAVY = {
+    "numpy",
+    "numba",
+    "llvmlite",
+    "pandas",
+    "pyarrow",
+    "matplotlib",
+    "optuna",
+    "scipy",
+    "jinja2",
+    "sqlalchemy",
+}
 """What a command imports when it runs, and not before."""
 
 SOURCES = sorted(PACKAGE.rglob("*.py"))
