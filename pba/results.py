@@ -1,1 +1,151 @@
-"""What a replay returns: counters with units, tables, JSON."""
+"""What a replay returns: counters with their units, tables, JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from pba.machine import Machine, Thresholds
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Meaning(NamedTuple):
+    """Unit and meaning of a figure."""
+
+    unit: str
+    text: str
+
+
+MEANINGS: Final[dict[str, Meaning]] = {
+    "events": Meaning("events", "events of the trace"),
+    "allocs": Meaning("pages", "page-table pages allocated"),
+    "frees": Meaning("pages", "page-table pages freed"),
+    "alloc_failures": Meaning("pages", "allocations that failed"),
+    "refills_block": Meaning("refills", "refills of the first (largest) order"),
+    "refills_mid": Meaning("refills", "refills of the second order"),
+    "refills_min": Meaning("refills", "refills of the third (smallest) order"),
+    "refill_failures": Meaning("refills", "refills for which the buddy allocator had no chunk"),
+    "protect_calls": Meaning("calls", "set_memory calls that protect, on refill and at boot"),
+    "protect_pages": Meaning("pages", "pages that they protected"),
+    "unprotect_calls": Meaning("calls", "set_memory calls that unprotect, on release"),
+    "unprotect_pages": Meaning("pages", "pages that they unprotected"),
+    "pud_splits": Meaning("splits", "PUD leaves of the linear map split"),
+    "contpmd_splits": Meaning("splits", "contPMD ranges split"),
+    "pmd_splits": Meaning("splits", "PMD leaves split"),
+    "contpte_splits": Meaning("splits", "contPTE ranges split"),
+    "split_table_pages": Meaning("pages", "page-table pages that the splits took, for good"),
+    "shrink_calls": Meaning("calls", "do_shrink_slab calls"),
+    "scan_calls": Meaning("calls", "pba_shrink_scan calls"),
+    "scan_stops": Meaning("calls", "of them, those that freed nothing"),
+    "whole_blocks_released": Meaning("blocks", "empty blocks released without a split of their own"),
+    "blocks_split_by_shrinker": Meaning("scans", "scans that chose to shrink a block in part"),
+    "nonblock_scans": Meaning("scans", "scans that chose pages outside of blocks"),
+    "pages_released": Meaning("pages", "pages given back to the buddy allocator"),
+    "deadlocks": Meaning("times", "a refill was needed during a refill: the kernel would deadlock"),
+    "background_failures": Meaning("chunks", "background allocations that failed"),
+    "pages_leaked": Meaning("pages", "pages lost when a release failed half-way"),
+    "nr_cached": Meaning("pages", "cached pages at the end"),
+    "peak_cached": Meaning("pages", "most cached pages after any event"),
+    "cached_page_ns": Meaning("page-ns", "time integral of the cached pages"),
+    "nr_deferred": Meaning("pages", "shrinker work put off, at the end"),
+    "free_pages": Meaning("pages", "pages in the buddy allocator at the end"),
+}
+"""The counters, in the order in which they are shown; `cache_hash` is the one that is no number."""
+
+
+@dataclass(frozen=True, eq=False)
+class ReplayResult:
+    """The outcome of one replay.
+
+    Attributes
+    ----------
+    trace_name : str
+        Name of the trace.
+    machine : Machine
+        The simulated machine.
+    thresholds : Thresholds
+        The shrinker's thresholds.
+    counters : dict
+        Every counter by its name (see `MEANINGS`), as int; and `cache_hash` once more.
+    cache_hash : str
+        64-bit FNV-1a over the cached pfns from the list's head to its tail, 16 hexadecimal digits.
+    duration_ns : int
+        Time from the first event to the last, in ns.
+    unknown_frees : int
+        Frees of ids that were not live; they were skipped.
+    checkpoints : DataFrame or None
+        `event, nr_cached, cache_hash, free_pages, pmd_splits` after every `checkpoint_every` events.
+    timeline : DataFrame or None
+        A row an event, the state after it: `time_ns, nr_cached, live_pages, pud_splits, contpmd_splits,
+        pmd_splits, contpte_splits`.
+    """
+
+    trace_name: str
+    machine: Machine
+    thresholds: Thresholds
+    counters: dict[str, Any]
+    cache_hash: str
+    duration_ns: int
+    unknown_frees: int = 0
+    checkpoints: pd.DataFrame | None = field(default=None, repr=False)
+    timeline: pd.DataFrame | None = field(default=None, repr=False)
+
+    @property
+    def mean_cached_pages(self) -> float:
+        """Cached pages averaged over time; those at the end where the trace has no duration."""
+        if self.duration_ns == 0:
+            return float(self.counters["nr_cached"])
+        return float(self.counters["cached_page_ns"] / self.duration_ns)
+
+    @property
+    def mean_cached_bytes(self) -> float:
+        """`mean_cached_pages` in bytes."""
+        return self.mean_cached_pages * self.machine.page_size_bytes
+
+    @property
+    def peak_cached_bytes(self) -> int:
+        """`peak_cached` in bytes."""
+        return int(self.counters["peak_cached"]) * self.machine.page_size_bytes
+
+    @property
+    def block_mapped_share(self) -> float:
+        """Share of memory that the linear map still maps by PMD leaves or larger at the end, 0 to 1.
+
+        All of it at the start; each PMD split takes one block away, and nothing is ever folded back.
+        """
+        split = self.counters["pmd_splits"] * self.machine.block_nr_pages
+        return float(1 - split / self.machine.memory_pages)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the tables as plain values."""
+        return {
+            "trace": self.trace_name,
+            "machine": self.machine.to_dict(),
+            "thresholds": self.thresholds.to_dict(),
+            "duration_ns": self.duration_ns,
+            "unknown_frees": self.unknown_frees,
+            "counters": dict(self.counters),
+            "mean_cached_pages": self.mean_cached_pages,
+            "mean_cached_bytes": self.mean_cached_bytes,
+            "peak_cached_bytes": self.peak_cached_bytes,
+            "block_mapped_share": self.block_mapped_share,
+        }
+
+    def to_json(self) -> str:
+        """Return `to_dict` as JSON, indented."""
+        return json.dumps(self.to_dict(), indent=2)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row per counter: `value`, `unit` and `meaning`, indexed by `counter`."""
+        import pandas as pd
+
+        rows = [(name, self.counters[name], *meaning) for name, meaning in MEANINGS.items()]
+        return pd.DataFrame(rows, columns=["counter", "value", "unit", "meaning"]).set_index("counter")
+
+    def _repr_html_(self) -> str:
+        """Show the counters as a table in Jupyter."""
+        title = f"{self.trace_name}: {self.thresholds} on {self.machine}"
+        return f"<p>{title}</p>{self.to_frame().to_html()}"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pba.errors import TraceError
-from pba.events import LEVELS, OP_ALLOC, OP_BG_ALLOC, OP_LETTERS, OP_SHRINK
+
+from pba.events import LEVELS, OP_LETTERS
 from pba.trace.metadata import Metadata
 
 if TYPE_CHECKING:
@@ -178,13 +178,3 @@ class Trace:
         return {letter: int(found[code]) for code, letter in enumerate(OP_LETTERS)}
 
 
-def arg_limits(op: int) -> tuple[int, int]:
-    """Return the range that `arg` has for an op (0 to 0 where the op has none)."""
-    from pba.events import MAX_PRIORITY
-
-    if op == OP_SHRINK:
-        return 0, MAX_PRIORITY
-    return (0, 13) if op == OP_BG_ALLOC else (0, 0)
-
-
-__all__ = ["DTYPES", "NO_PFN", "Trace", "TraceError", "arg_limits", "OP_ALLOC"]

@@ -1,0 +1,63 @@
+"""pba: a threshold-tuning workbench for the page-table block allocator of Linux and its shrinker.
+
+    >>> import pba
+    >>> machine = pba.Machine(page_size_kib=4, memory_pages=262144, linear_map="pud")
+    >>> pba.Thresholds.seed(machine)
+    Thresholds(unshrinkable_pages=16, shrink_block_min_pages=64, batch=512)
+
+Then `pba.read_trace`, `pba.replay`. Everything heavy is imported when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from pba._version import __version__
+from pba.errors import PbaError
+from pba.machine import Machine, Thresholds
+
+if TYPE_CHECKING:
+    from pba.model import machine_of, replay
+    from pba.results import ReplayResult
+    from pba.trace.metadata import Metadata, Quality
+    from pba.trace.read import read_trace
+    from pba.trace.table import Trace
+
+_LAZY = {
+    "replay": "pba.model",
+    "machine_of": "pba.model",
+    "ReplayResult": "pba.results",
+    "read_trace": "pba.trace.read",
+    "Trace": "pba.trace.table",
+    "Metadata": "pba.trace.metadata",
+    "Quality": "pba.trace.metadata",
+}
+
+__all__ = [
+    "Machine",
+    "Metadata",
+    "PbaError",
+    "Quality",
+    "ReplayResult",
+    "Thresholds",
+    "Trace",
+    "__version__",
+    "machine_of",
+    "read_trace",
+    "replay",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that `import pba` costs nothing."""
+    if name not in _LAZY:
+        raise AttributeError(f"module 'pba' has no attribute {name!r}")
+    value = getattr(import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names, those not imported yet among them."""
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,101 @@
+"""The linear map of arm64 with live block splitting (arch/arm64/mm/mmu.c).
+
+A split that replaces a block leaf needs a page for the new table, which comes from the block allocator, which
+may have to split the linear map to give one. To keep that loop out of the call graph, `split_kernel_leaf_mapping`
+does not allocate: it says that it needs a table, and is called again with one.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pba._jit import jit
+from pba.kernel.state import CONTPMD_SPLITS, CONTPTE_SPLITS, PMD_SPLITS, PUD_SPLITS, SPLIT_TABLE_PAGES
+
+# ruff: noqa: ANN001, ANN201
+
+DONE: Final = 0
+"""The map has a boundary there now."""
+NEED_TABLE: Final = 1
+"""A page-table page is needed to go on: call again with one."""
+
+
+@jit
+def _aligned(page, order):
+    """`IS_ALIGNED(page, 1 << order)`."""
+    return page & ((1 << order) - 1) == 0
+
+
+@jit
+def split_kernel_leaf_mapping(state, page, has_table):
+    """Split the leaf that maps across the boundary before `page`: `split_kernel_leaf_mapping_locked()`.
+
+    Parameters
+    ----------
+    page : int
+        The boundary, as the pfn after it.
+    has_table : int
+        1 if the caller holds a page for one new table. The first split that needs a table uses it up;
+        a caller that offers one has been told NEED_TABLE, so it never goes unused.
+
+    Returns
+    -------
+    int
+        DONE or NEED_TABLE.
+    """
+    orders = state.orders
+    if page >= len(state.buddy.order) or _aligned(page, orders.pud):
+        return DONE
+    pud = page >> orders.pud
+    if state.map.pud_leaf[pud]:
+        if not has_table:
+            return NEED_TABLE
+        has_table = 0
+        _split_pud(state, pud)
+    if _aligned(page, orders.contpmd):
+        return DONE
+    pmd = page >> orders.block
+    if state.map.pmd_leaf[pmd]:
+        if state.map.pmd_cont[pmd]:
+            _split_contpmd(state, page >> orders.contpmd)
+        if _aligned(page, orders.block):
+            return DONE
+        if not has_table:
+            return NEED_TABLE
+        _split_pmd(state, pmd)
+    if not _aligned(page, orders.contpte) and state.map.pte_cont[page >> orders.contpte]:
+        state.map.pte_cont[page >> orders.contpte] = 0
+        state.counters[CONTPTE_SPLITS] += 1
+    return DONE
+
+
+@jit
+def _split_pud(state, pud):
+    """A PUD leaf becomes contPMD leaves under a new table: `split_pud()`."""
+    shift = state.orders.pud - state.orders.block
+    state.map.pud_leaf[pud] = 0
+    for pmd in range(pud << shift, (pud + 1) << shift):
+        state.map.pmd_leaf[pmd] = 1
+        state.map.pmd_cont[pmd] = 1
+    state.counters[PUD_SPLITS] += 1
+    state.counters[SPLIT_TABLE_PAGES] += 1
+
+
+@jit
+def _split_contpmd(state, contpmd):
+    """All PMD leaves of a contPMD lose the mark: `split_contpmd()`."""
+    shift = state.orders.contpmd - state.orders.block
+    for pmd in range(contpmd << shift, (contpmd + 1) << shift):
+        state.map.pmd_cont[pmd] = 0
+    state.counters[CONTPMD_SPLITS] += 1
+
+
+@jit
+def _split_pmd(state, pmd):
+    """A PMD leaf becomes contPTE leaves under a new table: `split_pmd()`."""
+    shift = state.orders.block - state.orders.contpte
+    state.map.pmd_leaf[pmd] = 0
+    for contpte in range(pmd << shift, (pmd + 1) << shift):
+        state.map.pte_cont[contpte] = 1
+    state.counters[PMD_SPLITS] += 1
+    state.counters[SPLIT_TABLE_PAGES] += 1

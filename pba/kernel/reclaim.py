@@ -1,0 +1,40 @@
+"""How memory pressure reaches the shrinker (mm/shrinker.c)."""
+
+from __future__ import annotations
+
+from pba._jit import jit
+from pba.kernel.shrinker import SHRINK_STOP, pba_shrink_count, pba_shrink_scan
+from pba.kernel.state import NR_DEFERRED, SHRINK_CALLS
+
+# ruff: noqa: ANN001, ANN201
+
+
+@jit
+def do_shrink_slab(state, tunables, priority):
+    """One visit of reclaim at `priority`: `do_shrink_slab()` with `seeks` = 0; return the pages freed."""
+    state.counters[SHRINK_CALLS] += 1
+    freeable = pba_shrink_count(state, tunables)
+    if freeable == 0:
+        return 0
+    nr = state.scalars[NR_DEFERRED]
+    delta = freeable // 2
+    total_scan = min((nr >> priority) + delta, 2 * freeable)
+    freed = 0
+    scanned = 0
+    while total_scan >= tunables.batch or total_scan >= freeable:
+        nr_freed, nr_scanned = pba_shrink_scan(state, tunables, min(tunables.batch, total_scan))
+        if nr_freed == SHRINK_STOP:
+            break
+        freed += nr_freed
+        total_scan -= nr_scanned
+        scanned += nr_scanned
+    state.scalars[NR_DEFERRED] = min(max(nr + delta - scanned, 0), 2 * freeable)
+    return freed
+
+
+@jit
+def drop_slab(state, tunables):
+    """`echo 2 > /proc/sys/vm/drop_caches`: `drop_slab()` of mm/vmscan.c, as if this shrinker were the only one."""
+    shift = 0
+    while do_shrink_slab(state, tunables, 0) >> shift > 1:
+        shift += 1

@@ -1,0 +1,184 @@
+"""The data model of the simulated kernel: one value, `State`, that every function here works on.
+
+All of it is arrays of integers. Functions of `pba.kernel` take `(state, ...)`, trust what they get, return
+integers, and never raise: `pba.model` is the door that checks. Page frame numbers run from 0 to N - 1.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+NIL: Final = -1
+"""No page: the allocation failed."""
+NOT_MANAGED: Final = -1
+"""In `block_nr_free`: the block is not managed, so its pages have no `in_block`."""
+
+# Linear map: what a leaf may be at the start, smallest first (the order of pba.machine.LINEAR_MAPS).
+MAP_PMD: Final = 0
+MAP_CONTPMD: Final = 1
+MAP_PUD: Final = 2
+
+# --- state.scalars, int64 ---
+(
+    NR_CACHED,  # pages on the cached list
+    NR_NONBLOCK,  # of them, those without in_block
+    NR_MANAGED,  # managed blocks, the length of `managed`
+    NR_DEFERRED,  # shrinker->nr_deferred, pages
+    REFILLING,  # 1 while a refill is in progress
+    FREE_PAGES,  # pages in the buddy allocator
+    PEAK_CACHED,  # most pages cached after any event
+    LAST_TIME,  # time of the event before, ns
+    AREA_LOW,  # cached_page_ns, low part, always below 2**AREA_BITS
+    AREA_HIGH,  # cached_page_ns, in units of 2**AREA_BITS
+    NR_EVENTS,  # events replayed
+    NR_SCALARS,
+) = range(12)
+
+AREA_BITS: Final = 61
+"""`cached_page_ns` outgrows 64 bits on long traces; it is kept in two parts."""
+
+# --- state.counters, int64, in the order of the vectors ---
+COUNTERS: Final = (
+    "allocs",
+    "frees",
+    "alloc_failures",
+    "refills_block",
+    "refills_mid",
+    "refills_min",
+    "refill_failures",
+    "protect_calls",
+    "protect_pages",
+    "unprotect_calls",
+    "unprotect_pages",
+    "pud_splits",
+    "contpmd_splits",
+    "pmd_splits",
+    "contpte_splits",
+    "split_table_pages",
+    "shrink_calls",
+    "scan_calls",
+    "scan_stops",
+    "whole_blocks_released",
+    "blocks_split_by_shrinker",
+    "nonblock_scans",
+    "pages_released",
+    "deadlocks",
+    "background_failures",
+    "pages_leaked",
+)
+(
+    ALLOCS,
+    FREES,
+    ALLOC_FAILURES,
+    REFILLS_BLOCK,
+    REFILLS_MID,
+    REFILLS_MIN,
+    REFILL_FAILURES,
+    PROTECT_CALLS,
+    PROTECT_PAGES,
+    UNPROTECT_CALLS,
+    UNPROTECT_PAGES,
+    PUD_SPLITS,
+    CONTPMD_SPLITS,
+    PMD_SPLITS,
+    CONTPTE_SPLITS,
+    SPLIT_TABLE_PAGES,
+    SHRINK_CALLS,
+    SCAN_CALLS,
+    SCAN_STOPS,
+    WHOLE_BLOCKS_RELEASED,
+    BLOCKS_SPLIT_BY_SHRINKER,
+    NONBLOCK_SCANS,
+    PAGES_RELEASED,
+    DEADLOCKS,
+    BACKGROUND_FAILURES,
+    PAGES_LEAKED,
+) = range(len(COUNTERS))
+
+
+class Orders(NamedTuple):
+    """The orders of the machine; see `pba.machine.PageSizeOrders`. All int."""
+
+    block: int  # BLOCK_ORDER, which is PMD_ORDER
+    refill_block: int  # first refill order; only if it equals `block` are pages marked in_block
+    refill_mid: int  # second
+    refill_min: int  # third
+    contpte: int
+    contpmd: int
+    pud: int
+    max_page: int  # MAX_PAGE_ORDER
+
+
+class Tunables(NamedTuple):
+    """The thresholds; see `pba.machine.Thresholds`. All int, pages."""
+
+    unshrinkable: int  # PBA_UNSHRINKABLE_PAGES
+    block_min: int  # PBA_SHRINK_BLOCK_MIN_PAGES
+    batch: int  # shrinker->batch
+
+
+class Buddy(NamedTuple):
+    """Free chunks. Index-linked circular lists: nodes 0..N-1 are pages, node N + k heads the list of order k."""
+
+    next: NDArray[np.int32]  # (N + 14,) the node after; meaningful for heads of free chunks and list heads
+    prev: NDArray[np.int32]  # (N + 14,) the node before
+    order: NDArray[np.int8]  # (N,) order of the free chunk that starts here, else -1
+
+
+class LinearMap(NamedTuple):
+    """Which leaf maps each region; 1 is yes."""
+
+    pud_leaf: NDArray[np.uint8]  # (N >> pud, rounded up,) a PUD leaf
+    pmd_leaf: NDArray[np.uint8]  # (N >> block,) a PMD leaf (not under a PUD leaf)
+    pmd_cont: NDArray[np.uint8]  # (N >> block,) that leaf is part of a contPMD
+    pte_cont: NDArray[np.uint8]  # (N >> contpte,) a contPTE (not under any larger leaf)
+
+
+class Cache(NamedTuple):
+    """The block allocator's cached list, as a stack: the list's head is the stack's top.
+
+    The kernel adds to the head and allocates from the head; only the shrinker takes from the middle. A stack
+    keeps that order in contiguous memory. `in_block` is the same for all pages of a block (a refill marks the
+    block's every page, the shrinker unmarks every page), so it is kept once a block, as `block_nr_free >= 0`.
+    """
+
+    pages: NDArray[np.int32]  # (N,) cached pfns, from the list's tail to its head; NR_CACHED are valid
+    block_nr_free: NDArray[np.int32]  # (N >> block,) cached pages of a managed block, else NOT_MANAGED
+    managed: NDArray[np.int32]  # (N >> block,) numbers of the managed blocks, in no order; NR_MANAGED valid
+    released: NDArray[np.int32]  # (N,) scratch: pages that a scan has taken, in the order of its walk
+
+
+class State(NamedTuple):
+    """Everything that the simulated kernel remembers."""
+
+    orders: Orders
+    buddy: Buddy
+    map: LinearMap
+    cache: Cache
+    scalars: NDArray[np.int64]  # (NR_SCALARS,) indexed by the names above
+    counters: NDArray[np.int64]  # (len(COUNTERS),) indexed by the names above
+
+
+class Events(NamedTuple):
+    """A trace as the kernel takes it; see `pba.trace.table.Trace` for the columns."""
+
+    time_ns: NDArray[np.int64]
+    op: NDArray[np.int8]
+    slot: NDArray[np.int32]
+    arg: NDArray[np.int8]
+
+
+class Holders(NamedTuple):
+    """What the trace's users hold."""
+
+    page: NDArray[np.int32]  # (slots,) pfn of a live page-table page, NIL if its allocation failed
+    chunk: NDArray[np.int32]  # (background slots,) first pfn of a background chunk, or NIL
+    chunk_order: NDArray[np.int8]  # (background slots,)
+
+
+def cached_page_ns(state: State) -> int:
+    """Return the time integral of `nr_cached`, in page-ns, exactly."""
+    return (int(state.scalars[AREA_HIGH]) << AREA_BITS) + int(state.scalars[AREA_LOW])

@@ -1,0 +1,212 @@
+"""The one door between traces and the simulated kernel: check, cast, run, and say what came out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pba.errors import PbaError, TraceError
+from pba.events import OP_BG_ALLOC
+from pba.kernel import replay as kernel
+from pba.kernel.state import (
+    COUNTERS,
+    FREE_PAGES,
+    NR_CACHED,
+    NR_DEFERRED,
+    NR_EVENTS,
+    PEAK_CACHED,
+    PMD_SPLITS,
+    Events,
+    Holders,
+    Orders,
+    State,
+    Tunables,
+    cached_page_ns,
+)
+from pba.machine import LINEAR_MAPS, Machine, Thresholds
+from pba.results import ReplayResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pba.trace.table import Trace
+
+TIMELINE_SPLITS = ("pud_splits", "contpmd_splits", "pmd_splits", "contpte_splits")
+
+
+def replay(
+    trace: Trace,
+    thresholds: Thresholds | None = None,
+    machine: Machine | None = None,
+    *,
+    checkpoint_every: int = 0,
+    timeline: bool = False,
+    strict: bool = False,
+) -> ReplayResult:
+    """Replay a trace on a simulated machine.
+
+    Parameters
+    ----------
+    trace : Trace
+        What happened.
+    thresholds : Thresholds, optional
+        The shrinker's thresholds; the patch's own (`Thresholds.seed(machine)`) unless told.
+    machine : Machine, optional
+        The machine; `machine_of(trace)` unless told.
+    checkpoint_every : int
+        Take a checkpoint after every so many events; 0 takes none.
+    timeline : bool
+        Keep the state after every event: 56 bytes an event.
+    strict : bool
+        Refuse a trace that frees what is not live, rather than skip and count those frees.
+
+    Returns
+    -------
+    ReplayResult
+        Counters, hash and, if asked for, tables. The same arguments give the same result, bit for bit.
+
+    Raises
+    ------
+    ThresholdError
+        If a threshold is out of its range on this machine.
+    TraceError
+        If the trace asks for chunks that the machine does not have or, with `strict`, frees what is not live.
+
+    Notes
+    -----
+    The rules are those of v6 14/30 and 17/30 of "pkeys-based page table hardening", of `do_shrink_slab()`
+    (mm/shrinker.c), the buddy allocator (mm/page_alloc.c) and the linear map of arm64 (arch/arm64/mm/mmu.c).
+    """
+    machine = machine or machine_of(trace)
+    thresholds = thresholds or Thresholds.seed(machine)
+    thresholds.check(machine)
+    _check_trace(trace, machine, strict)
+    if checkpoint_every < 0:
+        raise PbaError(f"checkpoint_every = {checkpoint_every} is negative", "use 0 for no checkpoints")
+
+    state = boot(machine)
+    tunables, holders, events = prepare(trace, thresholds)
+    frame = None
+    checkpoints = None
+    if timeline:
+        frame = _timeline(trace, (state, tunables, holders, events))
+        if checkpoint_every:
+            # A timeline steps through single events; checkpoints want their own pass.
+            checkpoints = replay(trace, thresholds, machine, checkpoint_every=checkpoint_every).checkpoints
+    elif checkpoint_every:
+        checkpoints = _checkpoints(checkpoint_every, (state, tunables, holders, events))
+    else:
+        kernel.replay_events(state, tunables, holders, events, (0, len(trace)))
+    counters = counters_of(state)
+    return ReplayResult(
+        trace_name=trace.name,
+        machine=machine,
+        thresholds=thresholds,
+        counters=counters,
+        cache_hash=counters["cache_hash"],
+        duration_ns=trace.duration_ns,
+        unknown_frees=trace.unknown_frees,
+        checkpoints=checkpoints,
+        timeline=frame,
+    )
+
+
+def machine_of(trace: Trace) -> Machine:
+    """Return the machine that a trace was recorded on, as far as it says; 4 KiB pages and 4 GiB otherwise.
+
+    Memory is rounded to whole chunks of the largest order.
+    """
+    page_size_kib = trace.metadata.page_size_kib or 4
+    if not trace.metadata.memory_pages:
+        return Machine(page_size_kib)
+    return Machine.from_bytes(page_size_kib, trace.metadata.memory_pages * page_size_kib * 1024)
+
+
+def boot(machine: Machine) -> State:
+    """Return a booted state of this machine."""
+    orders = machine.orders
+    return kernel.new_state(
+        Orders(orders.block, *orders.refill, orders.contpte, orders.contpmd, orders.pud, orders.max_page),
+        machine.memory_pages,
+        LINEAR_MAPS.index(machine.linear_map),
+    )
+
+
+def prepare(trace: Trace, thresholds: Thresholds) -> tuple[Tunables, Holders, Events]:
+    """Return a trace and thresholds in the kernel's own terms."""
+    tunables = Tunables(
+        int(thresholds.unshrinkable_pages), int(thresholds.shrink_block_min_pages), int(thresholds.batch)
+    )
+    holders = kernel.new_holders(trace.nr_slots, trace.nr_background_slots)
+    return tunables, holders, Events(trace.time_ns, trace.op, trace.slot, trace.arg)
+
+
+def counters_of(state: State) -> dict[str, Any]:
+    """Return all counters of a state by their names."""
+    scalars = state.scalars
+    counters: dict[str, Any] = {"events": int(scalars[NR_EVENTS])}
+    counters.update(zip(COUNTERS, state.counters.tolist(), strict=True))
+    counters.update(
+        nr_cached=int(scalars[NR_CACHED]),
+        peak_cached=int(scalars[PEAK_CACHED]),
+        cached_page_ns=cached_page_ns(state),
+        nr_deferred=int(scalars[NR_DEFERRED]),
+        free_pages=int(scalars[FREE_PAGES]),
+        cache_hash=hash_of(state),
+    )
+    return counters
+
+
+def hash_of(state: State) -> str:
+    """Return the hash of the cached list as 16 hexadecimal digits."""
+    with np.errstate(over="ignore"):  # FNV wraps on purpose; only without the JIT does numpy see it
+        return f"{int(kernel.cache_hash(state)):016x}"
+
+
+def _check_trace(trace: Trace, machine: Machine, strict: bool) -> None:
+    """Refuse what this machine cannot replay."""
+    orders = np.where(trace.op == OP_BG_ALLOC, trace.arg, 0)
+    if len(orders) and int(orders.max()) > machine.orders.max_page:
+        where = int(np.flatnonzero(orders > machine.orders.max_page)[0])
+        raise TraceError(
+            f"{trace.name}: a chunk of order {orders[where]} does not exist on {machine}",
+            f"the largest order there is {machine.orders.max_page}",
+            event=where,
+        )
+    if strict and trace.unknown_frees:
+        where = int(np.flatnonzero((trace.slot < 0) & np.isin(trace.op, (1, 5)))[0])
+        raise TraceError(
+            f"{trace.name}: id {trace.id[where]} is freed but not live, "
+            f"the first of {trace.unknown_frees} such frees",
+            "without strict they are skipped and counted",
+            event=where,
+        )
+
+
+def _timeline(trace: Trace, run: tuple[State, Tunables, Holders, Events]) -> pd.DataFrame:
+    """Replay event by event and return the timeline."""
+    import pandas as pd
+
+    rows = np.empty((len(trace), 2 + len(TIMELINE_SPLITS)), np.int64)
+    kernel.replay_timeline(*run, rows)
+    columns = {"time_ns": trace.time_ns, "nr_cached": rows[:, 0], "live_pages": rows[:, 1]}
+    columns.update({name: rows[:, 2 + at] for at, name in enumerate(TIMELINE_SPLITS)})
+    return pd.DataFrame(columns)
+
+
+def _checkpoints(every: int, run: tuple[State, Tunables, Holders, Events]) -> pd.DataFrame:
+    """Replay in stretches of `every` events and return the state after each whole stretch."""
+    import pandas as pd
+
+    state, _, _, events = run
+    rows = []
+    length = len(events.op)
+    for start in range(0, length, every):
+        end = min(start + every, length)
+        kernel.replay_events(*run, (start, end))
+        if end - start == every:
+            scalars = state.scalars
+            row = (end, scalars[NR_CACHED], hash_of(state), scalars[FREE_PAGES], state.counters[PMD_SPLITS])
+            rows.append(row)
+    return pd.DataFrame(rows, columns=["event", "nr_cached", "cache_hash", "free_pages", "pmd_splits"])

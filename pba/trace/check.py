@@ -1,0 +1,193 @@
+"""The door of the trace room: columns are cast and every event is checked, once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pba._jit import jit
+from pba.errors import TraceError
+from pba.events import (
+    LEVELS,
+    MAX_PRIORITY,
+    OP_ALLOC,
+    OP_BG_ALLOC,
+    OP_BG_FREE,
+    OP_DROP,
+    OP_LETTERS,
+    OP_SHRINK,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_ORDER = 13
+"""Largest `MAX_PAGE_ORDER` of all page sizes."""
+
+GOOD, BACKWARDS, DOUBLE_ALLOC, BAD_OP, BAD_ID, BAD_ARG = range(6)
+"""What `_assign_slots` found."""
+
+
+def cast_columns(columns: dict[str, Any], path: str | Path | None = None) -> dict[str, NDArray[Any]]:
+    """Return the columns in the types of `pba.trace.table.DTYPES`.
+
+    Raises
+    ------
+    TraceError
+        If a column is missing, unknown, of another length, or holds values that its type cannot.
+    """
+    from pba.trace.table import DTYPES
+
+    missing = [name for name in ("time_ns", "op", "id", "arg") if name not in columns]
+    unknown = sorted(set(columns) - set(DTYPES))
+    if missing or unknown:
+        problem = f"column {missing[0]} is missing" if missing else f"column {unknown[0]} is unknown"
+        raise TraceError(problem, "a trace has the columns " + ", ".join(DTYPES), path=path)
+    length = len(columns["time_ns"])
+    cast = {}
+    for name, dtype in DTYPES.items():
+        given = np.asarray(columns.get(name, ()))
+        if len(given) != length and not (name in ("level", "pfn") and len(given) == 0):
+            raise TraceError(f"column {name} has {len(given)} values, not {length}", path=path)
+        if len(given) and given.dtype.kind not in "iu":
+            raise TraceError(f"column {name} holds {given.dtype}, not whole numbers", path=path)
+        values = np.ascontiguousarray(given, dtype)
+        if given.dtype != dtype and not np.array_equal(values, given):
+            where = int(np.flatnonzero(values != given)[0])
+            raise TraceError(f"{name} = {given[where]} does not fit {dtype}", path=path, event=where)
+        cast[name] = values
+    levels = cast["level"]
+    if len(levels) and not 0 <= int(levels.min()) <= int(levels.max()) < len(LEVELS):
+        where = int(np.flatnonzero((levels < 0) | (levels >= len(LEVELS)))[0])
+        raise TraceError(f"page-table level {levels[where]} is unknown", path=path, event=where)
+    return cast
+
+
+def assign_slots(
+    arrays: dict[str, NDArray[Any]], path: str | Path | None = None
+) -> tuple[NDArray[np.int32], int, int, int]:
+    """Check the events and make the ids dense.
+
+    Returns
+    -------
+    slot : ndarray of int32, shape (n,)
+        See `Trace.slot`.
+    nr_slots, nr_background_slots : int
+        Number of slots of each kind.
+    unknown_frees : int
+        Frees of ids that are not live.
+
+    Raises
+    ------
+    TraceError
+        For the first event that contradicts the ones before it.
+    """
+    ids = arrays["id"]
+    if len(ids) and int(ids.max()) > 4 * len(ids) + (1 << 20):
+        # A table as long as the largest id would dwarf the trace.
+        ids = np.unique(ids, return_inverse=True)[1].astype(np.int32)
+    nr_ids = int(ids.max()) + 1 if len(ids) else 0
+    slot = np.empty(len(ids), np.int32)
+    status, where, nr_slots, nr_background, unknown = _assign_slots(
+        arrays["time_ns"], arrays["op"], ids, arrays["arg"], slot, max(nr_ids, 1)
+    )
+    if status != GOOD:
+        raise describe(arrays, status, where, path)
+    return slot, nr_slots, nr_background, unknown
+
+
+@jit
+def _assign_slots(time_ns, op, ids, arg, slot, nr_ids):  # type: ignore[no-untyped-def]
+    """Fill `slot`; return (status, event at fault, slots, background slots, unknown frees)."""
+    holder = np.full((2, nr_ids), -1, np.int32)
+    spare = np.empty((2, nr_ids), np.int32)
+    nr_spare = np.zeros(2, np.int64)
+    nr_slots = np.zeros(2, np.int64)
+    unknown = 0
+    for i in range(len(op)):
+        kind = op[i]
+        slot[i] = -1
+        if i > 0 and time_ns[i] < time_ns[i - 1]:
+            return BACKWARDS, i, 0, 0, 0
+        if kind < OP_ALLOC or kind > OP_BG_FREE:
+            return BAD_OP, i, 0, 0, 0
+        limit = MAX_PRIORITY if kind == OP_SHRINK else MAX_ORDER if kind == OP_BG_ALLOC else 0
+        if arg[i] < 0 or arg[i] > limit:
+            return BAD_ARG, i, 0, 0, 0
+        if kind == OP_SHRINK or kind == OP_DROP:
+            continue
+        name = ids[i]
+        if name < 0:
+            return BAD_ID, i, 0, 0, 0
+        space = 1 if kind >= OP_BG_ALLOC else 0
+        if kind == OP_ALLOC or kind == OP_BG_ALLOC:
+            if holder[space, name] >= 0:
+                return DOUBLE_ALLOC, i, 0, 0, 0
+            if nr_spare[space] > 0:
+                nr_spare[space] -= 1
+                slot[i] = spare[space, nr_spare[space]]
+            else:
+                slot[i] = nr_slots[space]
+                nr_slots[space] += 1
+            holder[space, name] = slot[i]
+        elif holder[space, name] < 0:
+            unknown += 1
+        else:
+            slot[i] = holder[space, name]
+            holder[space, name] = -1
+            spare[space, nr_spare[space]] = slot[i]
+            nr_spare[space] += 1
+    return GOOD, -1, nr_slots[0], nr_slots[1], unknown
+
+
+def describe(
+    arrays: dict[str, NDArray[Any]], status: int, where: int, path: str | Path | None
+) -> TraceError:
+    """Say in words what is wrong with an event."""
+    time_ns, op, ids, arg = (arrays[name] for name in ("time_ns", "op", "id", "arg"))
+    letter = OP_LETTERS[op[where]] if 0 <= op[where] < len(OP_LETTERS) else "?"
+    message, hint = {
+        BACKWARDS: (
+            f"time goes backwards, from {time_ns[where - 1]} to {time_ns[where]} ns",
+            "events must stand in the order of their time: sort them",
+        ),
+        DOUBLE_ALLOC: (
+            f"{letter} {ids[where]}: id {ids[where]} is allocated already",
+            "an id may be used again only after its free",
+        ),
+        BAD_OP: (f"op {op[where]} is unknown", "ops are 0 to 5, see pba.events"),
+        BAD_ID: (f"{letter} {ids[where]}: an id is 0 or more", "number the pages anew"),
+        BAD_ARG: (
+            f"{letter}: {'priority' if letter == 'S' else 'argument'} {arg[where]} is out of range",
+            f"a priority is 0 to {MAX_PRIORITY}, an order 0 to {MAX_ORDER}, other ops have none",
+        ),
+    }[status]
+    return TraceError(message, hint, path=path, event=where)
+
+
+def columns_from_frame(frame: pd.DataFrame) -> dict[str, Any]:
+    """Return the columns of a DataFrame with ops and levels as codes.
+
+    Raises
+    ------
+    TraceError
+        If an op's letter or a level's name is unknown.
+    """
+    columns: dict[str, Any] = {str(name): frame[name].to_numpy() for name in frame.columns}
+    for name, names in (("op", OP_LETTERS), ("level", LEVELS)):
+        if name not in columns or columns[name].dtype.kind in "iu":
+            continue
+        codes = {text: code for code, text in enumerate(names)}
+        unknown = [text for text in frame[name].unique() if text not in codes]
+        if unknown:
+            where = int(np.flatnonzero(columns[name] == unknown[0])[0])
+            known = ", ".join(filter(None, names))
+            raise TraceError(f"{name} {unknown[0]!r} is unknown", f"it is one of {known}", event=where)
+        columns[name] = np.array([codes[text] for text in columns[name]], np.int8)
+    return columns
+
+
+__all__ = ["assign_slots", "cast_columns", "columns_from_frame"]

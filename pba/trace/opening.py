@@ -1,0 +1,72 @@
+"""Opening a file, plain or compressed, found by its first bytes and not by its name."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import lzma
+import zlib
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from pba.errors import TraceError
+
+MAGICS = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+
+
+class _Checked(io.RawIOBase):
+    """A stream whose failures name the file and say what to do."""
+
+    def __init__(self, stream: BinaryIO, path: Path, form: str) -> None:
+        self._stream = stream
+        self._path = path
+        self._form = form
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        import zstandard
+
+        try:
+            return self._stream.read(-1 if size is None else size)
+        except (EOFError, OSError, lzma.LZMAError, zlib.error, zstandard.ZstdError) as error:
+            raise TraceError(
+                f"cannot be read as {self._form}: {error}",
+                "it is truncated or damaged: fetch or record it again",
+                path=self._path,
+            ) from error
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
+def open_stream(path: str | Path) -> BinaryIO:
+    """Open a file for reading, decompressing `.gz`, `.xz` and `.zst` as its first bytes tell.
+
+    Raises
+    ------
+    TraceError
+        If there is no such file, it cannot be opened, or (while reading) its compression is damaged.
+    """
+    path = Path(path)
+    try:
+        raw = path.open("rb")
+        head = raw.read(6)
+        raw.seek(0)
+    except FileNotFoundError:
+        raise TraceError("no such file", "check the name", path=path) from None
+    except OSError as error:
+        raise TraceError(f"cannot be opened: {error.strerror}", "name a readable file", path=path) from error
+    form = next((name for magic, name in MAGICS.items() if head.startswith(magic)), "")
+    if form == "gzip":
+        return cast(BinaryIO, _Checked(cast(BinaryIO, gzip.GzipFile(fileobj=raw)), path, form))
+    if form == "xz":
+        return cast(BinaryIO, _Checked(cast(BinaryIO, lzma.LZMAFile(raw)), path, form))
+    if form == "zstd":
+        import zstandard
+
+        reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+        return cast(BinaryIO, _Checked(cast(BinaryIO, reader), path, form))
+    return raw

@@ -1,0 +1,45 @@
+"""Reading a trace of any supported form, found by its content and not by its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pba.errors import TraceError
+from pba.trace.opening import open_stream
+from pba.trace.table import Trace
+
+HEAD_BYTES = 1 << 16
+FORMS = "expected a trace as Parquet, the text form ('1500 A 7'), or ftrace text; plain, .gz, .xz or .zst"
+
+
+def read_trace(path: str | Path) -> Trace:
+    """Read a trace: Parquet, the text form, or ftrace text; plain or compressed.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file. What it holds is found by its content.
+
+    Raises
+    ------
+    TraceError
+        If there is no such file, or it holds none of these forms, or its events contradict each other.
+    """
+    path = Path(path)
+    with open_stream(path) as stream:
+        head = stream.read(HEAD_BYTES)
+    if not head:
+        raise TraceError("is empty", FORMS, path=path)
+    if head[:4] == b"PAR1":
+        from pba.trace.store import read_parquet
+
+        return read_parquet(path)
+
+    from pba.trace import ftrace
+    from pba.trace.text import looks_like_text, read_text
+
+    if looks_like_text(head):
+        return read_text(path)
+    if ftrace.sniff(head):
+        return ftrace.read_ftrace(path)
+    raise TraceError("is not a trace in a form that pba knows", FORMS, path=path)

@@ -1,0 +1,124 @@
+"""The stored form: Parquet (zstd) with the metadata as JSON in the schema."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from pba.errors import OutputError, TraceError
+from pba.events import LEVELS, OP_LETTERS
+from pba.files import replacing
+from pba.trace.metadata import Metadata
+from pba.trace.table import DTYPES, NO_PFN, Trace
+from pba.trace.text import compressed, write_text
+
+MAGIC = b"PAR1"
+KEY = b"pba"
+COMPRESSION_LEVEL = 19
+DAMAGED = "it is truncated or damaged: fetch, record or import it again"
+
+
+def write_trace(trace: Trace, path: Path, *, force: bool = False) -> Path:
+    """Write a trace in the form that its name asks for; see `Trace.write`."""
+    name = path.name
+    if not name.endswith((".parquet", ".events", ".events.gz")):
+        raise OutputError(f"{path}: no such form of a trace", "use .parquet, .events or .events.gz")
+    with replacing(path, force=force) as temporary:
+        if name.endswith(".parquet"):
+            write_parquet(trace, temporary)
+        else:
+            with temporary.open("wb") as stream:
+                if name.endswith(".gz"):
+                    with compressed(stream) as packed:
+                        write_text(trace, packed)  # type: ignore[arg-type]
+                else:
+                    write_text(trace, stream)
+    return path
+
+
+def write_parquet(trace: Trace, path: Path) -> None:
+    """Write the stored form; the same trace gives the same bytes."""
+    columns: dict[str, Any] = {
+        "time_ns": pa.array(trace.time_ns),
+        "op": _named(trace.op, OP_LETTERS),
+        "id": pa.array(trace.id),
+        "arg": pa.array(trace.arg),
+    }
+    if len(trace.level):
+        columns["level"] = _named(trace.level, LEVELS)
+    if len(trace.pfn):
+        columns["pfn"] = pa.array(trace.pfn, mask=trace.pfn == NO_PFN)
+    table = pa.table(columns)
+    table = table.replace_schema_metadata({KEY: json.dumps(trace.metadata.to_dict()).encode()})
+    packed = [name for name in ("time_ns", "id", "pfn") if name in columns]
+    pq.write_table(
+        table,
+        path,
+        compression="zstd",
+        compression_level=COMPRESSION_LEVEL,
+        use_dictionary=["op", "level"],
+        column_encoding=dict.fromkeys(packed, "DELTA_BINARY_PACKED"),
+        store_schema=True,
+        write_statistics=False,
+    )
+
+
+def _named(codes: NDArray[np.int8], names: tuple[str, ...]) -> pa.DictionaryArray:
+    """Return codes as a dictionary of strings, so that any reader of Parquet sees the names."""
+    return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(names))
+
+
+def read_parquet(path: str | Path) -> Trace:
+    """Read the stored form.
+
+    Raises
+    ------
+    TraceError
+        If the file is not Parquet, damaged, not a trace, or of a newer version.
+    """
+    path = Path(path)
+    try:
+        file = pq.ParquetFile(path, read_dictionary=["op", "level"])
+        raw = (file.schema_arrow.metadata or {}).get(KEY)
+        if raw is None:
+            raise TraceError(
+                "is Parquet, but not a trace of pba", "import it, or make it with Trace.from_frame", path=path
+            )
+        metadata = Metadata.from_dict(json.loads(raw), str(path))
+        known = [name for name in DTYPES if name in file.schema_arrow.names]
+        table = file.read(columns=known)
+    except (pa.ArrowException, OSError, ValueError, EOFError) as error:
+        reason = str(error).split("\n")[0].split(". ")[0][:160]
+        raise TraceError(f"cannot be read as Parquet: {reason}", DAMAGED, path=path) from error
+    columns: dict[str, Any] = {}
+    for name in known:
+        column = table.column(name)
+        if name in ("op", "level"):
+            columns[name] = _codes(column, OP_LETTERS if name == "op" else LEVELS, path)
+        elif name == "pfn":
+            columns[name] = column.fill_null(NO_PFN).to_numpy()
+        else:
+            columns[name] = column.to_numpy()
+    if not metadata.name:
+        metadata = metadata.with_(name=path.stem)
+    return Trace.from_arrays(columns, metadata, path=path)
+
+
+def _codes(column: pa.ChunkedArray, names: tuple[str, ...], path: Path) -> NDArray[np.int8]:
+    """Return a dictionary column as our own codes, whatever order the file's dictionaries have."""
+    codes = {name: code for code, name in enumerate(names)}
+    parts = []
+    for chunk in column.chunks:
+        stored = chunk.dictionary.to_pylist()
+        unknown = [name for name in stored if name not in codes]
+        if unknown:
+            raise TraceError(f"{unknown[0]!r} is unknown", "known are " + ", ".join(filter(None, names)), path=path)
+        translate = np.array([codes[name] for name in stored], np.int8)
+        parts.append(translate[chunk.indices.to_numpy()])
+    return np.concatenate(parts) if parts else np.empty(0, np.int8)
