@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pba.cli.layout import columns, number, share
+from pba.cli.layout import columns, duration, number, share
 from pba.machine import format_bytes
 
 if TYPE_CHECKING:
     from pba.machine import Machine, Thresholds
-    from pba.results import Result
-    from pba.trace.metadata import Metadata
+    from pba.results import ReplayResult
+    from pba.trace.table import Trace
 
 THRESHOLDS = "Thresholds (default: the patch's values for the machine)"
 MACHINE = "Machine (default: the recorded one, else 4 KiB pages and 4 GiB)"
@@ -69,25 +69,26 @@ def replay(
     from pba.trace.read import read_trace
 
     events = read_trace(trace)
-    machine = _machine(events.metadata, page_size, memory, linear_map)
+    machine = _machine(events, page_size, memory, linear_map)
     thresholds = _thresholds(machine, unshrinkable, min_pages, batch)
     result = run_model(events, thresholds, machine, strict=strict)
     print(result.to_json() if as_json else render(result))
 
 
-def _machine(metadata: Metadata, page_size: str | None, memory: str | None, linear_map: str) -> Machine:
-    """Return the machine that the options and the trace describe."""
-    from pba.cli.sizes import parse_memory, parse_page_size
-    from pba.trace.summary import recorded_machine
+def _machine(trace: Trace, page_size: str | None, memory: str | None, linear_map: str) -> Machine:
+    """Return the machine that the options and the trace describe.
 
-    size = None if page_size is None else parse_page_size(page_size)
-    machine = recorded_machine(metadata, page_size_kib=size)
-    if memory is None and not linear_map:
-        return machine
-    pages = machine.memory_pages if memory is None else parse_memory(memory, machine.page_size_kib)
-    return recorded_machine(
-        metadata, page_size_kib=machine.page_size_kib, memory_pages=pages, linear_map=linear_map
-    )
+    Another page size leaves the memory's bytes as they are, and the linear map as large as it can be.
+    """
+    from pba.cli.sizes import parse_memory, parse_page_size
+    from pba.machine import Machine
+    from pba.model import machine_of
+
+    recorded = machine_of(trace)
+    kib = recorded.page_size_kib if page_size is None else parse_page_size(page_size)
+    if memory is not None:
+        return Machine(kib, parse_memory(memory, kib), linear_map)
+    return Machine.from_bytes(kib, recorded.memory_bytes, linear_map)
 
 
 def _thresholds(
@@ -104,24 +105,25 @@ def _thresholds(
     )
 
 
-def render(result: Result) -> str:
+def render(result: ReplayResult) -> str:
     """Return a result as text: what was run, what follows from it, every counter with its unit."""
-    page = result.machine.page_size_bytes
-    peak = result.counters["peak_cached"]
+    counters, thresholds = result.counters, result.thresholds
     head = [
-        ("trace", result.trace_name),
+        ("trace", f"{result.trace_name}, {duration(result.duration_ns)}, "
+         f"{number(counters['events'])} events"),
         ("machine", str(result.machine)),
-        ("thresholds", f"unshrinkable {result.thresholds.unshrinkable_pages} pages, "
-         f"min pages {result.thresholds.shrink_block_min_pages}, batch {result.thresholds.batch}"),
-        ("PMD splits", number(result.counters["pmd_splits"])),
-        ("cached, mean", f"{format_bytes(result.mean_cached_pages * page)} "
+        ("thresholds", f"unshrinkable {thresholds.unshrinkable_pages}, "
+         f"min pages {thresholds.shrink_block_min_pages}, batch {thresholds.batch} (pages)"),
+        ("PMD splits", f"{number(counters['pmd_splits'])}, "
+         f"{share(result.block_mapped_share)} of the linear map is still block-mapped"),
+        ("cached, mean", f"{format_bytes(result.mean_cached_bytes)} "
          f"({number(result.mean_cached_pages)} pages, weighted by time)"),
-        ("cached, peak", f"{format_bytes(peak * page)} ({number(peak)} pages)"),
-        ("still block-mapped", f"{share(result.block_mapped_share)} of the linear map"),
-        ("frees of unknown ids", number(result.unknown_frees)),
+        ("cached, peak", f"{format_bytes(result.peak_cached_bytes)} "
+         f"({number(counters['peak_cached'])} pages)"),
     ]  # fmt: skip
-    frame = result.to_frame()
+    if result.unknown_frees:
+        head.append(("skipped", f"{number(result.unknown_frees)} frees of ids that were not live"))
     table = [("counter", "value", "unit", "meaning")]
-    for row in frame.itertuples(index=False):
-        table.append((str(row.counter), number(int(row.value)), str(row.unit), str(row.meaning)))
+    for name, row in result.to_frame().iterrows():
+        table.append((str(name), number(int(row["value"])), row["unit"], row["meaning"]))
     return f"{columns(head, 'll')}\n\n{columns(table, 'lrll')}\n\ncache hash {result.cache_hash}"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pba.events import LEVELS, OP_ALLOC, OP_FREE, OP_SHRINK
-from pba.machine import KIB, ORDERS, Machine
+from pba.machine import ORDERS
 from pba.trace.metadata import Metadata
 from pba.trace.table import NO_PFN, Trace
 
@@ -141,29 +141,3 @@ def blocks_touched(trace: Trace) -> BlocksTouched | None:
         touched_blocks=len(np.unique(pages >> block_order)),
         memory_blocks=None if memory is None else -(-memory >> block_order),
     )
-
-
-def recorded_machine(
-    metadata: Metadata,
-    *,
-    page_size_kib: int | None = None,
-    memory_pages: int | None = None,
-    linear_map: str = "",
-) -> Machine:
-    """Return the machine to replay a trace on: what the caller says, else the recorded one's.
-
-    Where neither says, pages have 4 KiB and memory 4 GiB. Memory that comes from the recording is
-    rounded to whole largest chunks of the buddy allocator; memory that the caller gives must fit.
-
-    Raises
-    ------
-    MachineError
-        If there is no such machine.
-    """
-    page_size = (metadata.page_size_kib or 4) if page_size_kib is None else page_size_kib
-    if memory_pages is not None:
-        return Machine(page_size, memory_pages, linear_map)
-    if metadata.memory_pages is None or page_size not in ORDERS:
-        return Machine(page_size, linear_map=linear_map)
-    recorded_bytes = metadata.memory_pages * (metadata.page_size_kib or 4) * KIB
-    return Machine.from_bytes(page_size, recorded_bytes, linear_map)
