@@ -65,7 +65,8 @@ class RawEvents:
             return self, 0
         rank = np.argsort(self.time_ns, kind="stable")
         order = None if self.order is None else self.order[rank]
-        return RawEvents(self.time_ns[rank], self.kind[rank], self.pfn[rank], self.level[rank], order), step_back
+        columns = (self.time_ns[rank], self.kind[rank], self.pfn[rank], self.level[rank])
+        return RawEvents(*columns, order), step_back
 
 
 def assemble(
