@@ -1,0 +1,126 @@
+"""A recording held against the kernel's own list of page tables.
+
+The list cannot be read at one instant: reading it takes up to a second, during which tables come and go.
+Every read of a piece is timed on the recording's clock, so what the recording says can be asked for that
+very moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pba.events import OP_ALLOC, OP_FREE
+from pba.trace.assemble import RAW_TABLE, RAW_VISIT, RawEvents
+from pba.trace.kpageflags import Snapshot
+from pba.trace.metadata import Truth
+from pba.trace.table import Trace
+
+Pages = NDArray[np.int64]
+_Value = TypeVar("_Value", np.int64, np.int8)
+
+
+@dataclass(frozen=True)
+class HeldAgainstTruth:
+    """How a recording's live set compares with the kernel's.
+
+    Attributes
+    ----------
+    truth : Truth
+        The counts.
+    in_flight : int
+        Recorded pages that the kernel does not list but that were freed soon after: the destructor
+        clears the mark before the page waits for its grace period (mm/mmu_gather.c).
+    changing : int
+        Pages left out, since they changed while their piece of the list was read.
+    """
+
+    truth: Truth
+    in_flight: int
+    changing: int
+
+    def notes(self) -> Iterator[str]:
+        """Say what explains the differences, one sentence each."""
+        wrong = self.truth.recorded_pages - self.truth.common_pages
+        missed = self.truth.true_pages - self.truth.common_pages
+        if self.in_flight:
+            yield (
+                f"{self.in_flight} of {wrong} pages that only the recording held live were on their way out: "
+                "no longer marked as page tables, freed within the next second"
+            )
+        if wrong > self.in_flight:
+            yield f"{wrong - self.in_flight} pages that the recording held live are no page tables"
+        if missed:
+            yield f"{missed} page tables that the kernel lists at the end are not in the recording"
+        if self.changing:
+            yield f"{self.changing} pages changed while the kernel's list was read, and were not compared"
+
+
+def live_after(start: Snapshot, raw: RawEvents) -> tuple[Pages, RawEvents]:
+    """Return the pages that are tables when the first snapshot is complete, and the events from then on.
+
+    A page's last event before that moment decides; where there is none, the snapshot's mark stands. So it
+    does against a free that is older than the look at the page.
+    """
+    early = raw.time_ns <= start.end_ns
+    pfns, place = _pages(raw, early & (raw.kind != RAW_VISIT))
+    pfns, last = _last(pfns, place)
+    older = raw.time_ns[last] < start.before_ns[start.chunk_of(pfns)]
+    is_table = raw.kind[last] == RAW_TABLE
+    gone = pfns[~is_table & ~(older & np.isin(pfns, start.pfns))]
+    live = np.setdiff1d(np.union1d(start.pfns, pfns[is_table]), gone)
+    return live, _part(raw, ~early)
+
+
+def _pages(raw: RawEvents, chosen: NDArray[np.bool_]) -> tuple[Pages, Pages]:
+    """Return every page of the chosen events, and its event's number, in order of time."""
+    place = np.flatnonzero(chosen)
+    order = np.zeros(len(place), np.int8) if raw.order is None else raw.order[place]
+    second = place[order == 1]
+    both = np.concatenate([place, second])
+    pfns = np.concatenate([raw.pfn[place], raw.pfn[second] + 1])
+    rank = np.argsort(both, kind="stable")
+    return pfns[rank], both[rank]
+
+
+def _last(pfns: Pages, values: NDArray[_Value]) -> tuple[Pages, NDArray[_Value]]:
+    """Return each page once, and its last value."""
+    pages, place = np.unique(pfns[::-1], return_index=True)
+    return pages, values[::-1][place]
+
+
+def _part(raw: RawEvents, chosen: NDArray[np.bool_]) -> RawEvents:
+    """Return some of the events."""
+    order = None if raw.order is None else raw.order[chosen]
+    return RawEvents(raw.time_ns[chosen], raw.kind[chosen], raw.pfn[chosen], raw.level[chosen], order)
+
+
+def live_at(trace: Trace, snapshot: Snapshot, when_ns: Pages) -> Pages:
+    """Return the pages that a trace holds live when each was looked at (`when_ns` by piece), ascending."""
+    tables = (trace.op == OP_ALLOC) | (trace.op == OP_FREE)
+    pfns, ops = trace.pfn[tables], trace.op[tables]
+    times = trace.time_ns[tables] + trace.metadata.time_origin_ns
+    seen = times <= when_ns[snapshot.chunk_of(pfns)]
+    pages, last = _last(pfns[seen], ops[seen])
+    return pages[last == OP_ALLOC]
+
+
+def hold_against(trace: Trace, end: Snapshot) -> HeldAgainstTruth:
+    """Compare a recording with the kernel's list as it was read at its end."""
+    before = live_at(trace, end, end.before_ns)
+    after = live_at(trace, end, end.after_ns)
+    changing = np.setxor1d(before, after)
+    recorded = np.intersect1d(before, after)
+    true = np.setdiff1d(end.pfns, changing)
+    common = np.intersect1d(recorded, true)
+    only_recorded = np.setdiff1d(recorded, true)
+    at_end = live_at(trace, end, np.full_like(end.after_ns, np.iinfo(np.int64).max))
+    return HeldAgainstTruth(
+        Truth(len(true), len(recorded), len(common)),
+        len(np.setdiff1d(only_recorded, at_end)),
+        len(changing),
+    )

@@ -1,0 +1,330 @@
+"""Recording this machine: page-table pages as they come and go, and memory pressure, system-wide.
+
+Nothing but event filters and stack triggers is used, in a tracing instance of our own, which is removed
+however the recording ends. The kernel's own list of page tables (`/proc/kpageflags`) is read at the start,
+so that later frees of older pages are known, and at the end, so that the recording can be held against it.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+import numpy as np
+
+from pba.errors import RecordError
+from pba.files import refuse_overwrite
+from pba.trace import callsites
+from pba.trace.assemble import assemble
+from pba.trace.held import HeldAgainstTruth, hold_against, live_after
+from pba.trace.kallsyms import Symbols
+from pba.trace.kpageflags import Snapshot
+from pba.trace.metadata import Metadata, Quality
+from pba.trace.table import Trace
+from pba.trace.tracefs import Instance, PageReader, explained, tracing_folder
+from pba.trace.tracing import ALLOC, SHRINK, Allocations, Collector, Formats, gather, pages_in
+
+SOURCE: Final = "tracefs"
+DEFAULT_BUFFER_MIB: Final = 32
+SETTLE_S: Final = 0.5
+"""After the command: freed tables leave in RCU batches, some hundred ms late."""
+STEP_S: Final = 0.2
+END_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+GRACE_S: Final = 5.0
+"""How long a command may take to end once it is asked to."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How a recording stands, for a live line."""
+
+    elapsed_s: float
+    events: int
+    shrinker_lines: int
+    lost_events: int
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What `record` made.
+
+    Attributes
+    ----------
+    path : Path
+        The file written.
+    trace : Trace
+        What is in it.
+    exit_status : int or None
+        Of the command, as a shell reports it; None where there was none.
+    ended_by : str
+        `command`, `duration`, or the name of the signal.
+    """
+
+    path: Path
+    trace: Trace
+    exit_status: int | None
+    ended_by: str
+
+
+def record(
+    out: Path,
+    command: Sequence[str] = (),
+    *,
+    duration_s: float | None = None,
+    force: bool = False,
+    buffer_mib: int = DEFAULT_BUFFER_MIB,
+    show: Callable[[Progress], None] | None = None,
+) -> Recording:
+    """Record this machine while a command runs, for a time, or until a signal.
+
+    Parameters
+    ----------
+    out : Path
+        The trace to write; its ending says in which form.
+    command : sequence of str, optional
+        Program and arguments; the whole system is recorded, not only this command.
+    duration_s : float, optional
+        Longest time in seconds; the command is then asked to end.
+    force : bool, optional
+        Whether `out` may exist already.
+    buffer_mib : int, optional
+        Buffer of each CPU in MiB.
+    show : callable, optional
+        Called a few times a second while recording.
+
+    Raises
+    ------
+    RecordError
+        If this machine cannot be recorded, or the command cannot be started.
+    OutputError
+        If `out` exists, or cannot be written.
+    """
+    out = Path(out)
+    refuse_overwrite(out, force)
+    command = _resolve(command)
+    root = tracing_folder()
+    symbols = Symbols.read()
+    with ExitStack() as stack:
+        captured = _capture(stack, root, out.parent, (command, duration_s, buffer_mib, show))
+        trace = _make_trace(captured, symbols, out.name.split(".")[0])
+    trace.write(out, force=force)
+    return Recording(out, trace, captured.exit_status, captured.ended_by)
+
+
+def _resolve(command: Sequence[str]) -> tuple[str, ...]:
+    """Return the command, after a look whether there is such a program."""
+    if command and shutil.which(command[0]) is None:
+        raise RecordError(f"{command[0]}: no such program", "check its name, or give its path after --")
+    return tuple(command)
+
+
+@dataclass(frozen=True)
+class _Captured:
+    """What a recording leaves behind; the readers' files live as long as their `ExitStack`."""
+
+    collector: Collector
+    start: Snapshot
+    end: Snapshot
+    before: Metadata
+    lost_events: int
+    exit_status: int | None
+    ended_by: str
+
+
+def _capture(stack: ExitStack, root: Path, folder: Path, wish: tuple[Any, ...]) -> _Captured:
+    """Trace while the command runs; the tracing instance is gone when this returns."""
+    command, duration_s, buffer_mib, show = wish
+    before = _describe_machine()
+    with Instance(root, buffer_mib * 1024) as instance, ExitStack() as running:
+        formats = Formats.read(instance)
+        with explained("read the trace buffers"):
+            readers = [
+                stack.enter_context(PageReader(instance, cpu, folder, formats.page_bytes))
+                for cpu in instance.cpus()
+            ]
+        for reader in readers:
+            running.callback(reader.end)
+        collector = Collector(formats, readers)
+        collector.warm_up()
+        ending = running.enter_context(_ended_by_signals())
+        watch = _Watch(instance, collector, show)
+        formats.switch_on(instance)
+        start = Snapshot.take()
+        status, ended_by = _run(command, duration_s, ending, watch)
+        time.sleep(SETTLE_S)
+        end = Snapshot.take()
+        time.sleep(SETTLE_S)
+        instance.write("tracing_on", "0")
+        lost = instance.lost_events()
+        for reader in readers:
+            reader.end()
+        watch.step()
+    return _Captured(collector, start, end, before, lost, status, ended_by)
+
+
+class _Watch:
+    """Keeps the decoding up with the recording, looks for trouble, and reports."""
+
+    def __init__(
+        self, instance: Instance, collector: Collector, show: Callable[[Progress], None] | None
+    ) -> None:
+        self.instance = instance
+        self.collector = collector
+        self.show = show
+        self.started = time.monotonic()
+
+    def step(self) -> None:
+        """Decode what has come, report, and raise if a reader failed."""
+        for reader in self.collector.readers:
+            if reader.error is not None:
+                reason = reader.error.strerror or str(reader.error)
+                raise RecordError(
+                    f"the recording's temporary file cannot be written: {reason}",
+                    "free some space in the folder of the output, or write elsewhere",
+                ) from reader.error
+        self.collector.advance()
+        if self.show is not None:
+            elapsed = time.monotonic() - self.started
+            lost = self.instance.lost_events() if self.instance.path.is_dir() else 0
+            self.show(Progress(elapsed, self.collector.events, self.collector.count(SHRINK), lost))
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[list[signal.Signals]]:
+    """Note the signals that ask to end, instead of dying of them."""
+    got: list[signal.Signals] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        got.append(signal.Signals(number))
+
+    if threading.current_thread() is not threading.main_thread():
+        yield got  # signals reach the main thread only
+        return
+    before = {number: signal.signal(number, note) for number in END_SIGNALS}
+    try:
+        yield got
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _run(
+    command: tuple[str, ...], duration_s: float | None, ending: list[signal.Signals], watch: _Watch
+) -> tuple[int | None, str]:
+    """Run the command, or wait; return its exit status and what ended the recording."""
+    deadline = time.monotonic() + duration_s if duration_s is not None else float("inf")
+    try:
+        child = subprocess.Popen(command) if command else None
+    except OSError as error:
+        reason = f"{command[0]}: cannot be started: {error.strerror}"
+        raise RecordError(reason, "check the command") from error
+    try:
+        while True:
+            watch.step()
+            if ending:
+                return _end(child, ending[0]), ending[0].name
+            if child is not None and child.poll() is not None:
+                return _shell_status(child.returncode), "command"
+            if time.monotonic() >= deadline:
+                return _end(child, signal.SIGTERM), "duration"
+            time.sleep(min(STEP_S, max(0.0, deadline - time.monotonic())))
+    except BaseException:
+        _end(child, signal.SIGTERM)
+        raise
+
+
+def _end(child: subprocess.Popen[bytes] | None, number: signal.Signals) -> int | None:
+    """Ask the command to end, then make it."""
+    if child is None:
+        return None
+    for asked in (number, signal.SIGTERM, signal.SIGKILL):
+        if child.poll() is not None:
+            break
+        child.send_signal(asked)
+        try:
+            child.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            continue
+    child.wait()
+    return _shell_status(child.returncode)
+
+
+def _shell_status(returncode: int) -> int:
+    """Return an exit status as a shell does: 128 and the number of the signal for a death by signal."""
+    return returncode if returncode >= 0 else 128 - returncode
+
+
+def _make_trace(captured: _Captured, symbols: Symbols, name: str) -> Trace:
+    """Decode the frees, match everything, and hold the result against the kernel's own list."""
+    collector = captured.collector
+    allocations = Allocations.classify(
+        collector.rows(ALLOC), collector.names_of_stacks(symbols), collector.formats.gfp
+    )
+    stacks = collector.stacks.frames[: int(collector.stacks.count[0])]
+    visits, rule = callsites.recorded_visits(collector.rows(SHRINK), stacks, symbols)
+    keep = pages_in(np.union1d(allocations.pages(), captured.start.pfns))
+    raw = gather(allocations, collector.frees(keep), visits, keep)
+    live, raw = live_after(captured.start, raw)
+    quality = Quality(lost_events=captured.lost_events, visits_rule=rule if len(visits) else "")
+    trace = assemble(
+        raw,
+        captured.before.with_(name=name, quality=quality),
+        live_at_start=live,
+        start_ns=captured.start.end_ns,
+    )
+    held = hold_against(trace, captured.end)
+    notes = (*visits.notes, *_notes(captured, allocations, held))
+    quality = replace(trace.metadata.quality, truth=held.truth, notes=notes)
+    return replace(trace, metadata=trace.metadata.with_(quality=quality))
+
+
+def _notes(captured: _Captured, allocations: Allocations, held: HeldAgainstTruth) -> Iterator[str]:
+    """Say what a reader of figures should know, one sentence each."""
+    yield from held.notes()
+    if allocations.without_stack:
+        yield f"{allocations.without_stack} allocations have no stack and are left out"
+    if captured.lost_events:
+        yield "events were lost: record again with a larger --buffer-mib"
+    if captured.ended_by.startswith("SIG"):
+        yield f"the recording was ended by {captured.ended_by}"
+    if captured.exit_status:
+        yield f"the recorded command ended with exit status {captured.exit_status}"
+
+
+def _describe_machine() -> Metadata:
+    """Return what is known of this machine before the recording; nothing that names a person or a program."""
+    page_bytes = os.sysconf("SC_PAGE_SIZE")
+    zones = Path("/proc/zoneinfo").read_text()
+    present = sum(int(line.split()[1]) for line in zones.splitlines() if line.split()[:1] == ["present"])
+    return Metadata(
+        source=SOURCE,
+        kernel=platform.release(),
+        architecture=platform.machine(),
+        page_size_kib=page_bytes // 1024,
+        memory_pages=present,
+        buddyinfo=parse_buddyinfo(Path("/proc/buddyinfo").read_text()),
+    )
+
+
+def parse_buddyinfo(text: str) -> tuple[dict[str, Any], ...]:
+    """Read the text of `/proc/buddyinfo`: free chunks by order, for each zone."""
+    zones = []
+    for line in text.splitlines():
+        place, _, rest = line.partition(", zone")
+        name, *free = rest.split()
+        zones.append({"node": int(place.split()[1]), "zone": name, "free": [int(count) for count in free]})
+    return tuple(zones)
+
+
+__all__ = ["DEFAULT_BUFFER_MIB", "Progress", "Recording", "parse_buddyinfo", "record"]
