@@ -147,6 +147,13 @@ def read_definition(path: str | Path) -> StudyDefinition:
     return parse_definition(text, path)
 
 
+def quickstart() -> Path:
+    """Return the study file that `pba tune` runs unless told: in `studies/` of a clone, or in the package."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "studies" / "quickstart.toml"
+    return inside if inside.is_file() else package.parent / "studies" / "quickstart.toml"
+
+
 def parse_definition(text: str, path: Path) -> StudyDefinition:
     """Read the text of a study file; `path` is for messages and for relative traces."""
     try:

@@ -22,6 +22,8 @@ from pba.study.definition import THRESHOLD_NAMES
 if TYPE_CHECKING:
     import pandas as pd
 
+    from pba.results import ReplayResult
+
 AIMS: Final = ("pmd_splits", "mean_cached_mib")
 """The two columns that a study minimises."""
 
@@ -34,7 +36,7 @@ SUMMED: Final = (
 MIB: Final = float(1 << 20)
 
 
-def row_of(result: Any) -> dict[str, Any]:
+def row_of(result: ReplayResult) -> dict[str, Any]:
     """Return what is kept of one replay: every counter, and what follows from them.
 
     Parameters
@@ -43,8 +45,9 @@ def row_of(result: Any) -> dict[str, Any]:
         What `pba.replay` returned.
     """
     page = result.machine.page_size_kib * 1024
+    counters = {name: value for name, value in result.counters.items() if name != "cache_hash"}
     return {
-        **result.counters,
+        **counters,
         "mean_cached_pages": float(result.mean_cached_pages),
         "mean_cached_mib": float(result.mean_cached_pages) * page / MIB,
         "peak_cached_mib": result.counters["peak_cached"] * page / MIB,

@@ -39,7 +39,7 @@ def recommend(points: pd.DataFrame, seed: int) -> int:
     """
     splits = points["pmd_splits"].to_numpy(float)
     cached = points["mean_cached_mib"].to_numpy(float)
-    row = points.index.get_loc(seed)
+    row = points.index.to_list().index(seed)
     able = points["on_front"].to_numpy(bool) & (splits <= splits[row]) & (cached <= cached[row])
     product = np.where(able, splits * cached, np.inf)
     close = able & (product <= product.min() * (1 + CLOSE))

@@ -1,0 +1,169 @@
+"""`pba tune`: search the thresholds of the shrinker on recordings, and say what is best."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pba.study.run import Run
+
+FRONT_ROWS = 15
+
+
+def tune(
+    study: Annotated[
+        Path | None,
+        typer.Argument(metavar="[STUDY]", help="A study file (TOML). Default: the quickstart study of pba."),
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option("--run", metavar="DIR", help="The run's folder. Default: runs/NAME.")
+    ] = None,
+    points: Annotated[
+        int | None, typer.Option("--points", metavar="N", help="Distinct points to try. Quickstart: 320.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="N", help="Seed of the search's random numbers.")
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", metavar="N", help="Threads. The result does not depend on it."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Forget an earlier run in that folder and run anew.")
+    ] = False,
+) -> None:
+    """Search thresholds on recordings for few PMD splits and little cached memory.
+
+    Every point is replayed exactly on every recording. Both aims are kept apart: PMD splits (summed over the
+    recordings) and cached MiB (weighted by time, then averaged over the recordings). The patch's own values
+    are point 0. The same command again goes on with a stopped run, or says that it is done.
+
+    Searched by default, on a log scale, in pages: PBA_UNSHRINKABLE_PAGES 4 to 16384,
+    PBA_SHRINK_BLOCK_MIN_PAGES 1 to 512, shrinker->batch 8 to 8192 (the last two as for 4 KiB pages; on
+    larger pages they grow with the block). A study file says otherwise: copy studies/quickstart.toml.
+    """
+    from rich.console import Console
+
+    from pba.study.definition import quickstart
+    from pba.study.progress import ProgressWatch
+    from pba.study.tune import tune as run_study
+
+    watch = ProgressWatch()
+    try:
+        found = run_study(
+            quickstart() if study is None else study,
+            run,
+            points=points,
+            seed=seed,
+            workers=workers,
+            force=force,
+            command=command_line(study, run, points, seed),
+            watch=watch,
+        )
+    except KeyboardInterrupt:
+        watch.end()
+        watch.say("stopped; the same command goes on from here")
+        raise
+    finally:
+        watch.end()
+    console = Console(highlight=False)
+    show(found, console)
+    for path in write_report(found):
+        console.print(f"report: {path}", soft_wrap=True)
+
+
+def command_line(study: Path | None, run: Path | None, points: int | None, seed: int | None) -> str:
+    """Return the command that makes the same run: what does not shape it is left out."""
+    words = ["pba", "tune"] + ([] if study is None else [str(study)])
+    for option, value in (("--run", run), ("--points", points), ("--seed", seed)):
+        if value is not None:
+            words += [option, str(value)]
+    return shlex.join(words)
+
+
+def write_report(run: Run) -> list[Path]:
+    """Write the report into the run's folder, unless it is there; return the files that a person opens."""
+    from pba.report import write_report as write
+
+    folder = run.folder / "report"
+    opened = [folder / "report.html", folder / "report.txt"]
+    newest = run.folder / "run.json"
+    if not all(path.exists() and path.stat().st_mtime >= newest.stat().st_mtime for path in opened):
+        write(run, folder, force=True)
+    return opened
+
+
+def show(run: Run, console: Console) -> None:
+    """Print what the run found."""
+    points = run.points
+    seed, best = points.loc[run.seed], points.loc[run.recommended]
+    console.print(
+        f"[bold]{run.study.name}[/bold]: {len(points)} points on {len(run.traces)} recordings, "
+        f"in {run.folder}", soft_wrap=True,
+    )  # fmt: skip
+    show_comparison(run, console)
+    show_front(run, console)
+    if run.recommended == run.seed:
+        console.print("No point does better than the patch's own thresholds by the rule.")
+    console.print(f"recommended: [bold]{thresholds_text(best)}[/bold] (patch: {thresholds_text(seed)})")
+    console.print(f"rule: {run.rule}", style="dim")
+
+
+def show_comparison(run: Run, console: Console) -> None:
+    """Print the seed against the recommended point, recording by recording."""
+    from rich.table import Table
+
+    from pba.study.summary import comparison
+
+    table = Table(title="patch -> recommended", title_justify="left", box=None, pad_edge=False)
+    table.add_column("recording", no_wrap=True)
+    for heading in ("PMD splits", "mean cached MiB", "peak cached MiB"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, row in comparison(run).iterrows():
+        cells = [
+            f"{row['pmd_splits_seed']:.0f} -> {row['pmd_splits_recommended']:>5.0f}",
+            f"{row['mean_cached_mib_seed']:.2f} -> {row['mean_cached_mib_recommended']:>6.2f}",
+            f"{row['peak_cached_mib_seed']:.2f} -> {row['peak_cached_mib_recommended']:>6.2f}",
+        ]
+        last = name == "all"
+        table.add_row("all: sum, mean, highest" if last else str(name), *cells, style="bold" if last else "")
+    console.print(table)
+    console.print()
+
+
+def show_front(run: Run, console: Console) -> None:
+    """Print the Pareto front, thinned to what fits a screen."""
+    from rich.table import Table
+
+    from pba.study.summary import front_size, front_table
+
+    shown = front_table(run, FRONT_ROWS)
+    table = Table(
+        title="Pareto front (thresholds in 4 KiB pages)", title_justify="left", box=None, pad_edge=False
+    )
+    for heading in ("point", "unshrinkable", "min pages", "batch", "PMD splits", "mean MiB", ""):
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    for number, row in shown.iterrows():
+        note = {run.recommended: "<- recommended", run.seed: "<- patch"}.get(int(str(number)), "")
+        cells = [f"{row[name]:.0f}" for name in shown.columns[:4]]
+        style = "bold" if number == run.recommended else ""
+        table.add_row(str(number), *cells, f"{row['mean_cached_mib']:.3f}", note, style=style)
+    console.print(table)
+    more = front_size(run) - len(shown)
+    if more:
+        console.print(f"and {more} more on the front, in trials.csv of the report", style="dim")
+    console.print()
+
+
+def thresholds_text(row: object) -> str:
+    """Return a point's thresholds as text."""
+    from pba.study.definition import THRESHOLD_NAMES
+    from pba.study.space import Point
+
+    return str(Point(*(int(row[name]) for name in THRESHOLD_NAMES)))  # type: ignore[index]
