@@ -1,8 +1,8 @@
 """The one place with compile options and the cache directory.
 
 Numba's file cache notices a change of the function's own file only, not of a callee in another file, and
-not of options such as bounds checking. So the cache directory's name holds a hash of all jitted sources
-and of everything that shapes the code; a stale entry cannot be found.
+not of options such as bounds checking. So the cache directory's name holds a hash of the sources and of
+everything else that shapes the code; a stale entry cannot be found.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,12 +34,14 @@ def _cache_root() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "pba"
 
 
-def _fingerprint() -> str:
-    """Return a hash of the jitted sources and of what else shapes the compiled code."""
+def _fingerprint(room: str) -> str:
+    """Return a hash of a room's sources and of what else shapes the code compiled from them.
+
+    Jitted functions call others of their own room (a folder of `pba`) and use `pba.events` alone.
+    """
     here = Path(__file__).parent
-    sources = sorted([Path(__file__), here / "events.py", *here.glob("kernel/*.py"), *here.glob("trace/*.py")])
     digest = hashlib.sha256()
-    for path in sources:
+    for path in (Path(__file__), here / "events.py", *sorted((here / room).glob("*.py"))):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     for part in (
         numba.__version__, llvmlite.__version__, np.__version__, platform.python_version(),
@@ -47,15 +51,27 @@ def _fingerprint() -> str:
     return digest.hexdigest()[:16]
 
 
-CACHE_DIR = _cache_root() / f"jit-{_fingerprint()}"
-"""Where this version of the jitted code is cached."""
+@cache
+def cache_dir(room: str) -> Path:
+    """Return where the compiled code of a room (`kernel`, `trace`) is cached; the folder exists.
+
+    Falls back on a folder of this process's own if the cache cannot be written.
+    """
+    folder = _cache_root() / f"{room}-{_fingerprint(room)}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder
+    except OSError:
+        pass
+    return Path(tempfile.mkdtemp(prefix="pba-jit-"))
 
 
 @contextmanager
-def _cached_here() -> Iterator[None]:
-    """Point Numba's cache at `CACHE_DIR` while a function is decorated, and only then."""
+def _cached_in(room: str) -> Iterator[None]:
+    """Point Numba's cache at a room's folder while a function is decorated, and only then."""
     before = config.CACHE_DIR
-    config.CACHE_DIR = str(CACHE_DIR)
+    config.CACHE_DIR = str(cache_dir(room))
     try:
         yield
     finally:
@@ -68,5 +84,20 @@ def jit(function: F) -> F:
     With `NUMBA_DISABLE_JIT=1` the function is returned as it is; with `NUMBA_BOUNDSCHECK=1` an index out
     of bounds raises.
     """
-    with _cached_here():
-        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)  # type: ignore[no-any-return]
+    return _compile(function)
+
+
+def jit_kernel(function: F) -> F:
+    """Compile a function of the simulated kernel: as `jit`, and without reference counts.
+
+    Such a function cannot make arrays; it works on those that it is given. Counting references on each of
+    them at each call made a replay ten times slower.
+    """
+    return _compile(function, _nrt=False)
+
+
+def _compile(function: F, **options: bool) -> F:
+    """Decorate with the common options."""
+    room = function.__module__.split(".")[1]
+    with _cached_in(room):
+        return numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function)  # type: ignore[no-any-return]

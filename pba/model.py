@@ -12,6 +12,7 @@ from pba.kernel import replay as kernel
 from pba.kernel.state import (
     COUNTERS,
     FREE_PAGES,
+    LEAF_PMD,
     NR_CACHED,
     NR_DEFERRED,
     NR_EVENTS,
@@ -129,7 +130,7 @@ def boot(machine: Machine) -> State:
     return kernel.new_state(
         Orders(orders.block, *orders.refill, orders.contpte, orders.contpmd, orders.pud, orders.max_page),
         machine.memory_pages,
-        LINEAR_MAPS.index(machine.linear_map),
+        LINEAR_MAPS.index(machine.linear_map) + LEAF_PMD,
     )
 
 
@@ -144,9 +145,9 @@ def prepare(trace: Trace, thresholds: Thresholds) -> tuple[Tunables, Holders, Ev
 
 def counters_of(state: State) -> dict[str, Any]:
     """Return all counters of a state by their names."""
-    scalars = state.scalars
+    scalars = state.vars
     counters: dict[str, Any] = {"events": int(scalars[NR_EVENTS])}
-    counters.update(zip(COUNTERS, state.counters.tolist(), strict=True))
+    counters.update(zip(COUNTERS, state.vars[: len(COUNTERS)].tolist(), strict=True))
     counters.update(
         nr_cached=int(scalars[NR_CACHED]),
         peak_cached=int(scalars[PEAK_CACHED]),
@@ -206,7 +207,7 @@ def _checkpoints(every: int, run: tuple[State, Tunables, Holders, Events]) -> pd
         end = min(start + every, length)
         kernel.replay_events(*run, (start, end))
         if end - start == every:
-            scalars = state.scalars
-            row = (end, scalars[NR_CACHED], hash_of(state), scalars[FREE_PAGES], state.counters[PMD_SPLITS])
+            scalars = state.vars
+            row = (end, scalars[NR_CACHED], hash_of(state), scalars[FREE_PAGES], scalars[PMD_SPLITS])
             rows.append(row)
     return pd.DataFrame(rows, columns=["event", "nr_cached", "cache_hash", "free_pages", "pmd_splits"])

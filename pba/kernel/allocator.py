@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from pba._jit import jit
+from pba._jit import jit_kernel
 from pba.kernel.buddy import free_one_page, rmqueue_smallest
 from pba.kernel.linear_map import NEED_TABLE, split_kernel_leaf_mapping
 from pba.kernel.state import (
     DEADLOCKS,
+    END_MANAGED,
+    FIRST_MANAGED,
     NIL,
     NOT_MANAGED,
     NR_CACHED,
-    NR_MANAGED,
     NR_NONBLOCK,
     PROTECT_CALLS,
     PROTECT_PAGES,
     REFILL_FAILURES,
-    REFILLING,
     REFILLS_BLOCK,
     REFILLS_MID,
     REFILLS_MIN,
@@ -32,83 +32,75 @@ PBA_NR_RESERVED_PAGES: Final = 4
 """Cached pages that only a split of the linear map may take."""
 
 
-@jit
+@jit_kernel
 def cached_list_add_pages(state, page, nr_pages):
     """Add `nr_pages` pages from `page` on, each to the head of the cached list, lowest first.
 
     `cached_list_add_pages()`, which counts neither `block_nr_free` nor, here, non-block pages: the caller
     says with the functions below what kind of pages they are.
     """
-    nr_cached = state.scalars[NR_CACHED]
+    nr_cached = state.vars[NR_CACHED]
     for i in range(nr_pages):
-        state.cache.pages[nr_cached + i] = page + i
-    state.scalars[NR_CACHED] = nr_cached + nr_pages
+        state.cached[nr_cached + i] = page + i
+    state.vars[NR_CACHED] = nr_cached + nr_pages
 
 
-@jit
+@jit_kernel
 def cached_list_add_nonblock(state, page, nr_pages):
     """Add pages that lie in no managed block."""
     cached_list_add_pages(state, page, nr_pages)
-    state.scalars[NR_NONBLOCK] += nr_pages
+    state.vars[NR_NONBLOCK] += nr_pages
 
 
-@jit
+@jit_kernel
 def cached_list_del_page(state):
     """Take the head of the list, which must not be empty; `dec_block_nr_free()` is part of it."""
-    scalars = state.scalars
-    nr_cached = scalars[NR_CACHED] - 1
-    scalars[NR_CACHED] = nr_cached
-    page = int(state.cache.pages[nr_cached])
+    nr_cached = state.vars[NR_CACHED] - 1
+    state.vars[NR_CACHED] = nr_cached
+    page = int(state.cached[nr_cached])
     block = page >> state.orders.block
-    if state.cache.block_nr_free[block] == NOT_MANAGED:
-        scalars[NR_NONBLOCK] -= 1
+    if state.block_nr_free[block] == NOT_MANAGED:
+        state.vars[NR_NONBLOCK] -= 1
     else:
-        state.cache.block_nr_free[block] -= 1
+        state.block_nr_free[block] -= 1
     return page
 
 
-@jit
+@jit_kernel
 def mark_block_cached(state, page, nr_pages):
     """`mark_block_cached()`: all pages of the block become `in_block`, `nr_pages` of them free."""
     block = page >> state.orders.block
-    state.cache.block_nr_free[block] = nr_pages
-    state.cache.managed[state.scalars[NR_MANAGED]] = block
-    state.scalars[NR_MANAGED] += 1
+    state.block_nr_free[block] = nr_pages
+    state.vars[FIRST_MANAGED] = min(state.vars[FIRST_MANAGED], block)
+    state.vars[END_MANAGED] = max(state.vars[END_MANAGED], block + 1)
 
 
-@jit
+@jit_kernel
 def mark_block_noncached(state, block):
     """`mark_block_noncached()`: all pages of the block lose `in_block`, also those still cached or in use."""
-    managed = state.cache.managed
-    last = state.scalars[NR_MANAGED] - 1
-    for i in range(last):
-        if managed[i] == block:
-            managed[i] = managed[last]
-            break
-    state.scalars[NR_MANAGED] = last
-    state.scalars[NR_NONBLOCK] += state.cache.block_nr_free[block]
-    state.cache.block_nr_free[block] = NOT_MANAGED
+    state.vars[NR_NONBLOCK] += state.block_nr_free[block]
+    state.block_nr_free[block] = NOT_MANAGED
 
 
-@jit
+@jit_kernel
 def _split_boundary_refilling(state, page):
     """Split at a boundary with cached pages alone; return 1, or 0 if they run out."""
     has_table = 0
     while split_kernel_leaf_mapping(state, page, has_table) == NEED_TABLE:
-        if state.scalars[NR_CACHED] == 0:
-            state.counters[DEADLOCKS] += 1
+        if state.vars[NR_CACHED] == 0:
+            state.vars[DEADLOCKS] += 1
             return 0
         cached_list_del_page(state)
         has_table = 1
     return 1
 
 
-@jit
+@jit_kernel
 def _split_boundary(state, page):
     """Split at a boundary, refilling the cache if it runs out of tables; return 1, or 0 on failure."""
     has_table = 0
     while split_kernel_leaf_mapping(state, page, has_table) == NEED_TABLE:
-        if state.scalars[NR_CACHED] > 0:
+        if state.vars[NR_CACHED] > 0:
             cached_list_del_page(state)
         elif refill_pages(state, 1) == NIL:
             return 0
@@ -116,52 +108,52 @@ def _split_boundary(state, page):
     return 1
 
 
-@jit
+@jit_kernel
 def set_pkey_pgtable(state, page, order):
     """Protect a refill's pages: `set_memory_pkey()` while the refill is in progress; return 1, or 0.
 
     The preparation (`pba_prepare_direct_map_split()`) goes on at once then.
     """
-    state.counters[PROTECT_CALLS] += 1
-    state.counters[PROTECT_PAGES] += 1 << order
+    state.vars[PROTECT_CALLS] += 1
+    state.vars[PROTECT_PAGES] += 1 << order
     return _split_boundary_refilling(state, page) and _split_boundary_refilling(state, page + (1 << order))
 
 
-@jit
+@jit_kernel
 def set_pkey_default(state, page, nr_pages):
     """Unprotect pages that leave the cache: `set_memory_pkey()` outside of a refill; return 1, or 0.
 
     First `pba_prepare_direct_map_split()`: with fewer than the reserve cached, refill. A single page has one
     boundary that can split anything, the odd one: the even one lies on the same side of every leaf.
     """
-    if state.scalars[NR_CACHED] < PBA_NR_RESERVED_PAGES and refill_pages(state, 0) == NIL:
+    if state.vars[NR_CACHED] < PBA_NR_RESERVED_PAGES and refill_pages(state, 0) == NIL:
         return 0
     if nr_pages == 1:
         return _split_boundary(state, page | 1)
     return _split_boundary(state, page) and _split_boundary(state, page + nr_pages)
 
 
-@jit
+@jit_kernel
 def _take_from_buddy(state):
     """Take the largest refill that the buddy allocator can give; return (first pfn or NIL, its order)."""
     orders = state.orders
     page = rmqueue_smallest(state, orders.refill_block)
     if page != NIL:
-        state.counters[REFILLS_BLOCK] += 1
+        state.vars[REFILLS_BLOCK] += 1
         return page, orders.refill_block
     page = rmqueue_smallest(state, orders.refill_mid)
     if page != NIL:
-        state.counters[REFILLS_MID] += 1
+        state.vars[REFILLS_MID] += 1
         return page, orders.refill_mid
     page = rmqueue_smallest(state, orders.refill_min)
     if page != NIL:
-        state.counters[REFILLS_MIN] += 1
+        state.vars[REFILLS_MIN] += 1
         return page, orders.refill_min
-    state.counters[REFILL_FAILURES] += 1
+    state.vars[REFILL_FAILURES] += 1
     return NIL, 0
 
 
-@jit
+@jit_kernel
 def _add_refill(state, page, order, take_one):
     """`__refill_pages_add_to_cache()`: mark the block, if it is one, and add all but a page taken at once."""
     nr_pages = (1 << order) - take_one
@@ -172,7 +164,7 @@ def _add_refill(state, page, order, take_one):
         cached_list_add_nonblock(state, page + take_one, nr_pages)
 
 
-@jit
+@jit_kernel
 def refill_pages(state, take_one):
     """Refill the cache: `refill_pages()` (`take_one` 0), `refill_pages_and_alloc_one()` (1).
 
@@ -182,39 +174,35 @@ def refill_pages(state, take_one):
     page, order = _take_from_buddy(state)
     if page == NIL:
         return NIL
-    state.scalars[REFILLING] = 1
-    protected = set_pkey_pgtable(state, page, order)
-    state.scalars[REFILLING] = 0
-    if not protected:
+    if not set_pkey_pgtable(state, page, order):
         free_one_page(state, page, order)
         return NIL
     _add_refill(state, page, order, take_one)
     return page
 
 
-@jit
+@jit_kernel
 def pba_pgtable_alloc(state):
     """Allocate a page-table page; return its pfn or NIL. An ordinary caller may not use the reserve."""
-    if state.scalars[NR_CACHED] > PBA_NR_RESERVED_PAGES:
+    if state.vars[NR_CACHED] > PBA_NR_RESERVED_PAGES:
         return cached_list_del_page(state)
     return refill_pages(state, 1)
 
 
-@jit
+@jit_kernel
 def pba_pgtable_free(state, page):
     """Free a page-table page to the head of the list: `pba_pgtable_free()`, with `inc_block_nr_free()`."""
-    scalars = state.scalars
-    nr_cached = scalars[NR_CACHED]
-    state.cache.pages[nr_cached] = page
-    scalars[NR_CACHED] = nr_cached + 1
+    nr_cached = state.vars[NR_CACHED]
+    state.cached[nr_cached] = page
+    state.vars[NR_CACHED] = nr_cached + 1
     block = page >> state.orders.block
-    if state.cache.block_nr_free[block] == NOT_MANAGED:
-        scalars[NR_NONBLOCK] += 1
+    if state.block_nr_free[block] == NOT_MANAGED:
+        state.vars[NR_NONBLOCK] += 1
     else:
-        state.cache.block_nr_free[block] += 1
+        state.block_nr_free[block] += 1
 
 
-@jit
+@jit_kernel
 def pba_init(state):
     """Boot: one refill before pkeys can be set, then `set_pkey_pgtable()` on that region (`pba_init_late()`).
 
@@ -224,9 +212,9 @@ def pba_init(state):
     if page == NIL:
         return
     _add_refill(state, page, order, 0)
-    state.counters[PROTECT_CALLS] += 1
-    state.counters[PROTECT_PAGES] += 1 << order
-    if state.scalars[NR_CACHED] < PBA_NR_RESERVED_PAGES and refill_pages(state, 0) == NIL:
+    state.vars[PROTECT_CALLS] += 1
+    state.vars[PROTECT_PAGES] += 1 << order
+    if state.vars[NR_CACHED] < PBA_NR_RESERVED_PAGES and refill_pages(state, 0) == NIL:
         return
     if _split_boundary(state, page):
         _split_boundary(state, page + (1 << order))

@@ -2,87 +2,85 @@
 
 from __future__ import annotations
 
-from pba._jit import jit
+from pba._jit import jit_kernel
 from pba.kernel.state import FREE_PAGES, NIL
 
 # ruff: noqa: ANN001, ANN201
 
 
-@jit
-def _unlink(buddy, page):
+@jit_kernel
+def _unlink(state, page):
     """`list_del()`."""
-    before = buddy.prev[page]
-    after = buddy.next[page]
-    buddy.next[before] = after
-    buddy.prev[after] = before
+    before = state.buddy_prev[page]
+    after = state.buddy_next[page]
+    state.buddy_next[before] = after
+    state.buddy_prev[after] = before
 
 
-@jit
-def _insert_after(buddy, node, page):
+@jit_kernel
+def _insert_after(state, node, page):
     """`list_add()`: after a list's head, that is at its front; after its last node, at its tail."""
-    after = buddy.next[node]
-    buddy.next[page] = after
-    buddy.prev[page] = node
-    buddy.next[node] = page
-    buddy.prev[after] = page
+    after = state.buddy_next[node]
+    state.buddy_next[page] = after
+    state.buddy_prev[page] = node
+    state.buddy_next[node] = page
+    state.buddy_prev[after] = page
 
 
-@jit
+@jit_kernel
 def rmqueue_smallest(state, order):
     """Take a chunk of `2**order` pages; return its first pfn or NIL.
 
     `__rmqueue_smallest()` and `expand()`: the head of the first non-empty list; while it is too large, the
     upper half goes to the head of the next lower list.
     """
-    buddy = state.buddy
-    first_head = len(buddy.order)
+    first_head = len(state.buddy_order)
     max_page = state.orders.max_page
     for current in range(order, max_page + 1):
         head = first_head + current
-        page = int(buddy.next[head])
+        page = int(state.buddy_next[head])
         if page == head:
             continue
-        _unlink(buddy, page)
-        buddy.order[page] = -1
+        _unlink(state, page)
+        state.buddy_order[page] = -1
         while current > order:
             current -= 1
             upper = page + (1 << current)
-            buddy.order[upper] = current
-            _insert_after(buddy, first_head + current, upper)
-        state.scalars[FREE_PAGES] -= 1 << order
+            state.buddy_order[upper] = current
+            _insert_after(state, first_head + current, upper)
+        state.vars[FREE_PAGES] -= 1 << order
         return page
     return NIL
 
 
-@jit
-def _is_free_chunk(buddy, page, order):
+@jit_kernel
+def _is_free_chunk(state, page, order):
     """`page_is_buddy()`: a free chunk of exactly this order starts at `page`, inside memory."""
-    return page + (1 << order) <= len(buddy.order) and buddy.order[page] == order
+    return page + (1 << order) <= len(state.buddy_order) and state.buddy_order[page] == order
 
 
-@jit
+@jit_kernel
 def free_one_page(state, page, order):
     """Give a chunk back: `__free_one_page()`.
 
     Merges with its buddy as far as it goes. The chunk goes to its list's tail if the one that it would merge
     into could merge at once (`buddy_merge_likely()`), else to the head.
     """
-    buddy = state.buddy
     max_page = state.orders.max_page
-    state.scalars[FREE_PAGES] += 1 << order
+    state.vars[FREE_PAGES] += 1 << order
     while order < max_page:
         other = page ^ (1 << order)
-        if not _is_free_chunk(buddy, other, order):
+        if not _is_free_chunk(state, other, order):
             break
-        _unlink(buddy, other)
-        buddy.order[other] = -1
+        _unlink(state, other)
+        state.buddy_order[other] = -1
         page &= other
         order += 1
-    head = len(buddy.order) + order
+    head = len(state.buddy_order) + order
     node = head
     if order < max_page - 1:
         merged = page & ~(1 << order)
-        if _is_free_chunk(buddy, merged ^ (2 << order), order + 1):
-            node = int(buddy.prev[head])
-    buddy.order[page] = order
-    _insert_after(buddy, node, page)
+        if _is_free_chunk(state, merged ^ (2 << order), order + 1):
+            node = int(state.buddy_prev[head])
+    state.buddy_order[page] = order
+    _insert_after(state, node, page)

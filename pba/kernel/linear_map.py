@@ -9,8 +9,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from pba._jit import jit
-from pba.kernel.state import CONTPMD_SPLITS, CONTPTE_SPLITS, PMD_SPLITS, PUD_SPLITS, SPLIT_TABLE_PAGES
+from pba._jit import jit_kernel
+from pba.kernel.state import (
+    CONTPMD_SPLITS,
+    CONTPTE_SPLITS,
+    LEAF_CONTPMD,
+    LEAF_PMD,
+    LEAF_PTE,
+    LEAF_PUD,
+    PMD_SPLITS,
+    PUD_SPLITS,
+    SPLIT_TABLE_PAGES,
+)
 
 # ruff: noqa: ANN001, ANN201
 
@@ -20,13 +30,13 @@ NEED_TABLE: Final = 1
 """A page-table page is needed to go on: call again with one."""
 
 
-@jit
+@jit_kernel
 def _aligned(page, order):
     """`IS_ALIGNED(page, 1 << order)`."""
     return page & ((1 << order) - 1) == 0
 
 
-@jit
+@jit_kernel
 def split_kernel_leaf_mapping(state, page, has_table):
     """Split the leaf that maps across the boundary before `page`: `split_kernel_leaf_mapping_locked()`.
 
@@ -44,58 +54,55 @@ def split_kernel_leaf_mapping(state, page, has_table):
         DONE or NEED_TABLE.
     """
     orders = state.orders
-    if page >= len(state.buddy.order) or _aligned(page, orders.pud):
+    if page >= len(state.buddy_order) or _aligned(page, orders.pud):
         return DONE
-    pud = page >> orders.pud
-    if state.map.pud_leaf[pud]:
+    pmd = page >> orders.block
+    if state.leaf[pmd] == LEAF_PUD:
         if not has_table:
             return NEED_TABLE
         has_table = 0
-        _split_pud(state, pud)
+        _split_pud(state, page >> orders.pud)
     if _aligned(page, orders.contpmd):
         return DONE
-    pmd = page >> orders.block
-    if state.map.pmd_leaf[pmd]:
-        if state.map.pmd_cont[pmd]:
+    if state.leaf[pmd] != LEAF_PTE:
+        if state.leaf[pmd] == LEAF_CONTPMD:
             _split_contpmd(state, page >> orders.contpmd)
         if _aligned(page, orders.block):
             return DONE
         if not has_table:
             return NEED_TABLE
         _split_pmd(state, pmd)
-    if not _aligned(page, orders.contpte) and state.map.pte_cont[page >> orders.contpte]:
-        state.map.pte_cont[page >> orders.contpte] = 0
-        state.counters[CONTPTE_SPLITS] += 1
+    if not _aligned(page, orders.contpte) and state.contpte[page >> orders.contpte]:
+        state.contpte[page >> orders.contpte] = 0
+        state.vars[CONTPTE_SPLITS] += 1
     return DONE
 
 
-@jit
+@jit_kernel
 def _split_pud(state, pud):
     """A PUD leaf becomes contPMD leaves under a new table: `split_pud()`."""
     shift = state.orders.pud - state.orders.block
-    state.map.pud_leaf[pud] = 0
     for pmd in range(pud << shift, (pud + 1) << shift):
-        state.map.pmd_leaf[pmd] = 1
-        state.map.pmd_cont[pmd] = 1
-    state.counters[PUD_SPLITS] += 1
-    state.counters[SPLIT_TABLE_PAGES] += 1
+        state.leaf[pmd] = LEAF_CONTPMD
+    state.vars[PUD_SPLITS] += 1
+    state.vars[SPLIT_TABLE_PAGES] += 1
 
 
-@jit
+@jit_kernel
 def _split_contpmd(state, contpmd):
     """All PMD leaves of a contPMD lose the mark: `split_contpmd()`."""
     shift = state.orders.contpmd - state.orders.block
     for pmd in range(contpmd << shift, (contpmd + 1) << shift):
-        state.map.pmd_cont[pmd] = 0
-    state.counters[CONTPMD_SPLITS] += 1
+        state.leaf[pmd] = LEAF_PMD
+    state.vars[CONTPMD_SPLITS] += 1
 
 
-@jit
+@jit_kernel
 def _split_pmd(state, pmd):
     """A PMD leaf becomes contPTE leaves under a new table: `split_pmd()`."""
     shift = state.orders.block - state.orders.contpte
-    state.map.pmd_leaf[pmd] = 0
+    state.leaf[pmd] = LEAF_PTE
     for contpte in range(pmd << shift, (pmd + 1) << shift):
-        state.map.pte_cont[contpte] = 1
-    state.counters[PMD_SPLITS] += 1
-    state.counters[SPLIT_TABLE_PAGES] += 1
+        state.contpte[contpte] = 1
+    state.vars[PMD_SPLITS] += 1
+    state.vars[SPLIT_TABLE_PAGES] += 1

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from pba._jit import jit
+from pba._jit import jit_kernel
 from pba.kernel.shrinker import SHRINK_STOP, pba_shrink_count, pba_shrink_scan
 from pba.kernel.state import NR_DEFERRED, SHRINK_CALLS
 
 # ruff: noqa: ANN001, ANN201
 
 
-@jit
+@jit_kernel
 def do_shrink_slab(state, tunables, priority):
     """One visit of reclaim at `priority`: `do_shrink_slab()` with `seeks` = 0; return the pages freed."""
-    state.counters[SHRINK_CALLS] += 1
+    state.vars[SHRINK_CALLS] += 1
     freeable = pba_shrink_count(state, tunables)
     if freeable == 0:
         return 0
-    nr = state.scalars[NR_DEFERRED]
+    nr = state.vars[NR_DEFERRED]
     delta = freeable // 2
     total_scan = min((nr >> priority) + delta, 2 * freeable)
     freed = 0
@@ -28,11 +28,11 @@ def do_shrink_slab(state, tunables, priority):
         freed += nr_freed
         total_scan -= nr_scanned
         scanned += nr_scanned
-    state.scalars[NR_DEFERRED] = min(max(nr + delta - scanned, 0), 2 * freeable)
+    state.vars[NR_DEFERRED] = min(max(nr + delta - scanned, 0), 2 * freeable)
     return freed
 
 
-@jit
+@jit_kernel
 def drop_slab(state, tunables):
     """`echo 2 > /proc/sys/vm/drop_caches`: `drop_slab()` of mm/vmscan.c, as if this shrinker were the only one."""
     shift = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pba._jit import jit
+from pba._jit import jit_kernel
 from pba.kernel.allocator import (
     cached_list_add_nonblock,
     mark_block_noncached,
@@ -18,11 +18,12 @@ from pba.kernel.allocator import (
 from pba.kernel.buddy import free_one_page
 from pba.kernel.state import (
     BLOCKS_SPLIT_BY_SHRINKER,
+    END_MANAGED,
+    FIRST_MANAGED,
     NIL,
     NONBLOCK_SCANS,
     NOT_MANAGED,
     NR_CACHED,
-    NR_MANAGED,
     NR_NONBLOCK,
     PAGES_LEAKED,
     PAGES_RELEASED,
@@ -39,31 +40,30 @@ SHRINK_STOP: Final = -1
 """What `pba_shrink_scan` returns when it freed nothing."""
 
 
-@jit
+@jit_kernel
 def count_shrinkable_pages(state, tunables):
     """`count_shrinkable_pages()`: cached pages above PBA_UNSHRINKABLE_PAGES."""
-    return max(state.scalars[NR_CACHED] - tunables.unshrinkable, 0)
+    return max(state.vars[NR_CACHED] - tunables.unshrinkable, 0)
 
 
-@jit
+@jit_kernel
 def pba_shrink_count(state, tunables):
     """`pba_shrink_count()`; 0 stands for SHRINK_EMPTY."""
     return count_shrinkable_pages(state, tunables)
 
 
-@jit
+@jit_kernel
 def _first_block_with(state, nr_free):
     """Return the block of the first page on the list whose block has `nr_free` free pages."""
-    cache = state.cache
     shift = state.orders.block
-    for i in range(state.scalars[NR_CACHED] - 1, -1, -1):
-        block = int(cache.pages[i]) >> shift
-        if cache.block_nr_free[block] == nr_free:
+    for i in range(state.vars[NR_CACHED] - 1, -1, -1):
+        block = int(state.cached[i]) >> shift
+        if state.block_nr_free[block] == nr_free:
             return block
     return NIL
 
 
-@jit
+@jit_kernel
 def emptiest_block(state):
     """Find the managed block with the most free pages: the first loop of `pba_shrink_scan()`.
 
@@ -75,25 +75,25 @@ def emptiest_block(state):
     nr_free : int
         Its free pages.
     """
-    cache = state.cache
+    first = state.vars[FIRST_MANAGED]
+    end = state.vars[END_MANAGED]
     best = 0
-    block = NIL
+    for block in range(first, end):
+        best = max(best, int(state.block_nr_free[block]))
+    if best == 0:
+        return NIL, 0
     equals = 0
-    for i in range(state.scalars[NR_MANAGED]):
-        candidate = int(cache.managed[i])
-        nr_free = int(cache.block_nr_free[candidate])
-        if nr_free > best:
-            best = nr_free
-            block = candidate
-            equals = 1
-        elif nr_free == best:
+    target = NIL
+    for block in range(first, end):
+        if state.block_nr_free[block] == best:
             equals += 1
-    if best > 0 and equals > 1:
-        block = _first_block_with(state, best)
-    return block, best
+            target = block
+    if equals > 1:
+        target = _first_block_with(state, best)
+    return target, best
 
 
-@jit
+@jit_kernel
 def block_worth_shrinking(nr_pages_target_block, nr_pages_nonblock, nr_to_scan, tunables):
     """`block_worth_shrinking()`: whether to split a block rather than to take non-block pages."""
     return (
@@ -103,94 +103,94 @@ def block_worth_shrinking(nr_pages_target_block, nr_pages_nonblock, nr_to_scan, 
     )
 
 
-@jit
+@jit_kernel
 def _is_wanted(state, page, target):
     """Whether a cached page lies in block `target`, or, with `target` NIL, in no managed block."""
     block = page >> state.orders.block
     if target == NIL:
-        return state.cache.block_nr_free[block] == NOT_MANAGED
+        return state.block_nr_free[block] == NOT_MANAGED
     return block == target
 
 
-@jit
+@jit_kernel
 def _take_pages(state, target, wanted):
-    """Move pages of block `target` (NIL: of no block) from the list to `released`, from the list's head on.
+    """Move pages of block `target` (NIL: of no block) from the list to the release list, in the order of the walk.
 
     `wanted` is at most what there is. The second loop of `pba_shrink_scan()`; the counts are the caller's.
     """
-    cache = state.cache
-    nr_cached = state.scalars[NR_CACHED]
+    nr_cached = state.vars[NR_CACHED]
+    last = len(state.cached) - 1
     taken = 0
     lowest = nr_cached
     while taken < wanted:
         lowest -= 1
-        page = int(cache.pages[lowest])
+        page = int(state.cached[lowest])
         if _is_wanted(state, page, target):
-            cache.released[taken] = page
+            state.cached[last - taken] = page
             taken += 1
     kept = lowest
     for i in range(lowest, nr_cached):
-        page = int(cache.pages[i])
+        page = int(state.cached[i])
         if not _is_wanted(state, page, target):
-            cache.pages[kept] = page
+            state.cached[kept] = page
             kept += 1
-    state.scalars[NR_CACHED] = kept
+    state.vars[NR_CACHED] = kept
 
 
-@jit
+@jit_kernel
 def release_page_list(state, nr_pages):
     """Unprotect and free pages one by one, the last taken first: `release_page_list()`; return how many.
 
     On a failure that page returns to the list and the pages not reached are lost: nothing points to them.
     """
-    released = state.cache.released
-    counters = state.counters
+    last = len(state.cached) - 1
     for i in range(nr_pages - 1, -1, -1):
-        page = int(released[i])
-        counters[UNPROTECT_CALLS] += 1
-        counters[UNPROTECT_PAGES] += 1
+        page = int(state.cached[last - i])
+        state.vars[UNPROTECT_CALLS] += 1
+        state.vars[UNPROTECT_PAGES] += 1
         if not set_pkey_default(state, page, 1):
             cached_list_add_nonblock(state, page, 1)
-            counters[PAGES_LEAKED] += i
+            state.vars[PAGES_LEAKED] += i
             return nr_pages - 1 - i
         free_one_page(state, page, 0)
     return nr_pages
 
 
-@jit
+@jit_kernel
 def release_whole_block(state, block):
     """Unprotect an empty block at once, then free its pages: `release_whole_block()`; return how many."""
     head = block << state.orders.block
     nr_pages = 1 << state.orders.block
-    state.counters[UNPROTECT_CALLS] += 1
-    state.counters[UNPROTECT_PAGES] += nr_pages
+    state.vars[UNPROTECT_CALLS] += 1
+    state.vars[UNPROTECT_PAGES] += nr_pages
     if not set_pkey_default(state, head, nr_pages):
         cached_list_add_nonblock(state, head, nr_pages)
         return 0
+    last = len(state.cached) - 1
     for i in range(nr_pages - 1, -1, -1):
-        free_one_page(state, int(state.cache.released[i]), 0)
-    state.counters[WHOLE_BLOCKS_RELEASED] += 1
+        free_one_page(state, int(state.cached[last - i]), 0)
+    state.vars[WHOLE_BLOCKS_RELEASED] += 1
     return nr_pages
 
 
-@jit
+@jit_kernel
 def _choose(state, tunables, nr_to_scan):
     """Decide what a scan takes; return (block or NIL, its free pages, pages wanted or SHRINK_STOP)."""
     block_nr_pages = 1 << state.orders.block
-    nr_nonblock = state.scalars[NR_NONBLOCK]
+    nr_nonblock = state.vars[NR_NONBLOCK]
     target, nr_target = emptiest_block(state)
     if nr_target == block_nr_pages:
         if count_shrinkable_pages(state, tunables) < block_nr_pages:
             return NIL, nr_target, SHRINK_STOP
         return target, nr_target, block_nr_pages
     if block_worth_shrinking(nr_target, nr_nonblock, nr_to_scan, tunables):
-        state.counters[BLOCKS_SPLIT_BY_SHRINKER] += 1
+        state.vars[BLOCKS_SPLIT_BY_SHRINKER] += 1
         return target, nr_target, min(nr_to_scan, nr_target)
-    state.counters[NONBLOCK_SCANS] += 1
+    state.vars[NONBLOCK_SCANS] += 1
     return NIL, nr_target, min(nr_to_scan, nr_nonblock)
 
 
-@jit
+@jit_kernel
 def pba_shrink_scan(state, tunables, nr_to_scan):
     """One pass of the shrinker: `pba_shrink_scan()`.
 
@@ -201,26 +201,25 @@ def pba_shrink_scan(state, tunables, nr_to_scan):
     nr_scanned : int
         Pages taken off the list.
     """
-    scalars = state.scalars
-    state.counters[SCAN_CALLS] += 1
+    state.vars[SCAN_CALLS] += 1
     target, nr_target, wanted = _choose(state, tunables, nr_to_scan)
     if wanted == SHRINK_STOP:
-        state.counters[SCAN_STOPS] += 1
+        state.vars[SCAN_STOPS] += 1
         return SHRINK_STOP, 0
     nr_taken = min(wanted, count_shrinkable_pages(state, tunables))
     _take_pages(state, target, nr_taken)
     if target == NIL:
-        scalars[NR_NONBLOCK] -= nr_taken
+        state.vars[NR_NONBLOCK] -= nr_taken
         nr_freed = release_page_list(state, nr_taken)
     else:
-        state.cache.block_nr_free[target] -= nr_taken
+        state.block_nr_free[target] -= nr_taken
         mark_block_noncached(state, target)
         if nr_target == 1 << state.orders.block:
             nr_freed = release_whole_block(state, target)
         else:
             nr_freed = release_page_list(state, nr_taken)
-    state.counters[PAGES_RELEASED] += nr_freed
+    state.vars[PAGES_RELEASED] += nr_freed
     if nr_freed == 0:
-        state.counters[SCAN_STOPS] += 1
+        state.vars[SCAN_STOPS] += 1
         return SHRINK_STOP, nr_taken
     return nr_freed, nr_taken

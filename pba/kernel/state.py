@@ -16,31 +16,14 @@ NIL: Final = -1
 NOT_MANAGED: Final = -1
 """In `block_nr_free`: the block is not managed, so its pages have no `in_block`."""
 
-# Linear map: what a leaf may be at the start, smallest first (the order of pba.machine.LINEAR_MAPS).
-MAP_PMD: Final = 0
-MAP_CONTPMD: Final = 1
-MAP_PUD: Final = 2
+# What maps a PMD-sized region (`state.leaf`). At the start the last three are also the largest leaf allowed,
+# in the order of pba.machine.LINEAR_MAPS.
+LEAF_PTE: Final = 0  # a table of contPTE leaves and PTEs: the region is no longer block-mapped
+LEAF_PMD: Final = 1
+LEAF_CONTPMD: Final = 2
+LEAF_PUD: Final = 3
 
-# --- state.scalars, int64 ---
-(
-    NR_CACHED,  # pages on the cached list
-    NR_NONBLOCK,  # of them, those without in_block
-    NR_MANAGED,  # managed blocks, the length of `managed`
-    NR_DEFERRED,  # shrinker->nr_deferred, pages
-    REFILLING,  # 1 while a refill is in progress
-    FREE_PAGES,  # pages in the buddy allocator
-    PEAK_CACHED,  # most pages cached after any event
-    LAST_TIME,  # time of the event before, ns
-    AREA_LOW,  # cached_page_ns, low part, always below 2**AREA_BITS
-    AREA_HIGH,  # cached_page_ns, in units of 2**AREA_BITS
-    NR_EVENTS,  # events replayed
-    NR_SCALARS,
-) = range(12)
-
-AREA_BITS: Final = 61
-"""`cached_page_ns` outgrows 64 bits on long traces; it is kept in two parts."""
-
-# --- state.counters, int64, in the order of the vectors ---
+# --- state.vars, int64: the counters, in the order of the vectors, then the rest ---
 COUNTERS: Final = (
     "allocs",
     "frees",
@@ -96,7 +79,25 @@ COUNTERS: Final = (
     DEADLOCKS,
     BACKGROUND_FAILURES,
     PAGES_LEAKED,
-) = range(len(COUNTERS))
+    NR_CACHED,  # pages on the cached list
+    NR_NONBLOCK,  # of them, those without in_block
+    FIRST_MANAGED,  # no managed block lies below this block,
+    END_MANAGED,  # and none from this one on
+    NR_DEFERRED,  # shrinker->nr_deferred, pages
+    FREE_PAGES,  # pages in the buddy allocator
+    PEAK_CACHED,  # most pages cached after any event
+    LAST_TIME,  # time of the event before, ns
+    AREA_LOW,  # cached_page_ns, low part, always below 2**AREA_BITS
+    AREA_HIGH,  # cached_page_ns, in units of 2**AREA_BITS
+    NR_EVENTS,  # events replayed
+    NR_VARS,
+) = range(len(COUNTERS) + 12)
+
+AREA_BITS: Final = 61
+"""`cached_page_ns` outgrows 64 bits on long traces; it is kept in two parts."""
+
+MAX_LISTS: Final = 14
+"""Free lists of the buddy allocator: orders 0 to 13."""
 
 
 class Orders(NamedTuple):
@@ -120,46 +121,33 @@ class Tunables(NamedTuple):
     batch: int  # shrinker->batch
 
 
-class Buddy(NamedTuple):
-    """Free chunks. Index-linked circular lists: nodes 0..N-1 are pages, node N + k heads the list of order k."""
+class State(NamedTuple):
+    """Everything that the simulated kernel remembers; N is the memory in pages. 17 1/8 bytes a page at most.
 
-    next: NDArray[np.int32]  # (N + 14,) the node after; meaningful for heads of free chunks and list heads
-    prev: NDArray[np.int32]  # (N + 14,) the node before
-    order: NDArray[np.int8]  # (N,) order of the free chunk that starts here, else -1
+    **Buddy allocator** (`buddy_*`). Index-linked circular lists: nodes 0 to N - 1 are pages, node N + k is the
+    head of the list of order k. Links mean something at the first pages of free chunks and at list heads only.
 
+    **Linear map** (`leaf`, `contpte`). A PUD or contPMD leaf is written down once for each PMD-sized region
+    under it.
 
-class LinearMap(NamedTuple):
-    """Which leaf maps each region; 1 is yes."""
+    **Cached list** (`cached`), as a stack: the list's head is the stack's top. The kernel adds to the head and
+    allocates from the head; only the shrinker takes from the middle. A stack keeps that order in contiguous
+    memory. The list of pages that a scan releases grows down from the other end of the array: a page is on one
+    of the two at most, so they never meet.
 
-    pud_leaf: NDArray[np.uint8]  # (N >> pud, rounded up,) a PUD leaf
-    pmd_leaf: NDArray[np.uint8]  # (N >> block,) a PMD leaf (not under a PUD leaf)
-    pmd_cont: NDArray[np.uint8]  # (N >> block,) that leaf is part of a contPMD
-    pte_cont: NDArray[np.uint8]  # (N >> contpte,) a contPTE (not under any larger leaf)
-
-
-class Cache(NamedTuple):
-    """The block allocator's cached list, as a stack: the list's head is the stack's top.
-
-    The kernel adds to the head and allocates from the head; only the shrinker takes from the middle. A stack
-    keeps that order in contiguous memory. `in_block` is the same for all pages of a block (a refill marks the
-    block's every page, the shrinker unmarks every page), so it is kept once a block, as `block_nr_free >= 0`.
+    **Blocks** (`block_nr_free`). `in_block` is the same for all pages of a block (a refill marks the block's
+    every page, the shrinker unmarks every page), so it is kept once a block: not NOT_MANAGED.
     """
 
-    pages: NDArray[np.int32]  # (N,) cached pfns, from the list's tail to its head; NR_CACHED are valid
-    block_nr_free: NDArray[np.int32]  # (N >> block,) cached pages of a managed block, else NOT_MANAGED
-    managed: NDArray[np.int32]  # (N >> block,) numbers of the managed blocks, in no order; NR_MANAGED valid
-    released: NDArray[np.int32]  # (N,) scratch: pages that a scan has taken, in the order of its walk
-
-
-class State(NamedTuple):
-    """Everything that the simulated kernel remembers."""
-
     orders: Orders
-    buddy: Buddy
-    map: LinearMap
-    cache: Cache
-    scalars: NDArray[np.int64]  # (NR_SCALARS,) indexed by the names above
-    counters: NDArray[np.int64]  # (len(COUNTERS),) indexed by the names above
+    buddy_next: NDArray[np.int32]  # (N + MAX_LISTS,) the node after
+    buddy_prev: NDArray[np.int32]  # (N + MAX_LISTS,) the node before
+    buddy_order: NDArray[np.int8]  # (N,) order of the free chunk that starts here, else -1
+    leaf: NDArray[np.uint8]  # (N >> block,) LEAF_*
+    contpte: NDArray[np.uint8]  # (N >> contpte,) 1: a contPTE; where `leaf` is LEAF_PTE
+    cached: NDArray[np.int32]  # (N,) cached pfns from the list's tail to its head, NR_CACHED of them
+    block_nr_free: NDArray[np.int32]  # (N >> block,) cached pages of a managed block, else NOT_MANAGED
+    vars: NDArray[np.int64]  # (NR_VARS,) indexed by the names above
 
 
 class Events(NamedTuple):
@@ -181,4 +169,4 @@ class Holders(NamedTuple):
 
 def cached_page_ns(state: State) -> int:
     """Return the time integral of `nr_cached`, in page-ns, exactly."""
-    return (int(state.scalars[AREA_HIGH]) << AREA_BITS) + int(state.scalars[AREA_LOW])
+    return (int(state.vars[AREA_HIGH]) << AREA_BITS) + int(state.vars[AREA_LOW])

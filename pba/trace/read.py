@@ -35,11 +35,13 @@ def read_trace(path: str | Path) -> Trace:
 
         return read_parquet(path)
 
-    from pba.trace import ftrace
     from pba.trace.text import looks_like_text, read_text
 
     if looks_like_text(head):
         return read_text(path)
+
+    from pba.trace import ftrace
+
     if ftrace.sniff(head):
         return ftrace.read_ftrace(path)
     raise TraceError("is not a trace in a form that pba knows", FORMS, path=path)
