@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pba.cli.layout import columns, duration, number, share
+from pba.cli.traces import open_trace
 from pba.machine import KIB, format_bytes
 
 if TYPE_CHECKING:
@@ -31,15 +32,14 @@ OPS = {
 def info(
     trace: Annotated[
         Path,
-        typer.Argument(metavar="TRACE", help="Parquet, the text form or ftrace text; compressed or not."),
+        typer.Argument(metavar="TRACE", help="A trace file of any form, or the name of a recording of pba."),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print plain numbers, as JSON.")] = False,
 ) -> None:
     """Show what is in a trace, and how far it can be trusted."""
-    from pba.trace.read import read_trace
     from pba.trace.summary import summarize
 
-    summary = summarize(read_trace(trace))
+    summary = summarize(open_trace(trace))
     if as_json:
         print(json.dumps({"file": str(trace), **summary.to_dict()}, indent=2))
     else:

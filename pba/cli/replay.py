@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pba.cli.layout import columns, duration, number, share
+from pba.cli.traces import open_trace
 from pba.machine import format_bytes
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ MACHINE = "Machine (default: the recorded one, else 4 KiB pages and 4 GiB)"
 def replay(
     trace: Annotated[
         Path,
-        typer.Argument(metavar="TRACE", help="Parquet, the text form or ftrace text; compressed or not."),
+        typer.Argument(metavar="TRACE", help="A trace file of any form, or the name of a recording of pba."),
     ],
     unshrinkable: Annotated[
         int | None,
@@ -66,9 +67,8 @@ def replay(
 ) -> None:
     """Replay a trace through the simulated block allocator and shrinker."""
     from pba.model import replay as run_model
-    from pba.trace.read import read_trace
 
-    events = read_trace(trace)
+    events = open_trace(trace)
     machine = _machine(events, page_size, memory, linear_map)
     thresholds = _thresholds(machine, unshrinkable, min_pages, batch)
     result = run_model(events, thresholds, machine, strict=strict)

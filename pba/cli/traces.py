@@ -1,0 +1,24 @@
+"""The trace that a command line names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pba.trace.table import Trace
+
+
+def open_trace(name: Path) -> Trace:
+    """Read a trace: a file, or a recording that comes with pba by its name.
+
+    Raises
+    ------
+    TraceError
+        If there is neither, or the file is not a trace.
+    """
+    from pba.trace.corpus import find
+    from pba.trace.read import read_trace
+
+    is_path = name.exists() or len(name.parts) > 1
+    return read_trace(name if is_path else find(name))
