@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tests.reference.allocator import BlockAllocator
-from tests.reference.linear_map import Leaf
 from tests.reference.machine import Event, Machine, Thresholds
 from tests.reference.shrinker import do_shrink_slab, drop_slab
 
@@ -136,17 +135,14 @@ class Replay:
 
     def snapshot(self) -> dict[str, Any]:
         """Return the whole state in plain values: lists in list order, sets sorted."""
-        pba, leaves = self.pba, self.pba.linear_map.leaves
-        regions_per_pud = 1 << (pba.machine.orders.pud - pba.machine.orders.block)
+        pba = self.pba
         return {
             "cached": list(pba.cached_list),
             "in_block": sorted(pba.in_block),
             "block_nr_free": {head >> pba.machine.orders.block: n for head, n in pba.block_nr_free.items()},
             "free_lists": [list(chunks) for chunks in pba.buddy.free_area],
-            "pud_leaf": sorted({i // regions_per_pud for i, leaf in enumerate(leaves) if leaf is Leaf.PUD}),
-            "pmd_leaf": [i for i, leaf in enumerate(leaves) if leaf in (Leaf.CONTPMD, Leaf.PMD)],
-            "pmd_cont": [i for i, leaf in enumerate(leaves) if leaf is Leaf.CONTPMD],
-            "pte_cont": sorted(pba.linear_map.contptes),
+            "leaves": [leaf.name for leaf in pba.linear_map.leaves],
+            "contptes": sorted(pba.linear_map.contptes),
             "nr_deferred": pba.nr_deferred,
             "pages": dict(self.pages),
             "background": dict(self.background),

@@ -1,0 +1,163 @@
+"""Step the reference and the jitted kernel side by side, and compare the whole state after every event.
+
+`KernelRun` is the one place that knows both: it drives `pba` through its own door (`Trace.from_arrays`,
+`pba.model`) and puts the kernel's arrays into the words of the reference.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pba import model
+from pba.events import OP_LETTERS
+from pba.kernel import replay as kernel
+from pba.kernel.state import (
+    END_MANAGED,
+    FIRST_MANAGED,
+    FREE_PAGES,
+    LEAF_CONTPMD,
+    LEAF_PMD,
+    LEAF_PTE,
+    LEAF_PUD,
+    NIL,
+    NOT_MANAGED,
+    NR_CACHED,
+    NR_DEFERRED,
+    NR_NONBLOCK,
+    State,
+)
+from pba.machine import Machine, Thresholds
+from pba.trace.table import Trace
+from tests.property.generate import Scenario
+from tests.reference.machine import Event
+from tests.reference.replay import Replay
+
+LEAF_NAMES = {LEAF_PTE: "PTE", LEAF_PMD: "PMD", LEAF_CONTPMD: "CONTPMD", LEAF_PUD: "PUD"}
+
+
+class KernelRun:
+    """A scenario on the jitted kernel, one event at a time."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        events = scenario.events
+        self.trace = Trace.from_arrays(
+            {
+                "time_ns": [event.time_ns for event in events],
+                "op": [OP_LETTERS.index(event.op) for event in events],
+                "id": [event.ident for event in events],
+                "arg": [event.arg for event in events],
+            }
+        )
+        machine = Machine(*scenario.machine)
+        thresholds = Thresholds(*scenario.thresholds)
+        thresholds.check(machine)
+        self.state = model.boot(machine)
+        self.tunables, self.holders, self.events = model.prepare(self.trace, thresholds)
+        self.at = 0
+        self.slots: dict[str, dict[int, int]] = {"A": {}, "B": {}}  # live ids -> slot
+
+    def step(self, event: Event) -> None:
+        """Take the next event."""
+        kernel.replay_events(self.state, self.tunables, self.holders, self.events, (self.at, self.at + 1))
+        slot = int(self.trace.slot[self.at])
+        if event.op in "AB":
+            self.slots[event.op][event.ident] = slot
+        elif event.op in "Fb" and slot >= 0:
+            del self.slots["A" if event.op == "F" else "B"][event.ident]
+        self.at += 1
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the whole state in the words of the reference's `Replay.snapshot`."""
+        state, holders = self.state, self.holders
+        totals = model.counters_of(state)
+        del totals["cache_hash"]  # the list itself is compared
+        page_of, chunk_of, order_of = (column.tolist() for column in holders)
+        pages = {ident: page_of[slot] for ident, slot in self.slots["A"].items()}
+        chunks = {ident: (chunk_of[slot], order_of[slot]) for ident, slot in self.slots["B"].items()}
+        managed = np.flatnonzero(state.block_nr_free != NOT_MANAGED)
+        return {
+            "cached": _cached(state).tolist(),
+            "in_block": _pages_of_blocks(state, managed).tolist(),
+            "block_nr_free": {int(block): int(state.block_nr_free[block]) for block in managed},
+            "free_lists": free_lists(state),
+            "leaves": [LEAF_NAMES[leaf] for leaf in state.leaf.tolist()],
+            "contptes": _contptes(state).tolist(),
+            "nr_deferred": int(state.vars[NR_DEFERRED]),
+            "pages": {ident: page for ident, page in pages.items() if page != NIL},
+            "background": {ident: chunk for ident, chunk in chunks.items() if chunk[0] != NIL},
+            "totals": totals,
+        }
+
+    def check_own_counts(self) -> None:
+        """Hold what the kernel keeps beside the reference's state against that state."""
+        state, known = self.state, self.state.vars
+        cached_blocks = _cached(state) >> state.orders.block
+        managed = np.flatnonzero(state.block_nr_free != NOT_MANAGED)
+        assert known[NR_NONBLOCK] == np.count_nonzero(~np.isin(cached_blocks, managed))
+        assert not managed.size or known[FIRST_MANAGED] <= managed.min() <= managed.max() < known[END_MANAGED]
+        lists = free_lists(state)
+        assert known[FREE_PAGES] == sum(len(chunks) << order for order, chunks in enumerate(lists))
+        orders = {chunk: order for order, chunks in enumerate(lists) for chunk in chunks}
+        starts = np.flatnonzero(state.buddy_order >= 0).tolist()
+        assert {start: int(state.buddy_order[start]) for start in starts} == orders
+
+
+def _cached(state: State) -> NDArray[np.int32]:
+    """Return the cached list from head to tail."""
+    return state.cached[: state.vars[NR_CACHED]][::-1]
+
+
+def _contptes(state: State) -> NDArray[np.intp]:
+    """Return the numbers of all contPTEs; the flag means nothing under a larger leaf."""
+    per_region = 1 << (state.orders.block - state.orders.contpte)
+    under_table = np.repeat(state.leaf == LEAF_PTE, per_region)
+    return np.flatnonzero(under_table & (state.contpte == 1))
+
+
+def _pages_of_blocks(state: State, blocks: NDArray[np.intp]) -> NDArray[np.intp]:
+    nr_pages = 1 << state.orders.block
+    return (blocks[:, None] * nr_pages + np.arange(nr_pages)).ravel()
+
+
+def free_lists(state: State) -> list[list[int]]:
+    """Return the free list of each order, head first, and check its backward links on the way."""
+    found: list[list[int]] = []
+    for order in range(state.orders.max_page + 1):
+        head = len(state.buddy_order) + order
+        chunks: list[int] = []
+        node = int(state.buddy_next[head])
+        before = head
+        while node != head:
+            assert state.buddy_prev[node] == before
+            assert len(chunks) < len(state.buddy_order)
+            chunks.append(node)
+            before, node = node, int(state.buddy_next[node])
+        assert state.buddy_prev[head] == before
+        found.append(chunks)
+    return found
+
+
+def assert_same(kernel_run: KernelRun, reference: Replay, where: str) -> None:
+    """Compare the whole state; a difference names the part and the event."""
+    got, wanted = kernel_run.snapshot(), reference.snapshot()
+    assert got.keys() == wanted.keys()
+    for part, value in wanted.items():
+        assert got[part] == value, f"{part} differs {where}"
+
+
+def run_both(scenario: Scenario) -> Replay:
+    """Replay a scenario on both, comparing after boot and after every event; return the reference."""
+    reference = Replay(scenario.machine, scenario.thresholds)
+    kernel_run = KernelRun(scenario)
+    assert_same(kernel_run, reference, f"after boot of {scenario.machine}")
+    for number, event in enumerate(scenario.events):
+        reference.step(event)
+        kernel_run.step(event)
+        assert_same(kernel_run, reference, f"after event {number}, {event}, {scenario.thresholds}")
+        if number % 16 == 0:
+            kernel_run.check_own_counts()
+    kernel_run.check_own_counts()
+    return reference
