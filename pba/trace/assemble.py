@@ -8,7 +8,7 @@ grace period's callbacks, and writes into the quality header what it had to infe
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -153,7 +153,7 @@ def _pages_of_tables(raw: RawEvents) -> NDArray[np.int64]:
 
 def _match(
     raw: RawEvents, start_pages: NDArray[np.int64], origin: int
-) -> tuple[dict[str, NDArray[np.int64] | NDArray[np.int8]], int]:
+) -> tuple[dict[str, NDArray[Any]], int]:
     """Return the trace's columns and how many frees were inferred.
 
     Only pages that are ever a table matter: each event is reduced to the range of them that it covers,
@@ -171,7 +171,7 @@ def _match(
     kind, level = raw.kind[kept], raw.level[kept]
     size = len(start_pages) + int(np.where(kind == RAW_VISIT, 1, 2 * (high - low)).sum())
     source = np.empty(size, np.int64)
-    columns = {
+    columns: dict[str, NDArray[Any]] = {
         "op": np.empty(size, np.int8),
         "id": np.empty(size, np.int64),
         "arg": np.empty(size, np.int8),
@@ -183,7 +183,7 @@ def _match(
     count, inferred = _match_loop((kind, level, low, high), at_start, len(known), outputs)
     source, page = source[:count], page[:count]
     kept_times = np.append(raw.time_ns[kept] - origin, 0)  # source -1: live at the start, time 0
-    result: dict[str, NDArray[np.int64] | NDArray[np.int8]] = {"time_ns": kept_times[source]}
+    result: dict[str, NDArray[Any]] = {"time_ns": kept_times[source]}
     for name, column in columns.items():
         result[name] = column[:count].astype(np.int32) if name == "id" else column[:count]
     result["pfn"] = np.append(known, NO_PFN)[page]

@@ -281,7 +281,7 @@ def _rows(lines: ShrinkLines, aware: frozenset[str]) -> list[_Line]:
         lines.delta, lines.total_scan, lines.memcg, lines.kswapd,
     )  # fmt: skip
     values = zip(*(column.tolist() for column in columns), lines.function, strict=True)
-    return [_Line(*row[:-1], aware=row[-1] in aware) for row in values]
+    return [_Line._make((*row[:-1], row[-1] in aware)) for row in values]
 
 
 def _runs(rows: list[_Line]) -> tuple[list[list[int]], set[tuple[int, int]]]:

@@ -1,0 +1,99 @@
+"""`pba import`: bring a recording made elsewhere into pba's own form."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pba.cli.layout import number
+
+
+def import_(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="IN",
+            help="ftrace text (trace, trace_pipe, trace-cmd report), or any trace; plain, .gz, .xz or .zst.",
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="OUT", help="Where to write: .parquet or .events[.gz].")
+    ],
+    force: Annotated[bool, typer.Option("--force", help="Replace OUT if it exists.")] = False,
+    page_size: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Base page of the recorded machine: 4, 16 or 64 (KiB).")
+    ] = None,
+    memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Its memory, such as 1GiB; needs --page-size.")
+    ] = None,
+    kernel: Annotated[str, typer.Option(metavar="RELEASE", help="Its kernel's release.")] = "",
+    name: Annotated[str, typer.Option(metavar="NAME", help="Short name, instead of the file's.")] = "",
+    gfp_zero: Annotated[
+        str, typer.Option(metavar="BIT", help="__GFP_ZERO of its kernel, where flags are printed as numbers.")
+    ] = "0x100",
+    note: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help="What a reader should know; may be repeated.")
+    ] = None,
+    one_cgroup: Annotated[
+        bool, typer.Option("--one-cgroup", help="It had no memory cgroup but the root: each pass counts.")
+    ] = False,
+) -> None:
+    """Import a recording made elsewhere.
+
+    The text of ftrace says neither page size nor memory: give them, so that a replay knows the machine.
+    """
+    from pba.errors import TraceError
+    from pba.files import refuse_overwrite
+    from pba.trace.ftrace import read_any
+
+    refuse_overwrite(output, force)
+    try:
+        zero_bit = int(gfp_zero, 0)
+    except ValueError:
+        raise TraceError(f"--gfp-zero {gfp_zero!r} is not a number", "write it as 0x100") from None
+    page_size_kib, memory_pages = machine_options(page_size, memory)
+    trace = read_any(
+        source,
+        page_size_kib=page_size_kib,
+        memory_pages=memory_pages,
+        kernel=kernel,
+        name=name,
+        gfp_zero=zero_bit,
+        only_root=one_cgroup,
+    )
+    if note:
+        quality = replace(trace.metadata.quality, notes=(*trace.metadata.quality.notes, *note))
+        trace = replace(trace, metadata=trace.metadata.with_(quality=quality))
+    trace.write(output, force=force)
+    counts = trace.counts()
+    quality = trace.metadata.quality
+    print(
+        f"{output}: {number(len(trace))} events: {number(counts['A'])} page tables allocated, "
+        f"{number(counts['F'])} freed, {number(counts['S'])} shrinker passes; "
+        f"{number(quality.lost_events)} events lost, {number(quality.unparsed_lines)} lines left out"
+    )
+    for line in quality.notes:
+        print(f"note: {line}")
+
+
+def machine_options(page_size: str | None, memory: str | None) -> tuple[int | None, int | None]:
+    """Return page size in KiB and memory in pages, where they are given.
+
+    Raises
+    ------
+    MachineError
+        If one is not a size, there is no such page, or memory is given without a page size.
+    """
+    from pba.cli.sizes import parse_memory, parse_page_size
+    from pba.errors import MachineError
+    from pba.machine import Machine
+
+    if page_size is None:
+        if memory is not None:
+            raise MachineError("--memory needs --page-size", "memory is stored in pages: add --page-size 4")
+        return None, None
+    page_size_kib = Machine(parse_page_size(page_size)).page_size_kib
+    return page_size_kib, None if memory is None else parse_memory(memory, page_size_kib)

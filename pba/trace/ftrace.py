@@ -1,0 +1,381 @@
+"""ftrace text (`trace`, `trace_pipe`, `trace-cmd report`) of x86 and arm64 as a trace.
+
+Read in chunks of whole lines: `ftrace_scan` finds the events, this module says what they mean. Only what
+happens to pages that are ever a page table is kept, so that memory follows the trace and not the file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pba.errors import TraceError
+from pba.events import LEVEL_UNKNOWN
+from pba.trace import ftrace_scan as scan
+from pba.trace.assemble import RAW_FREE, RAW_OTHER, RAW_TABLE, RAW_VISIT, RawEvents, assemble
+from pba.trace.classify import GFP_ACCOUNT, GFP_MOVABLE, GFP_ZERO, level_of_stack
+from pba.trace.metadata import Metadata, Quality
+from pba.trace.opening import open_stream
+from pba.trace.table import Trace
+from pba.trace.visits import MEMCG_UNKNOWN, RULE, RootVisits, ShrinkLines, find_root_visits
+
+CHUNK_BYTES: Final = 4 << 20
+LONGEST_STACK_BYTES: Final = 64 << 20
+"""Lines that all look like frames of one stack, beyond any stack's length: not a trace."""
+CLOCK_JUMP_NS: Final = 1_000_000_000
+"""CPUs' clocks differ by microseconds; a longer step back is another recording or another clock."""
+
+EXPECTED: Final = "lines like 'name-12 [000] ..... 1.234567: mm_page_free: page=... pfn=0x1a order=0'"
+STACKS_HINT: Final = (
+    "record with: echo 'stacktrace if order == 0' > events/kmem/mm_page_alloc/trigger (or pba record)"
+)
+
+_LINE: Final = re.compile(
+    rb"^.{1,60}-\d+\s+(?:\([-\s\d]+\)\s+)?\[\d+\]\s+(?:\S{4,8}\s+)?\d+\.\d+: +[\w:<]", re.MULTILINE
+)
+_TASK: Final = re.compile(r"^.*?-\d+ +")
+_HEADER: Final = re.compile(rb"^(?:# tracer: |cpus=\d+\s*$)", re.MULTILINE)
+_WRITTEN: Final = re.compile(rb"^# entries-in-buffer/entries-written: (\d+)/(\d+)", re.MULTILINE)
+_SHRINK: Final = re.compile(
+    r"mm_shrink_slab_start:\s+(?P<function>[^\s+]+)\S*(?:\s+\[[^\]]*\])?\s+(?P<pointer>\S+?):\s+"
+    r"nid:\s*(?P<nid>-?\d+)\s+(?:pid:\s*-?\d+\s+)?(?:memcg_id:\s*(?P<memcg>-?\d+)\s+)?"
+    r"objects to shrink\s+(?P<deferred>-?\d+)\s+gfp_flags\s+\S+\s+cache items\s+(?P<items>-?\d+)\s+"
+    r"delta\s+(?P<delta>-?\d+)\s+total_scan\s+(?P<total>-?\d+)\s+priority\s+(?P<priority>\d+)"
+)
+_ARCHITECTURES: Final = {
+    "aarch64": ("el0_svc", "__arm64_sys_", "el0t_64_sync", "el1h_64_sync"),
+    "x86_64": ("do_syscall_64", "entry_SYSCALL_64", "asm_exc_page_fault", "__x64_sys_"),
+}
+_SHRINK_COLUMNS: Final = ("nid", "priority", "items", "deferred", "delta", "total")
+
+
+def sniff(head: bytes) -> bool:
+    """Say whether the beginning of a file looks like ftrace text."""
+    return b"\0" not in head and bool(_LINE.search(head) or _HEADER.search(head))
+
+
+def read_ftrace(
+    path: str | Path,
+    *,
+    page_size_kib: int | None = None,
+    memory_pages: int | None = None,
+    kernel: str = "",
+    architecture: str = "",
+    name: str = "",
+    gfp_zero: int = GFP_ZERO,
+    only_root: bool = False,
+) -> Trace:
+    """Read ftrace text, plain or compressed.
+
+    The recording must hold `kmem:mm_page_alloc` with stacks and `kmem:mm_page_free`;
+    `vmscan:mm_shrink_slab_start` gives the shrinker passes.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    page_size_kib : int, optional
+        Base page of the recorded machine in KiB; the text does not say it.
+    memory_pages : int, optional
+        Its memory in base pages; the text does not say it.
+    kernel : str, optional
+        Its kernel's release.
+    architecture : str, optional
+        `x86_64` or `aarch64`; unless told, what the stacks show.
+    name : str, optional
+        Short name; unless told, the file's.
+    gfp_zero : int, optional
+        `__GFP_ZERO` of that kernel, for recordings that print flags as numbers.
+    only_root : bool, optional
+        The machine had no memory cgroup but the root (see `pba.trace.visits`).
+
+    Returns
+    -------
+    Trace
+        Time 0 is the first line's. An order-1 pgd (x86 with page-table isolation) is two allocations.
+
+    Raises
+    ------
+    TraceError
+        If the file is none, is empty, is not ftrace text, or has no allocations or no stacks.
+    """
+    path = Path(path)
+    reader = _Reader(path, gfp_zero)
+    for chunk in _whole_events(path):
+        reader.take(chunk)
+    reader.finish()
+    visits = find_root_visits(reader.shrink_lines(), only_root=only_root)
+    raw, _ = reader.raw(visits).sorted_by_time()
+    counters = reader.counters
+    metadata = Metadata(
+        name=name or path.name.split(".ftrace")[0].split(".txt")[0],
+        source="ftrace",
+        kernel=kernel,
+        architecture=architecture or reader.architecture,
+        page_size_kib=page_size_kib,
+        memory_pages=memory_pages,
+        quality=reader.quality(visits),
+    )
+    first, last = int(counters[scan.C_FIRST_TIME]), int(counters[scan.C_LAST_TIME])
+    return assemble(raw, metadata, start_ns=first, end_ns=last)
+
+
+def read_any(path: str | Path, **facts: Any) -> Trace:
+    """Read ftrace text as `read_ftrace` does, or another form of trace, adding the facts given to it."""
+    from pba.trace.read import HEAD_BYTES, read_trace
+
+    with open_stream(path) as stream:
+        head = stream.read(HEAD_BYTES)
+    if sniff(head):
+        return read_ftrace(path, **facts)
+    trace = read_trace(path)
+    names = ("page_size_kib", "memory_pages", "kernel", "architecture", "name")
+    told = {name: facts[name] for name in names if facts.get(name)}
+    return replace(trace, metadata=trace.metadata.with_(**told))
+
+
+def _whole_events(path: Path) -> Iterator[bytes]:
+    """Yield chunks of whole lines that cut no stack from the event before it."""
+    rest = b""
+    with open_stream(path) as stream:
+        while block := stream.read(CHUNK_BYTES):
+            rest += block
+            cut = _last_event(rest)
+            if cut:
+                yield rest[:cut]
+                rest = rest[cut:]
+            elif len(rest) > LONGEST_STACK_BYTES:
+                raise TraceError("is not ftrace text: a line without end", EXPECTED, path=path)
+    if rest:
+        yield rest
+
+
+def _last_event(text: bytes) -> int:
+    """Return where the last complete line begins that is not a frame of a stack (0: nowhere)."""
+    end = text.rfind(b"\n")
+    while end > 0:
+        start = text.rfind(b"\n", 0, end) + 1
+        if not text[start : start + 40].lstrip().startswith(b"=>"):
+            return start
+        end = start - 1
+    return 0
+
+
+@dataclass(frozen=True)
+class _Gfp:
+    """The allocation flags that matter."""
+
+    account: bool
+    zero: bool
+    movable: bool
+
+    @classmethod
+    def parse(cls, text: str, zero_bit: int) -> _Gfp:
+        """Read flags printed as names, hexadecimal or decimal."""
+        account = zero = movable = False
+        for part in text.split("|"):
+            if part[:1].isdigit():
+                value = int(part, 16) if part[:2].lower() == "0x" else int(part) if part.isdigit() else 0
+                account = account or bool(value & GFP_ACCOUNT)
+                zero = zero or bool(value & zero_bit)
+                movable = movable or bool(value & GFP_MOVABLE)
+            else:
+                account = account or part in ("GFP_KERNEL_ACCOUNT", "__GFP_ACCOUNT")
+                zero = zero or part == "__GFP_ZERO"
+                movable = movable or part in ("__GFP_MOVABLE", "GFP_HIGHUSER_MOVABLE")
+                movable = movable or part.startswith("GFP_TRANSHUGE")
+        return cls(account, zero, movable)
+
+
+@dataclass
+class _Kept:
+    """Columns of a chunk's events that may matter."""
+
+    time: NDArray[np.int64]
+    kind: NDArray[np.int8]
+    pfn: NDArray[np.int64]
+    level: NDArray[np.int8]
+    order: NDArray[np.int8]
+
+
+@dataclass
+class _Reader:
+    """What is known so far of a recording."""
+
+    path: Path
+    gfp_zero: int
+    scanner: scan.Scanner = field(default_factory=lambda: scan.Scanner(CHUNK_BYTES))
+    texts: list[str] = field(default_factory=list)
+    levels: dict[tuple[int, int, int], int] = field(default_factory=dict)
+    tables: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    kept: list[_Kept] = field(default_factory=list)
+    shrinks: list[tuple[Any, ...]] = field(default_factory=list)
+    instances: dict[tuple[str, str], int] = field(default_factory=dict)
+    architecture: str = ""
+    overwritten: int = 0
+    allocations: int = 0
+    frees: int = 0
+    unparsed_shrinks: int = 0
+    first_unparsed: tuple[int, str] | None = None
+    first_line: str = ""
+
+    @property
+    def counters(self) -> NDArray[np.int64]:
+        """The scanner's counters."""
+        return self.scanner.counters
+
+    def take(self, chunk: bytes) -> None:
+        """Take in a chunk of whole lines."""
+        if not self.first_line:
+            self.first_line = _shown(chunk.partition(b"\n")[0])
+        for match in _WRITTEN.finditer(chunk[:65536] if self.kept else chunk):
+            self.overwritten += max(0, int(match[2]) - int(match[1]))
+        self.scanner.scan(chunk)
+        self._new_texts(chunk)
+        self._shrink_lines(chunk)
+        line, start = self.counters[scan.C_FIRST_UNPARSED_LINE], self.counters[scan.C_FIRST_UNPARSED_START]
+        if self.first_unparsed is None and line >= 0:
+            self.first_unparsed = (int(line), _shown(chunk[start : start + 200].partition(b"\n")[0]))
+        self.scanner.finish_chunk()
+        self._keep(self.scanner.rows[: self.counters[scan.C_ROWS]])
+
+    def finish(self) -> None:
+        """Take in what waited for a stack, and check that the recording can be used."""
+        self.scanner.scan(b"")
+        self._keep(self.scanner.rows[: self.counters[scan.C_ROWS]])
+        if self.counters[scan.C_LINES] == 0:
+            raise TraceError("is empty", "record again", path=self.path)
+        if self.counters[scan.C_EVENTS] == 0:
+            line, text = self.first_unparsed or (1, self.first_line)
+            raise TraceError(f"is not ftrace text: {text!r}", EXPECTED, path=self.path, line=line)
+        if self.allocations == 0:
+            hint = "record kmem:mm_page_alloc with stacks and kmem:mm_page_free (or use pba record)"
+            raise TraceError("holds no mm_page_alloc event", hint, path=self.path)
+        if self.counters[scan.C_STACKS] == 0:
+            raise TraceError("holds no stack traces, which tell page tables", STACKS_HINT, path=self.path)
+
+    def _new_texts(self, chunk: bytes) -> None:
+        """Remember the texts that the scanner has numbered."""
+        for _, start, end in self.scanner.texts[: self.counters[scan.C_NEW_TEXTS]].tolist():
+            text = chunk[start:end].decode("utf-8", "replace")
+            self.texts.append(text)
+            if not self.architecture and "=>" in text:
+                found = [name for name, marks in _ARCHITECTURES.items() if any(m in text for m in marks)]
+                self.architecture = found[0] if found else ""
+
+    def _shrink_lines(self, chunk: bytes) -> None:
+        """Read the chunk's `mm_shrink_slab_start` lines; there are few."""
+        for when, pid, start, end in self.scanner.shrinks[: self.counters[scan.C_SHRINKS]].tolist():
+            text = chunk[start:end].decode("utf-8", "replace")
+            match = _SHRINK.search(text)
+            if match is None or int(match["priority"]) > 12:
+                self.unparsed_shrinks += 1
+                number = int(self.counters[scan.C_LINES]) - chunk.count(b"\n", start)
+                self.first_unparsed = self.first_unparsed or (number, _shown(chunk[start:end]))
+                continue
+            instance = self.instances.setdefault((match["function"], match["pointer"]), len(self.instances))
+            memcg = MEMCG_UNKNOWN if match["memcg"] is None else int(match["memcg"])
+            numbers = tuple(int(match[column]) for column in _SHRINK_COLUMNS)
+            kswapd = text.lstrip().startswith("kswapd")
+            self.shrinks.append((when, pid, instance, match["function"], memcg, kswapd, *numbers))
+
+    def _level(self, stack: int, gfp: int, order: int) -> int:
+        """Return the level of an allocation, from the numbers of its texts."""
+        key = (stack, gfp, order)
+        if key not in self.levels:
+            frames = self.texts[stack].split("\n")
+            flags = _Gfp.parse(self.texts[gfp], self.gfp_zero)
+            self.levels[key] = level_of_stack(frames, flags.account, flags.zero, flags.movable, order)
+        return self.levels[key]
+
+    def _keep(self, rows: NDArray[np.int64]) -> None:
+        """Say which rows are page tables, and keep what happens to pages that are one at some time."""
+        rows = rows[rows[:, scan.ROW_KIND] != scan.KIND_GONE]
+        allocated = rows[:, scan.ROW_KIND] == scan.KIND_ALLOC
+        self.allocations += int(allocated.sum())
+        self.frees += len(rows) - int(allocated.sum())
+        level = np.zeros(len(rows), np.int8)
+        stacked = np.flatnonzero(allocated & (rows[:, scan.ROW_STACK] >= 0) & (rows[:, scan.ROW_GFP] >= 0))
+        columns = [scan.ROW_STACK, scan.ROW_GFP, scan.ROW_ORDER]
+        shapes, shape = np.unique(rows[stacked][:, columns], axis=0, return_inverse=True)
+        found = np.array([self._level(*row) for row in shapes.tolist()], np.int8)
+        if len(stacked):
+            level[stacked] = found[shape.ravel()]
+        pfn, order = rows[:, scan.ROW_PFN], np.minimum(rows[:, scan.ROW_ORDER], 62)
+        table = level != LEVEL_UNKNOWN
+        pair = pfn[table & (order == 1)] + 1
+        self.tables = np.union1d(self.tables, np.concatenate([pfn[table], pair]))
+        low = np.searchsorted(self.tables, pfn)
+        high = np.searchsorted(self.tables, pfn + np.left_shift(np.int64(1), order))
+        matters = high > low
+        kind = np.where(table, RAW_TABLE, np.where(allocated, RAW_OTHER, RAW_FREE)).astype(np.int8)
+        self.kept.append(
+            _Kept(
+                rows[matters, scan.ROW_TIME],
+                kind[matters],
+                pfn[matters],
+                level[matters],
+                order[matters].astype(np.int8),
+            )
+        )
+
+    def shrink_lines(self) -> ShrinkLines:
+        """Return the shrinker lines, sorted by time."""
+        rows = sorted(self.shrinks, key=lambda row: row[0])
+        integers = np.array([(*row[:3], row[4], *row[6:]) for row in rows], np.int64).reshape(-1, 10)
+        when, pid, instance, memcg, *numbers = integers.T
+        nid, priority, items, deferred, delta, total = numbers
+        functions = [row[3] for row in rows]
+        kswapd = np.array([row[5] for row in rows], np.bool_)
+        return ShrinkLines(
+            when, pid, instance, functions, nid, priority, items, deferred, delta, total, memcg, kswapd
+        )
+
+    def raw(self, visits: RootVisits) -> RawEvents:
+        """Return the events kept, with the visits after them; not yet sorted."""
+        return RawEvents(
+            np.concatenate([visits.time_ns, *(part.time for part in self.kept)]),
+            np.concatenate([np.full(len(visits), RAW_VISIT, np.int8), *(part.kind for part in self.kept)]),
+            np.concatenate([np.zeros(len(visits), np.int64), *(part.pfn for part in self.kept)]),
+            np.concatenate([visits.priority, *(part.level for part in self.kept)]),
+            np.concatenate([np.zeros(len(visits), np.int8), *(part.order for part in self.kept)]),
+        )
+
+    def quality(self, visits: RootVisits) -> Quality:
+        """Return how far the recording can be trusted."""
+        counters = self.counters
+        step_back = int(counters[scan.C_STEP_BACK])
+        unparsed = int(counters[scan.C_UNPARSED]) + self.unparsed_shrinks
+        notes = ["pages live when the recording began are unknown"]
+        if unparsed and self.first_unparsed:
+            line, text = self.first_unparsed
+            text = _TASK.sub("", text)  # names of tasks stay out of what is stored
+            notes.append(f"{unparsed} lines could not be understood, the first is line {line}: {text!r}")
+        if step_back > CLOCK_JUMP_NS:
+            notes.append(f"time steps back by {step_back / 1e9:.3f} s: a clock jumped, or two recordings")
+        elif step_back:
+            notes.append(f"time stepped back by up to {step_back / 1e3:.0f} us between CPUs; sorted by time")
+        if counters[scan.C_STRAY_STACKS]:
+            notes.append(f"{counters[scan.C_STRAY_STACKS]} stacks without their allocation were left out")
+        if not len(self.tables):
+            notes.append("no allocation of a page table was found")
+        if not self.frees:
+            notes.append("the recording holds no mm_page_free event: no page table is ever freed")
+        quality = Quality(
+            lost_events=int(counters[scan.C_LOST]) + self.overwritten,
+            unparsed_lines=unparsed,
+            visits_rule=RULE if len(visits) else "",
+        )
+        return replace(quality, notes=(*notes, *visits.notes))
+
+
+def _shown(line: bytes) -> str:
+    """Return a line as a message shows it."""
+    text = line.decode("utf-8", "replace").strip()
+    return text if len(text) <= 120 else text[:117] + "..."
