@@ -105,7 +105,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except PbaError as error:
         return _fail(str(error))
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted", EXIT_INTERRUPTED)
+        return EXIT_INTERRUPTED
     except BrokenPipeError:
         return _forget_output(EXIT_BROKEN_PIPE)
     except OSError as error:
@@ -133,10 +133,10 @@ def _usage_message(error: Exception) -> str:
     return f"{message} (see {command} --help)"
 
 
-def _fail(message: str, status: int = EXIT_STATUS) -> int:
-    """Print one line to standard error and return the status."""
+def _fail(message: str) -> int:
+    """Print one line to standard error and return the status of a failure."""
     print(f"pba: {message}", file=sys.stderr)
-    return status
+    return EXIT_STATUS
 
 
 def _forget_output(status: int) -> int:

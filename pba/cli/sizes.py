@@ -23,7 +23,7 @@ def parse_memory(text: str, page_size_kib: int) -> int:
         If it is neither, or no whole number of pages.
     """
     if match := _PAGES.fullmatch(text.strip()):
-        return int(match[1])
+        return _some(int(match[1]))
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise MachineError(f"memory {text!r} is not a size", "write it as 4GiB, 512MiB or 1048576pages")
@@ -33,7 +33,14 @@ def parse_memory(text: str, page_size_kib: int) -> int:
         raise MachineError(
             f"memory {text} is not a multiple of the page size, {page_size_kib} KiB", "give whole pages"
         )
-    return int(pages)
+    return _some(int(pages))
+
+
+def _some(pages: int) -> int:
+    """Refuse a machine without memory."""
+    if pages == 0:
+        raise MachineError("memory of 0 pages is none", "write it as 4GiB, 512MiB or 1048576pages")
+    return pages
 
 
 def parse_page_size(text: str) -> int:

@@ -6,11 +6,13 @@ import gzip
 import io
 import lzma
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from pba.errors import TraceError
 
+_ZSTD_BLOCK = 1 << 20
 MAGICS = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 
 
@@ -42,6 +44,49 @@ class _Checked(io.RawIOBase):
         super().close()
 
 
+class _Zstd:
+    """A reader of zstd frames that notices when the last one is cut off (zstandard's own does not)."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        import zstandard
+
+        self._raw = raw
+        self._decompressor = zstandard.ZstdDecompressor()
+        self._frame = self._decompressor.decompressobj()
+        self._begun = False
+        self._ready = b""
+
+    def read(self, size: int = -1) -> bytes:
+        parts = [self._ready]
+        length = len(self._ready)
+        while size < 0 or length < size:
+            packed = self._raw.read(_ZSTD_BLOCK)
+            if not packed:
+                if self._begun:
+                    raise EOFError("the last frame is cut off")
+                break
+            parts += self._unpack(packed)
+            length = sum(map(len, parts))
+        whole = b"".join(parts)
+        cut = len(whole) if size < 0 else size
+        self._ready = whole[cut:]
+        return whole[:cut]
+
+    def _unpack(self, packed: bytes) -> Iterator[bytes]:
+        """Yield what some bytes hold, from one frame or several."""
+        while packed:
+            self._begun = True
+            yield self._frame.decompress(packed)
+            if not self._frame.eof:
+                return
+            packed = self._frame.unused_data
+            self._frame = self._decompressor.decompressobj()
+            self._begun = False
+
+    def close(self) -> None:
+        self._raw.close()
+
+
 def open_stream(path: str | Path) -> BinaryIO:
     """Open a file for reading, decompressing `.gz`, `.xz` and `.zst` as its first bytes tell.
 
@@ -65,8 +110,5 @@ def open_stream(path: str | Path) -> BinaryIO:
     if form == "xz":
         return cast(BinaryIO, _Checked(cast(BinaryIO, lzma.LZMAFile(raw)), path, form))
     if form == "zstd":
-        import zstandard
-
-        reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-        return cast(BinaryIO, _Checked(cast(BinaryIO, reader), path, form))
+        return cast(BinaryIO, _Checked(cast(BinaryIO, _Zstd(raw)), path, form))
     return raw

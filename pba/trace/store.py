@@ -84,7 +84,8 @@ def read_parquet(path: str | Path) -> Trace:
     """
     path = Path(path)
     try:
-        file = pq.ParquetFile(path, read_dictionary=["op", "level"])
+        there = pq.read_schema(path).names
+        file = pq.ParquetFile(path, read_dictionary=[name for name in ("op", "level") if name in there])
         raw = (file.schema_arrow.metadata or {}).get(KEY)
         if raw is None:
             raise TraceError(

@@ -1,0 +1,391 @@
+"""Bad input ends in one clear line on standard error and exit status 2, never in a traceback."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import lzma
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+import pba
+from pba.cli.app import run
+from pba.errors import EXIT_STATUS, OutputError
+from pba.trace.metadata import FORMAT_VERSION, Metadata
+
+VECTORS = Path(__file__).resolve().parents[1] / "vectors"
+TINY = VECTORS / "tiny.events.gz"
+GOOD = "100 A 1\n200 A 2\n300 F 1\n400 S 12\n500 D\n600 B 1 3\n700 b 1\n"
+
+NOISE = np.random.default_rng(1).bytes(3000).hex().encode()
+
+PACKERS = [gzip.compress, lzma.compress, zstandard.compress]
+
+Complaint = Callable[..., str]
+
+
+@pytest.fixture
+def complaint(capsys: pytest.CaptureFixture[str]) -> Complaint:
+    """Run a command that must fail as it should, and return its one line."""
+
+    def complain(*arguments: str | Path) -> str:
+        status = run([str(argument) for argument in arguments])
+        output = capsys.readouterr()
+        assert status == EXIT_STATUS
+        assert output.out == ""
+        assert output.err.endswith("\n")
+        assert output.err.count("\n") == 1
+        assert output.err.startswith("pba: ")
+        return output.err.strip()
+
+    return complain
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def small_trace() -> pba.Trace:
+    columns = {"time_ns": [0, 5, 9], "op": [0, 0, 1], "id": [1, 2, 1], "arg": [0, 0, 0]}
+    return pba.Trace.from_arrays(columns, Metadata(name="small", page_size_kib=4))
+
+
+def half(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+# Files that are no trace -----------------------------------------------------------------------------------
+
+
+def parquet_of(folder: Path) -> bytes:
+    return small_trace().write(folder / "whole.parquet").read_bytes()
+
+
+def foreign_parquet(folder: Path) -> bytes:
+    path = folder / "other.parquet"
+    pd.DataFrame({"x": np.arange(3)}).to_parquet(path)
+    return path.read_bytes()
+
+
+def newer_parquet(folder: Path) -> bytes:
+    """Return a trace whose metadata says that a later version wrote it."""
+    path = small_trace().write(folder / "whole.parquet")
+    table = pq.read_table(path)
+    values = json.loads(table.schema.metadata[b"pba"]) | {"format_version": FORMAT_VERSION + 1}
+    pq.write_table(table.replace_schema_metadata({b"pba": json.dumps(values).encode()}), path)
+    return path.read_bytes()
+
+
+FILES: dict[str, tuple[Callable[[Path], bytes], str]] = {
+    "empty": (lambda _: b"", "is empty"),
+    "empty gzip": (lambda _: gzip.compress(b""), "is empty"),
+    "comments only": (lambda _: b"# nothing\n\n", "no event|not a trace"),
+    "truncated gzip": (
+        lambda _: half(gzip.compress(os.urandom(3000).hex().encode())),
+        "truncated or damaged",
+    ),
+    "truncated xz": (lambda _: half(lzma.compress(os.urandom(3000).hex().encode())), "truncated or damaged"),
+    "truncated text gzip": (lambda _: half(TINY.read_bytes()), "truncated or damaged"),
+    "truncated zstd": (lambda _: half(zstandard.compress(NOISE)), "truncated or damaged"),
+    "damaged zstd": (lambda _: zstandard.compress(NOISE)[:20] + NOISE, "truncated or damaged"),
+    "truncated Parquet": (lambda folder: half(parquet_of(folder)), "truncated or damaged"),
+    "Parquet's first bytes": (lambda _: b"PAR1", "truncated or damaged"),
+    "foreign Parquet": (foreign_parquet, "not a trace of pba"),
+    "newer Parquet": (newer_parquet, "format version"),
+    "a picture": (lambda _: b"\x89PNG\r\n\x1a\n" + bytes(200), "not a trace"),
+    "prose": (lambda _: b"Dear list,\n\nhere is my trace.\n", "not a trace"),
+    "a shell script": (lambda _: b"#!/bin/sh\necho hello\n", "not a trace"),
+    "random bytes": (lambda _: bytes(range(256)) * 40, "not a trace"),
+}
+
+
+@pytest.mark.parametrize("command", ["info", "replay"])
+@pytest.mark.parametrize("content", FILES)
+def test_a_file_that_is_no_trace(content: str, command: str, tmp_path: Path, complaint: Complaint) -> None:
+    make, expected = FILES[content]
+    path = write(tmp_path / "given", make(tmp_path))
+    line = complaint(command, path)
+    assert str(path) in line
+    assert re.search(expected, line)
+
+
+@pytest.mark.parametrize("command", ["info", "replay"])
+def test_no_such_file(command: str, tmp_path: Path, complaint: Complaint) -> None:
+    assert f"{tmp_path}/none.parquet: no such file" in complaint(command, tmp_path / "none.parquet")
+    assert "no recording of pba is called 'none'" in complaint(command, "none")
+
+
+def test_a_folder(tmp_path: Path, complaint: Complaint) -> None:
+    assert f"{tmp_path}: " in complaint("info", tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_no_permission(tmp_path: Path, complaint: Complaint) -> None:
+    path = write(tmp_path / "x.events", GOOD)
+    path.chmod(0)
+    assert "Permission denied" in complaint("info", path)
+
+
+@pytest.mark.parametrize(
+    "compress", [gzip.compress, lzma.compress, zstandard.compress], ids=["gz", "xz", "zst"]
+)
+def test_a_compressed_trace_cut_anywhere_is_never_a_shorter_trace(
+    compress: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    lines = "".join(f"{number * 100} A {number}\n" for number in range(5000))
+    whole = compress(lines.encode())
+    assert len(pba.read_trace(write(tmp_path / "whole", whole))) == 5000
+    for cut in np.linspace(7, len(whole) - 1, 9).astype(int):
+        with pytest.raises(pba.PbaError, match="truncated or damaged"):
+            pba.read_trace(write(tmp_path / "cut", whole[:cut]))
+
+
+# Lines and events ------------------------------------------------------------------------------------------
+
+LINES = {
+    "a word for a time": ("oops A 3", "'oops A 3'"),
+    "no op": ("800", "'800'"),
+    "no id": ("800 A", "'800 A'"),
+    "a word for an id": ("800 A seven", "'800 A seven'"),
+    "a negative id": ("800 A -7", "'800 A -7'"),
+    "an id beyond 31 bits": ("800 A 2147483648", "2147483648"),
+    "a time beyond 63 bits": ("99999999999999999999 A 3", "99999999999999999999"),
+    "a decimal time": ("800.5 A 3", "'800.5 A 3'"),
+    "no order": ("800 B 3", "'800 B 3'"),
+    "something after it": ("800 A 3 extra", "'800 A 3 extra'"),
+    "an unknown op": ("800 Q 3", "unknown op 'Q'"),
+    "bytes that are no text": ("800 \xff 3", "unknown op"),
+    "a priority that is none": ("800 S 13", "priority 13"),
+    "an order that is none": ("800 B 3 14", "14 is out of range"),
+    "time going backwards": ("699 A 3", "time goes backwards, from 700 to 699 ns"),
+    "a double allocation": ("800 A 2", "id 2 is allocated already"),
+    "a double background chunk": ("800 B 2 0\n800 B 2 0", "id 2 is allocated already"),
+}
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize("case", LINES)
+def test_a_bad_line(case: str, packed: bool, tmp_path: Path, complaint: Complaint) -> None:
+    bad, expected = LINES[case]
+    text = f"# a comment\n{GOOD}{bad}\n900 A 9\n"
+    number = 8 + 1 + bad.count("\n")
+    content = text.encode("latin-1")
+    path = write(tmp_path / "x.events", gzip.compress(content) if packed else content)
+    line = complaint("replay", path)
+    assert f"{path}:{number}: " in line
+    assert expected in line
+
+
+def test_a_long_line_is_cut(tmp_path: Path, complaint: Complaint) -> None:
+    line = complaint("info", write(tmp_path / "x", f"{GOOD}800 A {'7' * 5000}\n"))
+    assert len(line) < 300 + len(str(tmp_path))
+
+
+def test_unknown_frees_are_counted_and_refused_with_strict(
+    tmp_path: Path, complaint: Complaint, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "x.events", f"{GOOD}800 F 77\n801 b 5\n802 F 1\n")
+    assert run(["replay", str(path), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["unknown_frees"] == 3
+    assert result["counters"]["frees"] == 1
+    assert run(["replay", str(path)]) == 0
+    assert "3 frees of ids that were not live" in capsys.readouterr().out
+    line = complaint("replay", path, "--strict")
+    assert "id 77 is freed but not live" in line
+    assert "first of 3" in line
+
+
+def test_strict_takes_a_trace_without_unknown_frees(tmp_path: Path) -> None:
+    assert run(["replay", str(write(tmp_path / "x.events", GOOD)), "--strict"]) == 0
+
+
+def test_a_chunk_that_the_machine_does_not_have(tmp_path: Path, complaint: Complaint) -> None:
+    path = write(tmp_path / "x.events", "100 A 1\n200 B 1 12\n")
+    assert "order 12 does not exist" in complaint("replay", path)
+    assert run(["replay", str(path), "--page-size", "64"]) == 0
+
+
+# Machines and thresholds -----------------------------------------------------------------------------------
+
+OPTIONS = {
+    "--memory 1025pages": "not a multiple of 1024 pages",
+    "--memory 1001MB": "not a multiple of 1024 pages",
+    "--memory 4097K": "not a multiple of the page size",
+    "--memory 0pages": "memory of 0 pages",
+    "--memory 4": "write it as 4GiB",
+    "--memory much": "write it as 4GiB",
+    "--memory 64TiB": "too large",
+    "--page-size 8": "page size 8 KiB does not exist",
+    "--page-size 0": "page size 0 KiB does not exist",
+    "--page-size 4096": "use 4, 16 or 64",
+    "--page-size big": "use 4, 16 or 64",
+    "--linear-map pte": "use pmd, contpmd, pud",
+    "--page-size 16 --linear-map pud": "no pud leaves on 16 KiB pages",
+    "--unshrinkable -1": "unshrinkable_pages = -1 is out of range",
+    "--unshrinkable 1048577": "out of range",
+    "--min-pages 0": "shrink_block_min_pages = 0 is out of range",
+    "--min-pages 513": "1 to 512 pages",
+    "--batch 0": "say 128 for that",
+    "--batch many": "--batch",
+    "--batch 1.5": "--batch",
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_a_machine_or_threshold_that_cannot_be(options: str, complaint: Complaint) -> None:
+    assert OPTIONS[options] in complaint("replay", TINY, *options.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "pages"),
+    [
+        ("--memory 1GiB", 262144),
+        ("--memory 1G", 262144),
+        ("--memory 1.5g", 393216),
+        ("--memory 1024MB", 262144),
+        ("--memory 4096pages", 4096),
+        ("--memory 4096p", 4096),
+        ("--page-size 16KiB --memory 1GiB", 65536),
+        ("--page-size 64", 65536),
+        ("", 1048576),
+    ],
+)
+def test_sizes_are_read_as_people_write_them(
+    options: str, pages: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["replay", str(TINY), *options.split(), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["machine"]["memory_pages"] == pages
+
+
+# Outputs ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "x.events", "x.events.gz"])
+def test_an_existing_output_is_kept(name: str, tmp_path: Path) -> None:
+    path = write(tmp_path / name, "precious")
+    with pytest.raises(OutputError, match=r"exists already.*--force"):
+        small_trace().write(path)
+    assert path.read_text() == "precious"
+    small_trace().write(path, force=True)
+    assert len(pba.read_trace(path)) == 3
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x", "none/x.parquet"])
+def test_an_output_that_cannot_be(name: str, tmp_path: Path) -> None:
+    with pytest.raises(OutputError):
+        small_trace().write(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """Return a folder on a disk of 64 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a small file system cannot be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "x.events"])
+def test_a_full_disk(name: str, tiny_disk: Path) -> None:
+    events = 200_000
+    generator = np.random.default_rng(1)
+    columns = {
+        "time_ns": np.sort(generator.integers(0, 1 << 60, events)),
+        "op": np.zeros(events, np.int8),
+        "id": generator.permutation(events),
+        "arg": np.zeros(events, np.int8),
+    }
+    with pytest.raises(OutputError, match=r"No space left.*free some space") as caught:
+        pba.Trace.from_arrays(columns).write(tiny_disk / name)
+    assert "\n" not in str(caught.value)
+    assert list(tiny_disk.iterdir()) == [], "half a file was left"
+
+
+def pba_process(*arguments: str | Path, stdout: object = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from pba.cli import main; main()", *map(str, arguments)]
+    return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)  # type: ignore[call-overload,no-any-return]
+
+
+def test_standard_output_that_is_full() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = pba_process("info", TINY, stdout=full)
+    assert done.returncode == EXIT_STATUS
+    assert done.stderr == "pba: cannot write the output: No space left on device (free some space)\n"
+
+
+def test_a_reader_that_goes_away() -> None:
+    program = f"{sys.executable} -c 'from pba.cli import main; main()' replay {TINY}"
+    done = subprocess.run(
+        ["bash", "-c", f"{program} | true; echo ${{PIPESTATUS[0]}}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    assert done.stdout.strip() in {"0", "1", "141"}
+
+
+# The command line ------------------------------------------------------------------------------------------
+
+USES = {
+    "frobnicate": "No such command 'frobnicate'",
+    "--frobnicate": "No such option",
+    "info": "TRACE",
+    "info a b": "b",
+    "info --colour x": "No such option",
+    "replay x --batch": "--batch",
+}
+
+
+@pytest.mark.parametrize("arguments", USES)
+def test_a_wrong_command_line(arguments: str, complaint: Complaint) -> None:
+    line = complaint(*arguments.split())
+    assert USES[arguments] in line
+    assert line.endswith("--help)")
+
+
+def test_a_process_says_it_in_one_line_too() -> None:
+    done = pba_process("info", "/no/such/file")
+    assert done.returncode == EXIT_STATUS
+    assert done.stdout == ""
+    assert done.stderr == "pba: /no/such/file: no such file (check the name)\n"
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("pba.trace.summary.summarize", broken)
+    with pytest.raises(ZeroDivisionError):
+        run(["info", str(TINY)])
+
+
+def test_ctrl_c_is_quiet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pba.trace.summary.summarize", interrupted)
+    assert run(["info", str(TINY)]) == 130
+    assert capsys.readouterr().err == ""
+
+
+def test_nothing_given_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([]) == 0
+    assert "pba tune" in capsys.readouterr().out
