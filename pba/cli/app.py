@@ -11,7 +11,6 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Annotated, Any
 
 import typer
@@ -83,8 +82,6 @@ def pba(
 def _register() -> None:
     """Add every command of `COMMANDS` to the application."""
     for name, module, panel in COMMANDS:
-        if find_spec(f"pba.cli.{module}") is None:
-            continue
         function = getattr(import_module(f"pba.cli.{module}"), module)
         app.command(name, rich_help_panel=panel)(function)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pba.cli.layout import columns, duration, number, share
+from pba.cli.layout import described, duration, number, share
 from pba.cli.traces import open_trace
 from pba.machine import KIB, format_bytes
 
@@ -58,7 +58,7 @@ def render(summary: Summary) -> str:
     ]
     if summary.blocks is not None:
         rows += [("", ""), *_block_rows(summary.blocks)]
-    return columns(rows, "ll")
+    return described(rows)
 
 
 def _origin_rows(metadata: Metadata) -> Rows:
@@ -131,6 +131,9 @@ def _block_rows(blocks: BlocksTouched) -> Rows:
             "PMD blocks touched",
             f"{number(blocks.touched_blocks)}{of_memory}, by {number(blocks.distinct_pages)} page frames",
         ),
-        ("", f"(a block is {number(blocks.block_nr_pages)} pages; setting pkeys page by page would have"),
-        ("", " split every one of these in the linear map, for good)"),
+        (
+            "",
+            f"a block is {number(blocks.block_nr_pages)} pages; setting pkeys page by page would have split "
+            "every one of these in the linear map, for good",
+        ),
     ]

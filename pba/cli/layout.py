@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 
@@ -26,6 +27,16 @@ def columns(rows: Sequence[Sequence[str]], align: str, gap: str = "  ") -> str:
         ]
         lines.append(gap.join(cells).rstrip())
     return "\n".join(lines)
+
+
+def described(rows: Sequence[tuple[str, str]], width: int = 100) -> str:
+    """Return labels and what they say, wrapped so that no line is longer than `width`."""
+    indent = max((len(label) for label, _ in rows), default=0) + 2
+    wrapped = []
+    for label, text in rows:
+        first, *more = textwrap.wrap(text, max(width - indent, 20)) or [""]
+        wrapped += [(label, first), *(("", line) for line in more)]
+    return columns(wrapped, "ll")
 
 
 def duration(time_ns: float) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pba.cli.layout import columns, duration, number, share
+from pba.cli.layout import columns, described, duration, number, share
 from pba.cli.traces import open_trace
 from pba.machine import format_bytes
 
@@ -126,4 +126,4 @@ def render(result: ReplayResult) -> str:
     table = [("counter", "value", "unit", "meaning")]
     for name, row in result.to_frame().iterrows():
         table.append((str(name), number(int(row["value"])), row["unit"], row["meaning"]))
-    return f"{columns(head, 'll')}\n\n{columns(table, 'lrll')}\n\ncache hash {result.cache_hash}"
+    return f"{described(head)}\n\n{columns(table, 'lrll')}\n\ncache hash {result.cache_hash}"

@@ -217,6 +217,44 @@ def test_a_chunk_that_the_machine_does_not_have(tmp_path: Path, complaint: Compl
     assert run(["replay", str(path), "--page-size", "64"]) == 0
 
 
+# What the other commands are given -------------------------------------------------------------------------
+
+
+def test_a_study_that_is_not_there(tmp_path: Path, complaint: Complaint) -> None:
+    assert f"{tmp_path}/none.toml: no such study file" in complaint("tune", tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("text", ["points = ", "nonsense = 1\n", '[search]\npoints = "many"\n', "\xff"])
+def test_a_study_that_cannot_be_read(text: str, tmp_path: Path, complaint: Complaint) -> None:
+    path = write(tmp_path / "study.toml", text.encode("latin-1"))
+    assert str(path) in complaint("tune", path, "--run", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_folder_that_is_none(tmp_path: Path, complaint: Complaint) -> None:
+    assert f"{tmp_path}/none: " in complaint("report", tmp_path / "none")
+    assert "no run.json" in complaint("report", tmp_path)
+    write(tmp_path / "run.json", "{")
+    assert str(tmp_path) in complaint("report", tmp_path)
+
+
+def test_an_import_of_what_is_no_trace(tmp_path: Path, complaint: Complaint) -> None:
+    out = tmp_path / "out.parquet"
+    assert "no such file" in complaint("import", tmp_path / "none", "-o", out)
+    prose = write(tmp_path / "prose", "Dear list,\n")
+    assert str(prose) in complaint("import", prose, "-o", out)
+    assert not out.exists()
+    write(out, "precious")
+    assert "exists already" in complaint("import", prose, "-o", out)
+    assert out.read_text() == "precious"
+
+
+def test_a_recording_that_would_replace_a_file(tmp_path: Path, complaint: Complaint) -> None:
+    out = write(tmp_path / "out.parquet", "precious")
+    assert "exists already" in complaint("record", "-o", out, "--", "true")
+    assert out.read_text() == "precious"
+
+
 # Machines and thresholds -----------------------------------------------------------------------------------
 
 OPTIONS = {
@@ -351,6 +389,10 @@ USES = {
     "info a b": "b",
     "info --colour x": "No such option",
     "replay x --batch": "--batch",
+    "import x": "--output",
+    "report": "RUN",
+    "tune --points many": "--points",
+    "record -o": "-o",
 }
 
 
