@@ -65,7 +65,7 @@ def new_state(orders: Orders, memory_pages: int, largest_leaf: int) -> State:
         buddy_order=np.full(memory_pages, -1, np.int8),
         leaf=np.empty(blocks, np.uint8),
         contpte=np.zeros(memory_pages >> orders.contpte, np.uint8),
-        cached=np.empty(memory_pages, np.int32),
+        cached=np.empty(2 * memory_pages, np.int32),
         block_nr_free=np.full(blocks, NOT_MANAGED, np.int32),
         vars=np.zeros(NR_VARS, np.int64),
     )

@@ -122,7 +122,7 @@ class Tunables(NamedTuple):
 
 
 class State(NamedTuple):
-    """Everything that the simulated kernel remembers; N is the memory in pages. 17 1/8 bytes a page at most.
+    """Everything that the simulated kernel remembers; N is the memory in pages. 21 1/8 bytes a page at most.
 
     **Buddy allocator** (`buddy_*`). Index-linked circular lists: nodes 0 to N - 1 are pages, node N + k is the
     head of the list of order k. Links mean something at the first pages of free chunks and at list heads only.
@@ -132,8 +132,8 @@ class State(NamedTuple):
 
     **Cached list** (`cached`), as a stack: the list's head is the stack's top. The kernel adds to the head and
     allocates from the head; only the shrinker takes from the middle. A stack keeps that order in contiguous
-    memory. The list of pages that a scan releases grows down from the other end of the array: a page is on one
-    of the two at most, so they never meet.
+    memory. The list of pages that a scan releases grows down from the other end of the array. A page is on one
+    of the two at most, but while a scan moves pages the stack still has gaps: each has a half of its own.
 
     **Blocks** (`block_nr_free`). `in_block` is the same for all pages of a block (a refill marks the block's
     every page, the shrinker unmarks every page), so it is kept once a block: not NOT_MANAGED.
@@ -145,7 +145,7 @@ class State(NamedTuple):
     buddy_order: NDArray[np.int8]  # (N,) order of the free chunk that starts here, else -1
     leaf: NDArray[np.uint8]  # (N >> block,) LEAF_*
     contpte: NDArray[np.uint8]  # (N >> contpte,) 1: a contPTE; where `leaf` is LEAF_PTE
-    cached: NDArray[np.int32]  # (N,) cached pfns from the list's tail to its head, NR_CACHED of them
+    cached: NDArray[np.int32]  # (2 N,) cached pfns from the list's tail to its head, NR_CACHED of them
     block_nr_free: NDArray[np.int32]  # (N >> block,) cached pages of a managed block, else NOT_MANAGED
     vars: NDArray[np.int64]  # (NR_VARS,) indexed by the names above
 

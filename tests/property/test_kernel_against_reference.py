@@ -213,6 +213,17 @@ def test_empty_block_that_may_not_go_whole_stops_the_pass() -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("batch", [1, 512])
+@pytest.mark.parametrize("which", [0, 2, 9])
+def test_pages_of_two_blocks_are_told_apart_when_all_memory_is_cached(which: int, batch: int) -> None:
+    """Nothing may be lost where the cached list and the release list together are as long as memory."""
+    bursts = [Action("alloc", 1020), Action("free", 1020, which), Action("shrink", 1, 0)]
+    outcome(
+        Scenario(TWO_BLOCKS, Thresholds(0, 1, batch), expand(bursts)),
+        refills_block=2, whole_blocks_released=1, pages_released=512, nr_cached=512, free_pages=512,
+    )  # fmt: skip
+
+
 def test_free_of_a_failed_allocation_changes_nothing() -> None:
     """All memory is taken and the cache is down to the reserve; the id is free to be used again."""
     allocs = [Event(2 + i, "A", i) for i in range(509)]
