@@ -187,7 +187,7 @@ def _page_size(machine: _Table) -> int | None:
     value = machine.take("page_size_kib", "trace")
     if value == "trace":
         return None
-    if isinstance(value, bool) or value not in ORDERS:
+    if type(value) is not int or value not in ORDERS:
         machine.refuse("page_size_kib", 'one of "trace", 4, 16, 64', value)
     return int(value)
 

@@ -63,16 +63,25 @@ def clear(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def is_run(folder: Path) -> bool:
-    """Whether a run was begun here. Refuses a folder that holds other people's files."""
-    if (folder / RUN_FILE).exists():
-        return True
-    others = [path.name for path in folder.iterdir() if path.name not in OWN_FILES]
-    if (folder / JOURNAL_FILE).exists() or (folder / POINTS_FILE).exists():
-        raise StudyError(f"{folder}: damaged run folder: {RUN_FILE} is missing", _OTHER)
-    if [name for name in others if not name.endswith(".part")]:
+def is_run(folder: Path, force: bool = False) -> bool:
+    """Whether a run was begun here; with `force`, after its files are removed.
+
+    Raises
+    ------
+    StudyError
+        If the folder holds other people's files and no run, or a run without its record.
+    """
+    names = sorted(path.name for path in folder.iterdir())
+    own = [name for name in names if name in OWN_FILES]
+    others = [name for name in names if name not in OWN_FILES and not name.endswith(".part")]
+    if others and not own:
         raise StudyError(f"{folder}: not a run's folder: it holds {others[0]}", "say --run another folder")
-    return False
+    if force:
+        clear(folder)
+        return False
+    if RUN_FILE not in own and (JOURNAL_FILE in own or POINTS_FILE in own):
+        raise StudyError(f"{folder}: damaged run folder: {RUN_FILE} is missing", _OTHER)
+    return RUN_FILE in own
 
 
 def begin(folder: Path, study_text: bytes, record: dict[str, Any]) -> None:

@@ -141,9 +141,7 @@ def _open(
     place: Path, definition: StudyDefinition, asked: dict[str, Any], force: bool, watch: Watch
 ) -> tuple[dict[str, Any], list[Any]]:
     """Read the inputs and open the folder: its record, new or old, and the recordings."""
-    if force:
-        rooms.clear(place)
-    begun = rooms.is_run(place)
+    begun = rooms.is_run(place, force)
     watch.say("reading the recordings")
     recordings = read_recordings(definition)
     assert definition.path is not None
