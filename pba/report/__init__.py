@@ -1,0 +1,9 @@
+"""What a run found, written for people: HTML, Markdown, a text for a mailing list, figures and tables.
+
+`data` computes what is shown, `figures` draws it, `answers` and `summary` put it into words, `renderers` give
+the words a form. The same run gives the same bytes.
+"""
+
+from pba.report.write import refuse_report, report_paths, write_report
+
+__all__ = ["refuse_report", "report_paths", "write_report"]

@@ -1,0 +1,249 @@
+"""The sentences of the report that answer the patch's questions, each made from the run's numbers.
+
+The patch (v6 17/30) asks which thresholds deserve to be tuned, and to what. No sentence here is true
+whatever the data: each is chosen and filled in from it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from pba.report.data import (
+    AIMS,
+    KERNEL_NAMES,
+    LETTERS,
+    THRESHOLDS,
+    TOLERANCE,
+    flatness_table,
+    point,
+    points_table,
+    quality_table,
+    recordings_table,
+    same,
+    tolerance_table,
+)
+from pba.report.document import Answer
+from pba.report.words import count, listing, moves, plural, recall, relative, size
+
+if TYPE_CHECKING:
+    from pba.study.run import Run
+
+
+def answers(run: Run) -> tuple[Answer, ...]:
+    """Return the questions with their answers, the most wanted first."""
+    return (
+        Answer("Which thresholds?", which(run)),
+        Answer("What do they buy?", what(run)),
+        Answer("Do the thresholds matter?", matter(run)),
+        Answer("How sure is that?", sure(run)),
+    )
+
+
+def thresholds(row: pd.Series) -> str:
+    """Return `U=16 M=64 B=512`."""
+    return " ".join(f"{LETTERS[name]}={int(row[name])}" for name in THRESHOLDS)
+
+
+def which(run: Run) -> tuple[str, ...]:
+    """Say which point is recommended."""
+    seed = point(run, run.seed)
+    if run.recommended == run.seed:
+        return (f"Those of the patch, {thresholds(seed)}: the rule picks the seed itself.",)
+    best = point(run, run.recommended)
+    return (f"{thresholds(best)} pages (point {run.recommended}). The patch has {thresholds(seed)}.",)
+
+
+def what(run: Run) -> tuple[str, ...]:
+    """Say what the recommended point changes against the seed."""
+    seed = point(run, run.seed)
+    over = f"Over {plural(len(run.traces), 'recording')}"
+    if run.recommended == run.seed:
+        return (
+            f"{over} the seed makes {plural(seed.pmd_splits, 'PMD split')} and caches "
+            f"{size(seed.mean_cached_mib)} on average, at most {size(seed.peak_cached_mib)}; "
+            "nothing is changed, so nothing is bought.",
+        )
+    text = [
+        f"{over} PMD splits {moves(*_pair(run, 'pmd_splits'), count)}, "
+        f"mean cached memory {moves(*_pair(run, 'mean_cached_mib'), size, one=True)}, "
+        f"and its highest peak {moves(*_pair(run, 'peak_cached_mib'), size, one=True)}."
+    ]
+    if all(same(*_pair(run, aim)) for aim in AIMS):
+        text.append("Both aims come out equal to the seed's: the recommended values buy nothing here.")
+    elif all(_within(*_pair(run, aim)) for aim in AIMS):
+        text.append("Both changes are within 5 %: keeping the patch's values costs next to nothing here.")
+    if len(run.traces) > 1:
+        text.append(per_recording(run))
+    return tuple(text)
+
+
+def _pair(run: Run, aim: str) -> tuple[float, float]:
+    return float(point(run, run.seed)[aim]), float(point(run, run.recommended)[aim])
+
+
+def _within(before: float, after: float) -> bool:
+    return abs(after - before) <= TOLERANCE * abs(before)
+
+
+def per_recording(run: Run) -> str:
+    """Say on how many recordings each aim falls, rises and stays."""
+    table = recordings_table(run)
+    parts = []
+    for aim, name in zip(AIMS, ("splits", "mean cached memory"), strict=True):
+        pairs = list(zip(table[f"seed_{aim}"], table[f"recommended_{aim}"], strict=True))
+        equal = sum(same(before, after) for before, after in pairs)
+        less = sum(after < before and not same(before, after) for before, after in pairs)
+        numbers = {"fall on": less, "rise on": len(pairs) - equal - less, "are the same on": equal}
+        if name != "splits":
+            numbers = {"falls on": less, "rises on": len(pairs) - equal - less, "is the same on": equal}
+        said = [f"{verb} {number}" for verb, number in numbers.items() if number]
+        parts.append(f"{name} {listing(said)}")
+    return f"Of {plural(len(table), 'recording')}: {'; '.join(parts)}."
+
+
+def matter(run: Run) -> tuple[str, ...]:
+    """Say how far the aims move over all points, and which threshold moves them."""
+    points = points_table(run)
+    few, many = points.pmd_splits.min(), points.pmd_splits.max()
+    least, most = points.mean_cached_mib.min(), points.mean_cached_mib.max()
+    if same(few, many) and same(least, most):
+        outcome = f"{plural(few, 'PMD split')} and {size(least)} of cache"
+        spread = f"No: all {count(len(points))} tried points come to the same, {outcome}."
+        return (spread,) if len(points) > 1 else ("Unknown: only one point was tried.", *_inert(run))
+    splits = (
+        f"splits range from {count(few)} to {count(many)}"
+        if few < many
+        else f"splits are always {count(few)}"
+    )
+    cached = "is always " + size(least) if same(least, most) else f"ranges from {size(least)} to {size(most)}"
+    spread = f"Over the {plural(len(points), 'tried point')} {splits}, mean cached memory {cached}."
+    if _within(many, few) and _within(most, least):
+        spread = f"Hardly: no choice moves either aim by more than 5 %. {spread}"
+    return (spread, *_inert(run))
+
+
+def _inert(run: Run) -> tuple[str, ...]:
+    """Name the thresholds that do not matter around the recommended point, and the one that does most."""
+    table = tolerance_table(run)
+    table = table[table.tested > 1]
+    if table.empty:
+        return ()
+    inert = [LETTERS[str(name)] for name, row in table.iterrows() if row.inert]
+    slack = [LETTERS[str(name)] for name, row in table.iterrows() if not row.inert and not row.matters]
+    does = [LETTERS[str(name)] for name, row in table.iterrows() if row.matters]
+    text = []
+    if inert:
+        text.append(
+            f"{listing(inert)} {'makes' if len(inert) == 1 else 'make'} no difference at all on these "
+            "recordings, with the others as recommended."
+        )
+    if slack:
+        text.append(
+            f"{listing(slack)} hardly {'matters' if len(slack) == 1 else 'matter'}: over the whole tested "
+            "range "
+            "both aims stay within 5 %."
+        )
+    if does:
+        text.append(
+            f"Moved alone, {listing(does)} {'changes' if len(does) == 1 else 'change'} an aim by more than "
+            "5 % "
+            "somewhere in the tested range."
+        )
+    return (" ".join(text),) if text else ()
+
+
+def sure(run: Run) -> tuple[str, ...]:
+    """Say what the answer rests on: pressure in the recordings, their quality, the search."""
+    return (_pressure(run), _quality(run), _search(run))
+
+
+def _pressure(run: Run) -> str:
+    passes = run.traces["passes"]
+    with_, all_ = int((passes > 0).sum()), len(passes)
+    if not with_:
+        return (
+            "Not at all: no recording holds a shrinker pass, and the thresholds act only in one. "
+            "Record under memory pressure."
+        )
+    rest = f"; on the other {all_ - with_} the shrinker never runs and the thresholds cannot act"
+    rest = rest if with_ < all_ else ""
+    return (
+        f"{count(with_)} of {plural(all_, 'recording')} {'holds' if with_ == 1 else 'hold'} "
+        f"{plural(passes.sum(), 'shrinker pass', 'shrinker passes')}{rest}."
+    )
+
+
+def _quality(run: Run) -> str:
+    table = quality_table(run)
+    flagged = table[table["imperfect"] != ""]
+    if not flagged.empty:
+        names = [str(name) for name in flagged["trace"]]
+        shown = listing(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} others"
+        return (
+            f"Imperfect data in {len(names)} of {plural(len(table), 'recording')} ({shown}); see Recordings."
+        )
+    return (
+        "No recording lost events; held against /proc/kpageflags, recall is at least "
+        f"{recall(table.recall.min())} and precision at least {recall(table.precision.min())}."
+    )
+
+
+def _search(run: Run) -> str:
+    return (
+        f"The search tried {count(len(run.points))} of about {_size_of(run.study.space_size)} points of "
+        "the space, so "
+        "a better one may exist. The recordings that chose the point also judge it: none was held out. "
+        "All figures are simulated, not measured on a kernel."
+    )
+
+
+def _size_of(number: int) -> str:
+    return count(number) if number < 1_000_000 else f"{number:.1e}".replace("e+0", "e").replace("e+", "e")
+
+
+def flat_sentences(run: Run) -> tuple[str, ...]:
+    """Say for each threshold how far it can move before an aim changes by more than 5 %."""
+    table, lines = tolerance_table(run), flatness_table(run)
+    return tuple(_flat_sentence(run, str(name), row, lines) for name, row in table.iterrows())
+
+
+def _flat_sentence(run: Run, name: str, row: pd.Series, lines: pd.DataFrame) -> str:
+    who = f"{LETTERS[name]} (`{KERNEL_NAMES[name]}`)"
+    whole = f"all {row.tested} tested values from {count(row.lowest)} to {count(row.highest)} pages"
+    if row.tested < 2:
+        return f"{who} was not varied around the recommended point."
+    if row.inert:
+        return f"{who} does not matter at all on these recordings: {whole} come out equal in both aims."
+    if not row.matters:
+        return f"{who} hardly matters: at {whole} both aims stay within 5 %."
+    start = (
+        f"between {count(row['from'])} and {count(row['to'])} pages both aims stay within 5 %"
+        if row["from"] < row["to"]
+        else f"no tested value but {count(row.recommended)} pages itself keeps both aims within 5 %"
+    )
+    edges = [
+        f"at {plural(value, 'page')} {_effect(run, name, value, lines)}"
+        for value in (row.below, row.above)
+        if value == value
+    ]
+    return f"{who}: {start}; {'; '.join(edges)}."
+
+
+def _effect(run: Run, name: str, value: float, lines: pd.DataFrame) -> str:
+    here = point(run, run.recommended)
+    there = lines[(lines.threshold == name) & (lines.value == value)].iloc[0]
+    parts = [
+        f"{label} {_change(float(here[aim]), float(there[aim]), aim)}"
+        for aim, label in zip(AIMS, ("splits", "mean cached"), strict=True)
+    ]
+    return ", ".join(parts)
+
+
+def _change(before: float, after: float, aim: str) -> str:
+    if same(before, after):
+        return "unchanged"
+    if before == 0:
+        return f"{count(after)} instead of 0" if aim == "pmd_splits" else f"{size(after)} instead of 0"
+    return relative(before, after)

@@ -1,0 +1,234 @@
+"""What the figures and tables show, as DataFrames: pure functions of a run, no drawing, no sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pandas as pd
+
+from pba.errors import StudyError
+
+if TYPE_CHECKING:
+    from pba.study.run import Run
+
+THRESHOLDS: Final = ("unshrinkable_pages", "shrink_block_min_pages", "batch")
+"""The three thresholds, by the name they have in every table."""
+LETTERS: Final = {"unshrinkable_pages": "U", "shrink_block_min_pages": "M", "batch": "B"}
+KERNEL_NAMES: Final = {
+    "unshrinkable_pages": "PBA_UNSHRINKABLE_PAGES",
+    "shrink_block_min_pages": "PBA_SHRINK_BLOCK_MIN_PAGES",
+    "batch": "shrinker->batch",
+}
+"""What the patch calls them (v6 17/30, mm/kpkeys_hardened_pgtables.c)."""
+AIMS: Final = ("pmd_splits", "mean_cached_mib")
+TOLERANCE: Final = 0.05
+"""An aim "stays" while it differs from the recommended point's by at most this share of it."""
+PASS_TOLERANCE: Final = 1e-9
+"""Two mean cached sizes nearer than this share of each other are the same number, rounded twice."""
+
+
+def point(run: Run, number: int) -> Any:
+    """Return the row of `run.points` with that number, a Series.
+
+    Raises
+    ------
+    StudyError
+        If the run holds no such point.
+    """
+    if number not in run.points.index:
+        raise StudyError(
+            f"{run.folder}: point {number} is not among its points",
+            "the run folder is damaged: tune again with --force",
+        )
+    return run.points.loc[number]
+
+
+def same(left: float, right: float) -> bool:
+    """Whether two values of an aim are equal, up to rounding."""
+    return abs(left - right) <= PASS_TOLERANCE * max(abs(left), abs(right))
+
+
+def points_table(run: Run) -> pd.DataFrame:
+    """Return a row per point with its aims and its roles, for the scatter of the two aims.
+
+    Returns
+    -------
+    DataFrame
+        `number`, the three thresholds in pages, `pmd_splits` (sum over the recordings), `mean_cached_mib`
+        (mean over the recordings of the time-weighted mean, in MiB), `peak_cached_mib` (largest of any
+        recording), `on_front`, `role` ("seed", "recommended", "seed and recommended" or empty).
+    """
+    columns = [*THRESHOLDS, "pmd_splits", "mean_cached_mib", "peak_cached_mib", "on_front"]
+    table = run.points.sort_index().rename_axis(None)[columns].copy()
+    table.insert(0, "number", table.index)
+    role = pd.Series("", index=table.index, dtype=object)
+    role[run.seed] = "seed"
+    role[run.recommended] = "seed and recommended" if run.recommended == run.seed else "recommended"
+    table["role"] = role
+    return table.reset_index(drop=True)
+
+
+def front_table(run: Run) -> pd.DataFrame:
+    """Return the Pareto front, a row per outcome: points that come out equal share a row.
+
+    Returns
+    -------
+    DataFrame
+        `number` (the recommended point, the seed or the lowest number of those that share the outcome), the
+        three thresholds, `pmd_splits`, `mean_cached_mib`, `peak_cached_mib`, `equal_points` (how many
+        points share the outcome), `recommended`, `seed` (whether that row holds them); sorted by splits.
+    """
+    front = run.points.loc[list(run.front)].rename_axis("number").reset_index()
+    front["rank"] = np.where(front.number == run.recommended, 0, np.where(front.number == run.seed, 1, 2))
+    front["cached_key"] = front.mean_cached_mib.map(lambda value: f"{value:.9g}")
+    front = front.sort_values(["pmd_splits", "mean_cached_mib", "rank", "number"])
+    rows = []
+    for _, group in front.groupby(["pmd_splits", "cached_key"], sort=False):
+        first = group.iloc[0]
+        rows.append(
+            {
+                "number": int(first.number),
+                **{name: int(first[name]) for name in THRESHOLDS},
+                "pmd_splits": int(first.pmd_splits),
+                "mean_cached_mib": float(first.mean_cached_mib),
+                "peak_cached_mib": float(first.peak_cached_mib),
+                "equal_points": len(group),
+                "recommended": bool((group.number == run.recommended).any()),
+                "seed": bool((group.number == run.seed).any()),
+            }
+        )
+    return pd.DataFrame(rows).sort_values(["pmd_splits", "mean_cached_mib"], ignore_index=True)
+
+
+def recordings_table(run: Run) -> pd.DataFrame:
+    """Return the seed's values beside the recommended point's, a row per recording.
+
+    Returns
+    -------
+    DataFrame
+        `trace`, then for `pmd_splits`, `mean_cached_mib` and `peak_cached_mib` the columns `seed_...`,
+        `recommended_...` and `change_...` (recommended less seed); in the run's order of recordings.
+    """
+    order = [str(name) for name in run.traces["trace"]]
+    table = pd.DataFrame({"trace": order})
+    wanted = run.per_trace.reset_index()
+    for aim in ("pmd_splits", "mean_cached_mib", "peak_cached_mib"):
+        for role, number in (("seed", run.seed), ("recommended", run.recommended)):
+            values = wanted[wanted["number"] == number].set_index("trace")[aim]
+            missing = [name for name in order if name not in values.index]
+            if missing:
+                raise StudyError(
+                    f"{run.folder}: point {number} has no row for the recording {missing[0]}",
+                    "the run folder is damaged: tune again with --force",
+                )
+            table[f"{role}_{aim}"] = values.reindex(order).to_numpy()
+        table[f"change_{aim}"] = table[f"recommended_{aim}"] - table[f"seed_{aim}"]
+    return table
+
+
+def flatness_table(run: Run) -> pd.DataFrame:
+    """Return both aims along each threshold through the recommended point, the other two held.
+
+    The recommended point itself is always among the rows.
+
+    Returns
+    -------
+    DataFrame
+        `threshold`, `value` (pages), `pmd_splits`, `mean_cached_mib`, `within` (whether both aims are within
+        5 % of the recommended point's); sorted by threshold and value.
+    """
+    here = point(run, run.recommended)
+    parts = []
+    for name in THRESHOLDS:
+        line = run.flatness[run.flatness["threshold"] == name]
+        line = line[["threshold", "value", *AIMS]]
+        if not (line["value"] == here[name]).any():
+            own = {"threshold": name, "value": int(here[name]), **{aim: here[aim] for aim in AIMS}}
+            line = pd.concat([line, pd.DataFrame([own])]) if len(line) else pd.DataFrame([own])
+        parts.append(line.drop_duplicates("value").sort_values("value"))
+    table = pd.concat(parts, ignore_index=True)
+    table["within"] = np.logical_and.reduce(
+        [(table[aim] - here[aim]).abs() <= TOLERANCE * abs(here[aim]) + 1e-12 for aim in AIMS]
+    )
+    return table
+
+
+def tolerance_table(run: Run) -> pd.DataFrame:
+    """Return, for each threshold, how far it can move before an aim moves by more than 5 %.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by `threshold`: `seed`, `recommended` (pages); `tested`, `lowest`, `highest` (how many values
+        were replayed, and the ends); `from`, `to` (the run of neighbouring tested values around the
+        recommended one at which both aims stay within 5 %); `below`, `above` (the next tested value on
+        either side, at which they do not; NaN at the end of the tested range); for both aims `min_...` and
+        `max_...` over all tested values; `matters` (False where all tested values stay within 5 %);
+        `inert` (True where all tested values come out equal in both aims).
+    """
+    flat = flatness_table(run)
+    here, seed = point(run, run.recommended), point(run, run.seed)
+    rows = []
+    for name in THRESHOLDS:
+        line = flat[flat["threshold"] == name].reset_index(drop=True)
+        at = int(line.index[line["value"] == here[name]][0])
+        low = high = at
+        while low > 0 and line["within"][low - 1]:
+            low -= 1
+        while high < len(line) - 1 and line["within"][high + 1]:
+            high += 1
+        row: dict[str, Any] = {
+            "threshold": name, "seed": int(seed[name]), "recommended": int(here[name]), "tested": len(line),
+            "lowest": int(line["value"].iloc[0]), "highest": int(line["value"].iloc[-1]),
+            "from": int(line["value"][low]), "to": int(line["value"][high]),
+            "below": float(line["value"][low - 1]) if low > 0 else np.nan,
+            "above": float(line["value"][high + 1]) if high < len(line) - 1 else np.nan,
+        }  # fmt: skip
+        for aim in AIMS:
+            row[f"min_{aim}"], row[f"max_{aim}"] = line[aim].min(), line[aim].max()
+        row["matters"] = not bool(line["within"].all())
+        row["inert"] = all(same(row[f"min_{aim}"], row[f"max_{aim}"]) for aim in AIMS)
+        rows.append(row)
+    return pd.DataFrame(rows).set_index("threshold")
+
+
+def quality_table(run: Run) -> pd.DataFrame:
+    """Return what is known of each recording and how far it can be trusted.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `run.traces` that the report prints, and `imperfect`: what is so, in words
+        (empty where nothing is).
+    """
+    table = run.traces.reset_index(drop=True).copy()
+    table["imperfect"] = [_flags(row) for row in table.to_dict("records")]
+    return table
+
+
+GOOD_SHARE: Final = 0.99
+"""Recall and precision that a recording aims for; below it is flagged."""
+
+
+def _flags(row: Mapping[Hashable, Any]) -> str:
+    """Return what is imperfect about a recording, in words."""
+
+    def number(name: str) -> float:
+        return float(row.get(name, np.nan))
+
+    flags = []
+    if number("lost_events") > 0:
+        flags.append(f"{number('lost_events'):,.0f} events lost")
+    if number("unknown_frees") > 0:
+        flags.append(f"{number('unknown_frees'):,.0f} frees without a known allocation")
+    if number("frees") > 0 and number("inferred_frees") > (1 - GOOD_SHARE) * number("frees"):
+        share = number("inferred_frees") / number("frees")
+        flags.append(f"{share:.1%} of the frees only inferred".replace("%", " %"))
+    for name in ("recall", "precision"):
+        if number(name) < GOOD_SHARE:
+            flags.append(f"{name} {number(name):.1%}".replace("%", " %"))
+    if np.isnan(number("recall")) or np.isnan(number("precision")):
+        flags.append("never held against kpageflags")
+    return "; ".join(flags)

@@ -1,0 +1,360 @@
+"""The report's content: a `Document` made from a run, for all formats alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import pandas as pd
+
+from pba.report.answers import answers, flat_sentences, thresholds
+from pba.report.data import (
+    KERNEL_NAMES,
+    LETTERS,
+    THRESHOLDS,
+    TOLERANCE,
+    front_table,
+    point,
+    quality_table,
+    recordings_table,
+    tolerance_table,
+)
+from pba.report.document import Column, Document, Section, Table
+from pba.report.words import count, duration, listing, percent, plural, recall, relative, size
+
+if TYPE_CHECKING:
+    from pba.study.run import Run
+
+TITLE: Final = "Thresholds of the page-table block allocator's shrinker"
+PATCH: Final = '"mm: kpkeys: Add shrinker for block pgtable allocator" (v6 17/30)'
+MOST_FRONT_ROWS: Final = 16
+"""A longer front is thinned in the report; trials.csv has all of it."""
+_NUMBER = Column("#", key=True)
+_NAME = Column("recording", left=True, key=True)
+
+
+def summarize(run: Run) -> Document:
+    """Return everything that a report says about a run."""
+    parts = (
+        _what_was_run, _recordings, _baseline, _recommendation, _front, _flatness, _limits, _reproduce,
+    )  # fmt: skip
+    return Document(
+        title=TITLE,
+        subject=f'Study "{run.study.name}", on {PATCH}',
+        warnings=tuple(_warnings(run)),
+        answers=answers(run),
+        sections=tuple(part(run) for part in parts),
+    )
+
+
+def _warnings(run: Run) -> list[str]:
+    text = []
+    if not run.complete:
+        text.append(
+            f"The run is not complete: {count(len(run.points))} of {plural(run.study.points, 'point')} "
+            "were tried, "
+            "and nothing was replayed around the recommended one. What follows may change."
+        )
+    for role, number in (("the seed", run.seed), ("the recommended point", run.recommended)):
+        row = point(run, number)
+        bad = {"alloc_failures": "failed allocation", "deadlocks": "deadlock", "pages_leaked": "leaked page"}
+        found = [plural(row[name], words) for name, words in bad.items() if row.get(name, 0) > 0]
+        if found and (role == "the seed" or number != run.seed):
+            text.append(
+                f"The replays of {role} had {listing(found)}: its figures are not those of a healthy machine."
+            )
+    return text
+
+
+def _what_was_run(run: Run) -> Section:
+    names = ", ".join(f"{LETTERS[name]} is `{KERNEL_NAMES[name]}`" for name in THRESHOLDS)
+    text = [
+        f"{PATCH} asks for its thresholds to be tuned. Recorded page-table allocations were replayed "
+        "through a simulation of that allocator and its shrinker, once per point and recording. "
+        f"{names}."
+    ]
+    if (run.traces.page_size_kib != 4).any():
+        text.append(
+            "M and B are given as for 4 KiB pages and scaled with the block (512, 2,048 or 8,192 pages) for "
+            "others; U is a number of pages everywhere."
+        )
+    columns = (Column("", left=True, key=True), Column("", left=True))
+    return Section("run", "What was run", tuple(text), tables=(Table("", columns, _facts(run)),))
+
+
+def _facts(run: Run) -> tuple[tuple[str, str], ...]:
+    study, traces = run.study, run.traces
+    space = "; ".join(
+        f"{LETTERS[name]} {count(study.space[name].low)} to {count(study.space[name].high)}"
+        f"{' (log)' if study.space[name].log else ''}"
+        for name in THRESHOLDS
+    )
+    machines = traces["machine"].value_counts(sort=False)
+    others = ", ".join(f"{name} {version}" for name, version in run.versions.items() if name != "pba")
+    passes = plural(traces.passes.sum(), "shrinker pass", "shrinker passes")
+    length = f"{duration(traces.duration_ns.sum())}, {count(traces.events.sum())} events, {passes}"
+    return (
+        ("pba", f"{run.versions.get('pba', 'unknown')} ({others})"),
+        ("study", f"{study.name}: {study.description}" if study.description else study.name),
+        ("points", f"{count(len(run.points))} of {count(study.points)}, the patch's own among them"),
+        ("search", f"Optuna, sampler {study.sampler}, random seed {study.seed}"),
+        ("space", f"{space}; pages"),
+        (
+            "aims",
+            "fewest PMD splits (sum over recordings), least mean cached memory (time-weighted in a "
+            "recording, plain mean over recordings)",
+        ),
+        ("recordings", f"{count(len(traces))}: {length}"),
+        ("machines", "; ".join(f"{name} ({plural(n, 'recording')})" for name, n in machines.items())),
+    )
+
+
+def _recordings(run: Run) -> Section:
+    table = quality_table(run)
+    rows = [
+        (
+            str(place), str(row["trace"]), _words(row["kernel"], row["architecture"]), _machine(row),
+            duration(row["duration_ns"]), count(row["events"]), count(row["passes"]),
+            recall(row["recall"]), recall(row["precision"]),
+            count(row["lost_events"]), count(row["unknown_frees"]), count(row["inferred_frees"]),
+            count(row["live_at_start"]), str(row["sha256"])[:12],
+        )
+        for place, row in enumerate(table.to_dict("records"), 1)
+    ]  # fmt: skip
+    columns = (
+        _NUMBER, _NAME, Column("recorded on", left=True, group=""), Column("simulated machine", left=True),
+        Column("length", group="content"), Column("events", group="content"),
+        Column("passes", group="content"),
+        Column("recall", group="truth"), Column("precision", group="truth"),
+        Column("lost events", group="quality"), Column("unknown frees", group="quality"),
+        Column("inferred frees", group="quality"), Column("live at start", group="quality"),
+        Column("sha256", left=True),
+    )  # fmt: skip
+    flagged = [f"{row['trace']}: {row['imperfect']}." for row in table.to_dict("records") if row["imperfect"]]
+    text = [
+        "A pass is one visit of the shrinker under memory pressure. Recall and precision hold the "
+        "recording's live "
+        "page tables against /proc/kpageflags at its end; a dash stands where that was not read."
+    ]
+    text.append(
+        "Imperfect data, to be read with care:"
+        if flagged
+        else "No recording falls short of what is checked here."
+    )
+    return Section("recordings", "Recordings and how far to trust them", tuple(text), tuple(flagged),
+                   tables=(Table("Recordings", columns, tuple(rows)),))  # fmt: skip
+
+
+def _machine(row: dict[Any, Any]) -> str:
+    memory = size(row["memory_pages"] * row["page_size_kib"] / 1024)
+    return f"{memory}, {row['page_size_kib']} KiB pages, {row['linear_map']} map"
+
+
+def _words(*words: object) -> str:
+    return " ".join(str(word) for word in words if word) or "unknown"
+
+
+def _baseline(run: Run) -> Section:
+    seed = point(run, run.seed)
+    place = (
+        "It lies on the Pareto front: no tried point is as good in both aims and better in one."
+        if bool(seed.on_front)
+        else _beaten(run)
+    )
+    return Section(
+        "baseline",
+        "Baseline: the seed's thresholds",
+        (
+            f"The patch as posted has {thresholds(seed)}. With them: {plural(seed.pmd_splits, 'PMD split')}, "
+            f"{size(seed.mean_cached_mib)} cached on average, {size(seed.peak_cached_mib)} at the highest "
+            "peak.",
+            place,
+        ),
+    )
+
+
+def _beaten(run: Run) -> str:
+    seed, points = point(run, run.seed), run.points
+    better = (points.pmd_splits <= seed.pmd_splits) & (points.mean_cached_mib <= seed.mean_cached_mib)
+    better &= (points.pmd_splits < seed.pmd_splits) | (points.mean_cached_mib < seed.mean_cached_mib)
+    return (
+        f"{plural(better.sum(), 'tried point is', 'tried points are')} at least as good in both aims and "
+        "better in one."
+    )
+
+
+def _recommendation(run: Run) -> Section:
+    text = [run.rule, *_shrinker(run)]
+    title = "Recommendation, recording by recording"
+    return Section("recommendation", title, tuple(text), figure="recordings", tables=(_comparison(run),))
+
+
+def _shrinker(run: Run) -> list[str]:
+    """Say what the shrinker did, with the seed's thresholds and with the recommended ones."""
+    names = ("whole_blocks_released", "blocks_split_by_shrinker", "nonblock_scans", "pages_released")
+    if not set(names) <= set(run.per_trace.columns):
+        return []
+    both = []
+    for role, number in (("the seed's", run.seed), ("the recommended", run.recommended)):
+        whole, split, loose, pages = (int(run.per_trace.loc[number][name].sum()) for name in names)
+        both.append(
+            f"with {role} thresholds it released {plural(whole, 'block')} whole, {plural(split, 'block')} "
+            "in part and "
+            f"took pages outside of blocks {plural(loose, 'time')}, {plural(pages, 'page')} in all"
+        )
+        if run.seed == run.recommended:
+            break
+    return [f"What the shrinker did: {'; '.join(both)}."]
+
+
+def _comparison(run: Run) -> Table:
+    table, seed, best = recordings_table(run), point(run, run.seed), point(run, run.recommended)
+    groups = (("pmd_splits", "PMD splits", count), ("mean_cached_mib", "mean cached, MiB", _mib),
+              ("peak_cached_mib", "peak cached, MiB", _mib))  # fmt: skip
+    columns = [_NUMBER, _NAME]
+    for _, title, _ in groups:
+        columns += [
+            Column("seed", group=title),
+            Column("recomm.", group=title),
+            Column("change", group=title),
+        ]
+
+    def cells(before: Any, after: Any) -> list[str]:
+        row = []
+        for aim, _, write in groups:
+            row += [write(before[aim]), write(after[aim]), relative(before[aim], after[aim])]
+        return row
+
+    rows = []
+    for place, row in enumerate(table.to_dict("records"), 1):
+        before, after = (
+            {aim: row[f"{role}_{aim}"] for aim, _, _ in groups} for role in ("seed", "recommended")
+        )
+        rows.append((str(place), str(row["trace"]), *cells(before, after)))
+    rows.append(("", "sum, mean, maximum", *cells(seed, best)))
+    return Table("Seed against recommended", tuple(columns), tuple(rows), totals=1)
+
+
+def _mib(value: float) -> str:
+    return f"{value:,.2f}"
+
+
+def _front(run: Run) -> Section:
+    front = front_table(run)
+    shown = _thinned(front)
+    points = len(run.front)
+    text = [
+        f"{plural(points, 'of the tried points is', 'of the tried points are')} on the Pareto front"
+        + (f", with {plural(len(front), 'distinct outcome')}" if points != len(front) else "")
+        + ": no tried point is better in one aim without being worse in the other."
+    ]
+    if len(front) > 1:
+        few, many = front.iloc[0], front.iloc[-1]
+        text.append(
+            f"Its ends: {plural(few.pmd_splits, 'split')} for {size(few.mean_cached_mib)} of cache "
+            f"({thresholds(few)}), {plural(many.pmd_splits, 'split')} for {size(many.mean_cached_mib)} "
+            f"({thresholds(many)})."
+        )
+    if len(shown) < len(front):
+        text.append(
+            f"The table shows {len(shown)} outcomes spread over the front; trials.csv has every point."
+        )
+    columns = (
+        Column("point", key=True), *(Column(LETTERS[name], group="thresholds") for name in THRESHOLDS),
+        Column("PMD splits"), Column("mean MiB", group="cached"), Column("peak MiB", group="cached"),
+        Column("equal points"), Column("role", left=True),
+    )  # fmt: skip
+    rows = [
+        (
+            str(row["number"]), *(str(row[name]) for name in THRESHOLDS), count(row["pmd_splits"]),
+            _mib(row["mean_cached_mib"]), _mib(row["peak_cached_mib"]), str(row["equal_points"] - 1),
+            _role(row),
+        )
+        for row in shown.to_dict("records")
+    ]  # fmt: skip
+    marked = tuple(place for place, row in enumerate(shown.to_dict("records")) if row["recommended"])
+    table = Table("The front, by rising splits", columns, tuple(rows), marked=marked)
+    return Section("front", "The front: what can be had", tuple(text), figure="front", tables=(table,))
+
+
+def _role(row: dict[Any, Any]) -> str:
+    return listing([name for name in ("seed", "recommended") if row[name]])
+
+
+def _thinned(front: pd.DataFrame) -> pd.DataFrame:
+    """Return at most `MOST_FRONT_ROWS` outcomes: the ends, the marked ones, and some evenly between."""
+    if len(front) <= MOST_FRONT_ROWS:
+        return front
+    marked = list(front.index[front.recommended | front.seed])
+    room = MOST_FRONT_ROWS - len(marked)
+    even = [round(place * (len(front) - 1) / (room - 1)) for place in range(room)]
+    return front.loc[sorted({*even, *marked})]
+
+
+def _flatness(run: Run) -> Section:
+    table = tolerance_table(run)
+    rows = [
+        (
+            f"{LETTERS[str(name)]}", count(row["seed"]), count(row["recommended"]),
+            _span(row["from"], row["to"], count) if row["tested"] > 1 else "-",
+            _span(row["lowest"], row["highest"], count) + f" ({row['tested']})",
+            _span(row["min_pmd_splits"], row["max_pmd_splits"], count),
+            _span(row["min_mean_cached_mib"], row["max_mean_cached_mib"], _mib),
+        )
+        for name, row in table.iterrows()
+    ]  # fmt: skip
+    columns = (
+        Column("", left=True, key=True), Column("seed", group="pages"), Column("recomm.", group="pages"),
+        Column("within 5 %", group="pages"), Column("tested (values)", group="pages"),
+        Column("splits", group="over what was tested"), Column("cached MiB", group="over what was tested"),
+    )  # fmt: skip
+    text = [
+        "Each threshold was moved alone, the other two held as recommended, with an exact replay at every "
+        "value. An aim "
+        f"stays while it is within {percent(TOLERANCE)} of the recommended point's, up or down; only "
+        "tested values count."
+    ]
+    if run.flatness.empty:
+        text = ["Not known: nothing was replayed around the recommended point (the run is not complete)."]
+    return Section("flatness", "How flat the optimum is", tuple(text),
+                   flat_sentences(run) if not run.flatness.empty else (), figure="flatness",
+                   tables=(Table("How far a threshold can move", columns, tuple(rows)),))  # fmt: skip
+
+
+def _span(low: float, high: float, write: Any) -> str:
+    first, last = write(low), write(high)
+    return first if first == last else f"{first} to {last}"
+
+
+def _limits(run: Run) -> Section:
+    traces = run.traces
+    foreign = int((traces.architecture != "aarch64").sum())
+    bullets = [
+        "Simulated, not measured: splits and cached pages are counted by a model of the allocator, its "
+        "shrinker, "
+        "the buddy allocator and arm64's linear map. Time, TLB misses and locks are not in it.",
+        "The model has one zone, one migrate type and no per-CPU lists; memory is empty when a replay "
+        "begins, so "
+        "fragmentation by the rest of the system is missing unless the recording holds it.",
+        "Shrinker passes come when they came in the recording: the thresholds do not feed back on the "
+        "pressure.",
+        "A split is never folded back, as on arm64 today; the refill orders and the reserve are the patch's.",
+        "Tracking of blocks was always on, as in the patch: this run does not say whether tracking helps, "
+        "nor how it "
+        "all compares with a linear map of PTEs.",
+    ]
+    if foreign:
+        bullets.append(
+            f"{count(foreign)} of {plural(len(traces), 'recording')} {'was' if foreign == 1 else 'were'} "
+            "not made on arm64 "
+            "(or do not say where): their page-table allocations stand in for arm64's."
+        )
+    return Section("limits", "What the model leaves out", bullets=tuple(bullets))
+
+
+def _reproduce(run: Run) -> Section:
+    text = (
+        "The same version, recordings (sha256 above), study and random seed give the same points and this "
+        "report "
+        "again, byte for byte.",
+    )
+    return Section("reproduce", "How to reproduce it", text, commands=(run.command,))

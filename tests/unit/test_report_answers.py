@@ -1,0 +1,155 @@
+"""The sentences follow from the numbers: other numbers, other sentences."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from pba.report.answers import answers, flat_sentences, matter, sure, what, which
+from pba.report.summary import summarize
+from tests.unit.report_fixture import equal_everywhere, make_run, outcome, traces_table
+
+
+def text(parts) -> str:
+    return " ".join(parts)
+
+
+def section(run, key):
+    return next(part for part in summarize(run).sections if part.key == key)
+
+
+def test_the_recommended_point_and_the_patch_are_named():
+    run = make_run()
+    best = run.points.loc[run.recommended]
+    assert f"U={best.unshrinkable_pages:.0f} M={best.shrink_block_min_pages:.0f}" in text(which(run))
+    assert "U=16 M=64 B=512" in text(which(run))
+
+
+def test_when_the_rule_picks_the_seed_nothing_is_bought():
+    run = make_run(recommended=0)
+    assert "picks the seed itself" in text(which(run))
+    assert "nothing is bought" in text(what(run))
+
+
+def test_what_is_bought_has_the_numbers_and_their_direction():
+    run = make_run([(16, 64, 512), (512, 64, 512)], recommended=1)
+    seed, best = run.points.pmd_splits[0], run.points.pmd_splits[1]
+    said = text(what(run))
+    assert f"PMD splits fall from {seed} to {best}" in said
+    assert "mean cached memory rises from" in said
+    assert "splits fall on 3; mean cached memory rises on 3" in said
+    assert "next to nothing" not in said
+
+
+def test_equal_outcomes_are_said_to_be_equal():
+    run = make_run([(16, 64, 512), (8, 8, 8)], model=equal_everywhere, recommended=1)
+    said = text(what(run))
+    assert "PMD splits stay at 36" in said and "buy nothing here" in said
+
+
+def test_changes_within_5_percent_are_said_to_be_small():
+    run = make_run([(16, 64, 512), (17, 64, 512)], recommended=1)
+    assert "keeping the patch's values costs next to nothing here" in text(what(run))
+
+
+def test_thresholds_that_do_nothing_are_said_to_do_nothing():
+    run = make_run(model=equal_everywhere, recommended=0)
+    assert text(matter(run)).startswith("No: all 61 tried points come to the same, 36 PMD splits")
+    assert all("does not matter at all" in line for line in flat_sentences(run))
+
+
+def test_thresholds_that_do_something_are_not_said_to_do_nothing():
+    run = make_run()
+    said = text(matter(run))
+    assert said.startswith("Over the 61 tried points splits range from")
+    assert "Moved alone, U, M and B change an aim" in said
+    assert not any("does not matter" in line or "hardly" in line for line in flat_sentences(run))
+
+
+def test_one_point_says_nothing_about_what_matters():
+    assert text(matter(make_run([(16, 64, 512)]))).startswith("Unknown: only one point was tried.")
+
+
+def test_flatness_names_the_range_and_what_happens_beyond():
+    def model(u, m, b, trace):
+        return {**outcome(16, 64, 512, trace), "pmd_splits": 100 if 8 <= u <= 32 else 120}
+
+    run = make_run([(16, 64, 512)], names=("only",), model=model)
+    first, second, third = flat_sentences(run)
+    assert first == (
+        "U (`PBA_UNSHRINKABLE_PAGES`): between 8 and 32 pages both aims stay within 5 %; "
+        "at 4 pages splits +20 %, mean cached unchanged; at 64 pages splits +20 %, mean cached unchanged."
+    )
+    assert "does not matter at all" in second and "does not matter at all" in third
+
+
+def test_without_pressure_the_report_says_that_it_knows_nothing():
+    run = make_run(traces=traces_table(passes=0))
+    assert text(sure(run)).startswith("Not at all: no recording holds a shrinker pass")
+
+
+def test_pressure_in_some_recordings_is_counted():
+    assert "2 of 3 recordings hold 120 shrinker passes; on the other 1" in text(sure(make_run()))
+
+
+def test_imperfect_data_is_named_where_the_answers_are():
+    traces = traces_table()
+    traces.loc[1, "lost_events"] = 12
+    run = make_run(traces=traces)
+    assert "Imperfect data in 1 of 3 recordings (postgres-pgbench)" in text(sure(run))
+    assert section(run, "recordings").bullets == ("postgres-pgbench: 12 events lost.",)
+    clean = make_run()
+    assert "No recording lost events" in text(sure(clean))
+    assert section(clean, "recordings").bullets == ()
+
+
+def test_an_incomplete_run_is_called_one_before_all_else():
+    run = make_run(complete=False)
+    assert summarize(run).warnings[0].startswith("The run is not complete: 61 of 61 points")
+    assert section(run, "flatness").bullets == ()
+    assert summarize(make_run()).warnings == ()
+
+
+@pytest.mark.parametrize("counter", ["deadlocks", "alloc_failures", "pages_leaked"])
+def test_a_sick_replay_is_called_one(counter):
+    def model(u, m, b, trace):
+        return {**outcome(u, m, b, trace), counter: 2}
+
+    warnings = summarize(make_run(model=model)).warnings
+    assert len(warnings) == 2 and "6 " in warnings[0]
+
+
+def test_foreign_machines_are_said_to_stand_in_for_arm64():
+    assert "3 of 3 recordings were not made on arm64" in text(section(make_run(), "limits").bullets)
+    arm = make_run(traces=traces_table(architecture="aarch64"))
+    assert "stand in" not in text(section(arm, "limits").bullets)
+
+
+def test_scaling_to_other_page_sizes_is_said_only_where_it_happens():
+    assert "scaled with the block" not in text(section(make_run(), "run").text)
+    assert "scaled with the block" in text(
+        section(make_run(traces=traces_table(page_size_kib=16)), "run").text
+    )
+
+
+def test_a_long_front_is_thinned_to_a_table_that_keeps_ends_and_marks():
+    thresholds = [(16, 64, 512), *((4 + 7 * step, 64, 512) for step in range(200))]
+
+    def model(u, m, b, trace):
+        return {**outcome(16, 64, 512, trace), "pmd_splits": 5000 - u, "mean_cached_mib": 1 + u / 100}
+
+    run = make_run(thresholds, model=model, recommended=77)
+    table = section(run, "front").tables[0]
+    assert len(table.rows) <= 16
+    numbers = [int(row[0]) for row in table.rows]
+    assert {0, 1, 77, 200} <= set(numbers)
+    assert [table.rows[place][-1] for place in table.marked] == ["recommended"]
+
+
+def test_every_question_is_answered():
+    for run in (make_run(), replace(make_run(), flatness=pd.DataFrame(columns=["threshold", "value"]))):
+        if "pmd_splits" not in run.flatness:
+            run = replace(run, flatness=make_run(complete=False).flatness)
+        assert [bool(answer.text) for answer in answers(run)] == [True] * 4
