@@ -11,7 +11,7 @@ from typing import Final
 OP_ALLOC: Final = 0
 """`A id`: a page-table page (PTP) is allocated and known as `id`."""
 OP_FREE: Final = 1
-"""`F id`: it is freed."""
+"""`F id`: it is freed. (That the first two codes are 0 and 1 is something to rely on.)"""
 OP_SHRINK: Final = 2
 """`S prio`: one `do_shrink_slab()` at that priority (0 is the hardest pressure, 12 the mildest)."""
 OP_DROP: Final = 3

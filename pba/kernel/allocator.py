@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from pba._jit import jit_kernel
+from pba._jit import kernel_function, kernel_inline
 from pba.kernel.buddy import free_one_page, rmqueue_smallest
-from pba.kernel.linear_map import NEED_TABLE, split_kernel_leaf_mapping
+from pba.kernel.linear_map import NEED_TABLE, is_pte_mapped, split_kernel_leaf_mapping
 from pba.kernel.state import (
     DEADLOCKS,
     END_MANAGED,
@@ -32,7 +32,7 @@ PBA_NR_RESERVED_PAGES: Final = 4
 """Cached pages that only a split of the linear map may take."""
 
 
-@jit_kernel
+@kernel_function
 def cached_list_add_pages(state, page, nr_pages):
     """Add `nr_pages` pages from `page` on, each to the head of the cached list, lowest first.
 
@@ -45,14 +45,14 @@ def cached_list_add_pages(state, page, nr_pages):
     state.vars[NR_CACHED] = nr_cached + nr_pages
 
 
-@jit_kernel
+@kernel_function
 def cached_list_add_nonblock(state, page, nr_pages):
     """Add pages that lie in no managed block."""
     cached_list_add_pages(state, page, nr_pages)
     state.vars[NR_NONBLOCK] += nr_pages
 
 
-@jit_kernel
+@kernel_function
 def cached_list_del_page(state):
     """Take the head of the list, which must not be empty; `dec_block_nr_free()` is part of it."""
     nr_cached = state.vars[NR_CACHED] - 1
@@ -66,7 +66,7 @@ def cached_list_del_page(state):
     return page
 
 
-@jit_kernel
+@kernel_function
 def mark_block_cached(state, page, nr_pages):
     """`mark_block_cached()`: all pages of the block become `in_block`, `nr_pages` of them free."""
     block = page >> state.orders.block
@@ -75,14 +75,14 @@ def mark_block_cached(state, page, nr_pages):
     state.vars[END_MANAGED] = max(state.vars[END_MANAGED], block + 1)
 
 
-@jit_kernel
+@kernel_function
 def mark_block_noncached(state, block):
     """`mark_block_noncached()`: all pages of the block lose `in_block`, also those still cached or in use."""
     state.vars[NR_NONBLOCK] += state.block_nr_free[block]
     state.block_nr_free[block] = NOT_MANAGED
 
 
-@jit_kernel
+@kernel_function
 def _split_boundary_refilling(state, page):
     """Split at a boundary with cached pages alone; return 1, or 0 if they run out."""
     has_table = 0
@@ -95,7 +95,7 @@ def _split_boundary_refilling(state, page):
     return 1
 
 
-@jit_kernel
+@kernel_function
 def _split_boundary(state, page):
     """Split at a boundary, refilling the cache if it runs out of tables; return 1, or 0 on failure."""
     has_table = 0
@@ -108,7 +108,7 @@ def _split_boundary(state, page):
     return 1
 
 
-@jit_kernel
+@kernel_function
 def set_pkey_pgtable(state, page, order):
     """Protect a refill's pages: `set_memory_pkey()` while the refill is in progress; return 1, or 0.
 
@@ -119,21 +119,22 @@ def set_pkey_pgtable(state, page, order):
     return _split_boundary_refilling(state, page) and _split_boundary_refilling(state, page + (1 << order))
 
 
-@jit_kernel
+@kernel_inline
 def set_pkey_default(state, page, nr_pages):
     """Unprotect pages that leave the cache: `set_memory_pkey()` outside of a refill; return 1, or 0.
 
     First `pba_prepare_direct_map_split()`: with fewer than the reserve cached, refill. A single page has one
-    boundary that can split anything, the odd one: the even one lies on the same side of every leaf.
+    boundary that can split anything, the odd one: the even one is a boundary of every leaf that the odd
+    one splits.
     """
     if state.vars[NR_CACHED] < PBA_NR_RESERVED_PAGES and refill_pages(state, 0) == NIL:
         return 0
     if nr_pages == 1:
-        return _split_boundary(state, page | 1)
+        return is_pte_mapped(state, page) or _split_boundary(state, page | 1)
     return _split_boundary(state, page) and _split_boundary(state, page + nr_pages)
 
 
-@jit_kernel
+@kernel_function
 def _take_from_buddy(state):
     """Take the largest refill that the buddy allocator can give; return (first pfn or NIL, its order)."""
     orders = state.orders
@@ -153,7 +154,7 @@ def _take_from_buddy(state):
     return NIL, 0
 
 
-@jit_kernel
+@kernel_function
 def _add_refill(state, page, order, take_one):
     """`__refill_pages_add_to_cache()`: mark the block, if it is one, and add all but a page taken at once."""
     nr_pages = (1 << order) - take_one
@@ -164,7 +165,7 @@ def _add_refill(state, page, order, take_one):
         cached_list_add_nonblock(state, page + take_one, nr_pages)
 
 
-@jit_kernel
+@kernel_function
 def refill_pages(state, take_one):
     """Refill the cache: `refill_pages()` (`take_one` 0), `refill_pages_and_alloc_one()` (1).
 
@@ -181,7 +182,7 @@ def refill_pages(state, take_one):
     return page
 
 
-@jit_kernel
+@kernel_function
 def pba_pgtable_alloc(state):
     """Allocate a page-table page; return its pfn or NIL. An ordinary caller may not use the reserve."""
     if state.vars[NR_CACHED] > PBA_NR_RESERVED_PAGES:
@@ -189,7 +190,7 @@ def pba_pgtable_alloc(state):
     return refill_pages(state, 1)
 
 
-@jit_kernel
+@kernel_function
 def pba_pgtable_free(state, page):
     """Free a page-table page to the head of the list: `pba_pgtable_free()`, with `inc_block_nr_free()`."""
     nr_cached = state.vars[NR_CACHED]
@@ -202,7 +203,7 @@ def pba_pgtable_free(state, page):
         state.block_nr_free[block] += 1
 
 
-@jit_kernel
+@kernel_function
 def pba_init(state):
     """Boot: one refill before pkeys can be set, then `set_pkey_pgtable()` on that region (`pba_init_late()`).
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pba._jit import jit_kernel
+from pba._jit import kernel_function, kernel_inline
 from pba.kernel.state import FREE_PAGES, NIL
 
 # ruff: noqa: ANN001, ANN201
 
 
-@jit_kernel
+@kernel_inline
 def _unlink(state, page):
     """`list_del()`."""
     before = state.buddy_prev[page]
@@ -17,7 +17,7 @@ def _unlink(state, page):
     state.buddy_prev[after] = before
 
 
-@jit_kernel
+@kernel_inline
 def _insert_after(state, node, page):
     """`list_add()`: after a list's head, that is at its front; after its last node, at its tail."""
     after = state.buddy_next[node]
@@ -27,7 +27,7 @@ def _insert_after(state, node, page):
     state.buddy_prev[after] = page
 
 
-@jit_kernel
+@kernel_function
 def rmqueue_smallest(state, order):
     """Take a chunk of `2**order` pages; return its first pfn or NIL.
 
@@ -53,13 +53,13 @@ def rmqueue_smallest(state, order):
     return NIL
 
 
-@jit_kernel
+@kernel_inline
 def _is_free_chunk(state, page, order):
     """`page_is_buddy()`: a free chunk of exactly this order starts at `page`, inside memory."""
     return page + (1 << order) <= len(state.buddy_order) and state.buddy_order[page] == order
 
 
-@jit_kernel
+@kernel_inline
 def free_one_page(state, page, order):
     """Give a chunk back: `__free_one_page()`.
 

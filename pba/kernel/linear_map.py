@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pba._jit import jit_kernel
+from pba._jit import kernel_function, kernel_inline
 from pba.kernel.state import (
     CONTPMD_SPLITS,
     CONTPTE_SPLITS,
@@ -30,13 +30,20 @@ NEED_TABLE: Final = 1
 """A page-table page is needed to go on: call again with one."""
 
 
-@jit_kernel
+@kernel_inline
 def _aligned(page, order):
     """`IS_ALIGNED(page, 1 << order)`."""
     return page & ((1 << order) - 1) == 0
 
 
-@jit_kernel
+@kernel_inline
+def is_pte_mapped(state, page):
+    """Whether a PTE of its own maps this page, so that nothing around it can be split any more."""
+    orders = state.orders
+    return state.leaf[page >> orders.block] == LEAF_PTE and state.contpte[page >> orders.contpte] == 0
+
+
+@kernel_function
 def split_kernel_leaf_mapping(state, page, has_table):
     """Split the leaf that maps across the boundary before `page`: `split_kernel_leaf_mapping_locked()`.
 
@@ -78,7 +85,7 @@ def split_kernel_leaf_mapping(state, page, has_table):
     return DONE
 
 
-@jit_kernel
+@kernel_function
 def _split_pud(state, pud):
     """A PUD leaf becomes contPMD leaves under a new table: `split_pud()`."""
     shift = state.orders.pud - state.orders.block
@@ -88,7 +95,7 @@ def _split_pud(state, pud):
     state.vars[SPLIT_TABLE_PAGES] += 1
 
 
-@jit_kernel
+@kernel_function
 def _split_contpmd(state, contpmd):
     """All PMD leaves of a contPMD lose the mark: `split_contpmd()`."""
     shift = state.orders.contpmd - state.orders.block
@@ -97,7 +104,7 @@ def _split_contpmd(state, contpmd):
     state.vars[CONTPMD_SPLITS] += 1
 
 
-@jit_kernel
+@kernel_function
 def _split_pmd(state, pmd):
     """A PMD leaf becomes contPTE leaves under a new table: `split_pmd()`."""
     shift = state.orders.block - state.orders.contpte

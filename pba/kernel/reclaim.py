@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pba._jit import jit_kernel
+from pba._jit import kernel_function
 from pba.kernel.shrinker import SHRINK_STOP, pba_shrink_count, pba_shrink_scan
 from pba.kernel.state import NR_DEFERRED, SHRINK_CALLS
 
 # ruff: noqa: ANN001, ANN201
 
 
-@jit_kernel
+@kernel_function
 def do_shrink_slab(state, tunables, priority):
     """One visit of reclaim at `priority`: `do_shrink_slab()` with `seeks` = 0; return the pages freed."""
     state.vars[SHRINK_CALLS] += 1
@@ -32,7 +32,7 @@ def do_shrink_slab(state, tunables, priority):
     return freed
 
 
-@jit_kernel
+@kernel_function
 def drop_slab(state, tunables):
     """`echo 2 > /proc/sys/vm/drop_caches`: `drop_slab()` of mm/vmscan.c, as if this shrinker were the only one."""
     shift = 0

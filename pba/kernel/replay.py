@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from pba._jit import jit_kernel
+from pba._jit import kernel_entry, kernel_function, kernel_inline
 from pba.events import OP_ALLOC, OP_BG_ALLOC, OP_BG_FREE, OP_DROP, OP_FREE, OP_SHRINK
-from pba.kernel.allocator import pba_init, pba_pgtable_alloc, pba_pgtable_free
+from pba.kernel.allocator import PBA_NR_RESERVED_PAGES, pba_init, pba_pgtable_alloc, pba_pgtable_free
 from pba.kernel.buddy import free_one_page, rmqueue_smallest
 from pba.kernel.reclaim import do_shrink_slab, drop_slab
 from pba.kernel.state import (
@@ -28,6 +28,7 @@ from pba.kernel.state import (
     NOT_MANAGED,
     NR_CACHED,
     NR_EVENTS,
+    NR_NONBLOCK,
     NR_VARS,
     PEAK_CACHED,
     PUD_SPLITS,
@@ -41,6 +42,7 @@ from pba.kernel.state import (
 
 FNV_OFFSET = 1469598103934665603
 FNV_PRIME = 1099511628211
+AREA_LIMIT = 1 << AREA_BITS
 LONG_GAP_NS = 1 << 30
 """A gap between events up to which its product with a number of pages fits 61 bits."""
 
@@ -83,7 +85,7 @@ def new_holders(nr_slots: int, nr_background_slots: int) -> Holders:
     )
 
 
-@jit_kernel
+@kernel_entry
 def boot(state, largest_leaf):
     """Fill the buddy allocator, map all memory, make the first refill."""
     _free_all_memory(state)
@@ -92,7 +94,7 @@ def boot(state, largest_leaf):
     state.vars[PEAK_CACHED] = state.vars[NR_CACHED]
 
 
-@jit_kernel
+@kernel_function
 def _free_all_memory(state):
     """Put all memory on the highest list as chunks, lowest address first: `memblock_free_all()`."""
     pages = len(state.buddy_order)
@@ -112,7 +114,7 @@ def _free_all_memory(state):
     state.vars[FREE_PAGES] = pages
 
 
-@jit_kernel
+@kernel_function
 def _map_memory(state, largest_leaf):
     """Give each region the largest allowed leaf that lies wholly inside memory: `map_mem()`."""
     orders = state.orders
@@ -127,7 +129,7 @@ def _map_memory(state, largest_leaf):
         state.leaf[block] = leaf
 
 
-@jit_kernel
+@kernel_inline
 def _add_area(state, elapsed):
     """Add `nr_cached` times the time since the event before to `cached_page_ns`."""
     nr_cached = state.vars[NR_CACHED]
@@ -136,13 +138,13 @@ def _add_area(state, elapsed):
         step = min(elapsed, LONG_GAP_NS)
         elapsed -= step
         low += nr_cached * step
-        if low >= 1 << AREA_BITS:
-            low -= 1 << AREA_BITS
+        if low >= AREA_LIMIT:
+            low -= AREA_LIMIT
             state.vars[AREA_HIGH] += 1
     state.vars[AREA_LOW] = low
 
 
-@jit_kernel
+@kernel_function
 def _alloc(state, holders, slot):
     """`A`: a page-table page is allocated, or the allocation fails."""
     page = pba_pgtable_alloc(state)
@@ -150,7 +152,7 @@ def _alloc(state, holders, slot):
     state.vars[ALLOC_FAILURES if page == NIL else ALLOCS] += 1
 
 
-@jit_kernel
+@kernel_function
 def _free(state, holders, slot):
     """`F`: a page-table page is freed, unless its allocation failed."""
     page = int(holders.page[slot])
@@ -159,7 +161,7 @@ def _free(state, holders, slot):
         state.vars[FREES] += 1
 
 
-@jit_kernel
+@kernel_function
 def _background_alloc(state, holders, slot, order):
     """`B`: the rest of the system takes a chunk."""
     page = rmqueue_smallest(state, order)
@@ -169,7 +171,7 @@ def _background_alloc(state, holders, slot, order):
         state.vars[BACKGROUND_FAILURES] += 1
 
 
-@jit_kernel
+@kernel_function
 def _background_free(state, holders, slot):
     """`b`: and gives it back."""
     page = int(holders.chunk[slot])
@@ -177,11 +179,15 @@ def _background_free(state, holders, slot):
         free_one_page(state, page, int(holders.chunk_order[slot]))
 
 
-@jit_kernel
-def _rare_event(state, tunables, holders, op, where):
-    """Everything but `A` and `F`; `where` is (slot, arg)."""
+@kernel_function
+def _event(state, tunables, holders, op, where):
+    """One event of any kind; `where` is (slot, arg). A free of what is not live (slot -1) does nothing."""
     slot, arg = where
-    if op == OP_SHRINK:
+    if op == OP_ALLOC:
+        _alloc(state, holders, slot)
+    elif op == OP_FREE and slot >= 0:
+        _free(state, holders, slot)
+    elif op == OP_SHRINK:
         do_shrink_slab(state, tunables, arg)
     elif op == OP_DROP:
         drop_slab(state, tunables)
@@ -191,33 +197,80 @@ def _rare_event(state, tunables, holders, op, where):
         _background_free(state, holders, slot)
 
 
-@jit_kernel
-def replay_events(state, tunables, holders, events, span):
-    """Replay events `span[0]` to `span[1]` - 1, which follow on those replayed before.
+@kernel_inline
+def _replay_stretch(state, holders, events, first, end):
+    """Replay allocations and frees from event `first` on for as long as the cached list alone serves them.
 
-    A free without an allocation (slot -1) changes nothing but the clock.
+    Does what `_event` does for such an event. Which of the two an event is cannot be predicted, so there is no
+    branch on it: both are a page that moves between its holder and the list's head, and is written to where
+    it goes and, once more, to where it comes from. Returns the first event that needs more, or `end`.
     """
-    first, end = span
-    if state.vars[NR_EVENTS] == 0 and first < end:
-        state.vars[LAST_TIME] = events.time_ns[first]
-    for i in range(first, end):
-        time_ns = events.time_ns[i]
-        _add_area(state, time_ns - state.vars[LAST_TIME])
-        state.vars[LAST_TIME] = time_ns
-        op = events.op[i]
-        slot = int(events.slot[i])
-        if op == OP_ALLOC:
-            _alloc(state, holders, slot)
-        elif op == OP_FREE:
-            if slot >= 0:
-                _free(state, holders, slot)
-        else:
-            _rare_event(state, tunables, holders, op, (slot, int(events.arg[i])))
-        state.vars[PEAK_CACHED] = max(state.vars[PEAK_CACHED], state.vars[NR_CACHED])
-    state.vars[NR_EVENTS] += end - first
+    var = state.vars
+    shift = state.orders.block
+    nr_cached = var[NR_CACHED]
+    nr_nonblock = var[NR_NONBLOCK]
+    peak = var[PEAK_CACHED]
+    area = var[AREA_LOW]
+    last_time = var[LAST_TIME]
+    nr_allocs = 0
+    at = first
+    while at < end:
+        op = events.op[at]
+        slot = int(events.slot[at])
+        elapsed = events.time_ns[at] - last_time
+        if op > OP_FREE or slot < 0 or nr_cached <= PBA_NR_RESERVED_PAGES:
+            break
+        if elapsed > LONG_GAP_NS or area >= AREA_LIMIT:
+            break
+        is_alloc = OP_FREE - int(op)
+        head = int(state.cached[nr_cached - 1])
+        held = int(holders.page[slot])
+        page = head if is_alloc else held
+        if page == NIL:
+            break
+        area += nr_cached * elapsed
+        last_time += elapsed
+        state.cached[nr_cached - is_alloc] = page
+        holders.page[slot] = page
+        change = 1 - 2 * is_alloc
+        nr_cached += change
+        nr_allocs += is_alloc
+        peak = max(peak, nr_cached)
+        nr_free = int(state.block_nr_free[page >> shift])
+        nr_nonblock += change if nr_free == NOT_MANAGED else 0
+        state.block_nr_free[page >> shift] = nr_free + (0 if nr_free == NOT_MANAGED else change)
+        at += 1
+    var[NR_CACHED] = nr_cached
+    var[NR_NONBLOCK] = nr_nonblock
+    var[PEAK_CACHED] = peak
+    var[AREA_LOW] = area
+    var[LAST_TIME] = last_time
+    var[ALLOCS] += nr_allocs
+    var[FREES] += at - first - nr_allocs
+    return at
 
 
-@jit_kernel
+@kernel_entry
+def replay_events(state, tunables, holders, events, span):
+    """Replay events `span[0]` to `span[1]` - 1, which follow on those replayed before."""
+    var = state.vars
+    at, end = span
+    if var[NR_EVENTS] == 0 and at < end:
+        var[LAST_TIME] = events.time_ns[at]
+    var[NR_EVENTS] += end - at
+    while at < end:
+        at = _replay_stretch(state, holders, events, at, end)
+        if at < end:
+            time_ns = events.time_ns[at]
+            _add_area(state, time_ns - var[LAST_TIME])
+            var[LAST_TIME] = time_ns
+            where = (int(events.slot[at]), int(events.arg[at]))
+            _event(state, tunables, holders, events.op[at], where)
+            var[PEAK_CACHED] = max(var[PEAK_CACHED], var[NR_CACHED])
+            at += 1
+
+
+@kernel_entry
 def replay_timeline(state, tunables, holders, events, rows):
     """Replay all events, and after each write `nr_cached`, live pages and the splits so far into `rows`.
 
@@ -231,7 +284,7 @@ def replay_timeline(state, tunables, holders, events, rows):
         _write_row(state, rows[i])
 
 
-@jit_kernel
+@kernel_inline
 def _write_row(state, row):
     """Write one row of the timeline."""
     row[0] = state.vars[NR_CACHED]
@@ -240,7 +293,7 @@ def _write_row(state, row):
         row[2 + split] = state.vars[PUD_SPLITS + split]
 
 
-@jit_kernel
+@kernel_entry
 def cache_hash(state):
     """64-bit FNV-1a over the cached pfns from head to tail, each as 8 bytes little-endian."""
     value = np.uint64(FNV_OFFSET)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pba._jit import jit_kernel
+from pba._jit import kernel_function, kernel_inline
 from pba.kernel.allocator import (
     cached_list_add_nonblock,
     mark_block_noncached,
@@ -40,19 +40,19 @@ SHRINK_STOP: Final = -1
 """What `pba_shrink_scan` returns when it freed nothing."""
 
 
-@jit_kernel
+@kernel_inline
 def count_shrinkable_pages(state, tunables):
     """`count_shrinkable_pages()`: cached pages above PBA_UNSHRINKABLE_PAGES."""
     return max(state.vars[NR_CACHED] - tunables.unshrinkable, 0)
 
 
-@jit_kernel
+@kernel_inline
 def pba_shrink_count(state, tunables):
     """`pba_shrink_count()`; 0 stands for SHRINK_EMPTY."""
     return count_shrinkable_pages(state, tunables)
 
 
-@jit_kernel
+@kernel_function
 def _first_block_with(state, nr_free):
     """Return the block of the first page on the list whose block has `nr_free` free pages."""
     shift = state.orders.block
@@ -63,7 +63,7 @@ def _first_block_with(state, nr_free):
     return NIL
 
 
-@jit_kernel
+@kernel_function
 def emptiest_block(state):
     """Find the managed block with the most free pages: the first loop of `pba_shrink_scan()`.
 
@@ -93,7 +93,7 @@ def emptiest_block(state):
     return target, best
 
 
-@jit_kernel
+@kernel_inline
 def block_worth_shrinking(nr_pages_target_block, nr_pages_nonblock, nr_to_scan, tunables):
     """`block_worth_shrinking()`: whether to split a block rather than to take non-block pages."""
     return (
@@ -103,7 +103,7 @@ def block_worth_shrinking(nr_pages_target_block, nr_pages_nonblock, nr_to_scan, 
     )
 
 
-@jit_kernel
+@kernel_inline
 def _is_wanted(state, page, target):
     """Whether a cached page lies in block `target`, or, with `target` NIL, in no managed block."""
     block = page >> state.orders.block
@@ -112,7 +112,7 @@ def _is_wanted(state, page, target):
     return block == target
 
 
-@jit_kernel
+@kernel_function
 def _take_pages(state, target, wanted):
     """Move pages of block `target` (NIL: of no block) from the list to the release list, in the order of the walk.
 
@@ -137,7 +137,7 @@ def _take_pages(state, target, wanted):
     state.vars[NR_CACHED] = kept
 
 
-@jit_kernel
+@kernel_function
 def release_page_list(state, nr_pages):
     """Unprotect and free pages one by one, the last taken first: `release_page_list()`; return how many.
 
@@ -156,7 +156,7 @@ def release_page_list(state, nr_pages):
     return nr_pages
 
 
-@jit_kernel
+@kernel_function
 def release_whole_block(state, block):
     """Unprotect an empty block at once, then free its pages: `release_whole_block()`; return how many."""
     head = block << state.orders.block
@@ -173,7 +173,7 @@ def release_whole_block(state, block):
     return nr_pages
 
 
-@jit_kernel
+@kernel_function
 def _choose(state, tunables, nr_to_scan):
     """Decide what a scan takes; return (block or NIL, its free pages, pages wanted or SHRINK_STOP)."""
     block_nr_pages = 1 << state.orders.block
@@ -190,7 +190,7 @@ def _choose(state, tunables, nr_to_scan):
     return NIL, nr_target, min(nr_to_scan, nr_nonblock)
 
 
-@jit_kernel
+@kernel_function
 def pba_shrink_scan(state, tunables, nr_to_scan):
     """One pass of the shrinker: `pba_shrink_scan()`.
 
