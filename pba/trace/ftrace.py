@@ -44,8 +44,8 @@ _HEADER: Final = re.compile(rb"^(?:# tracer: |cpus=\d+\s*$)", re.MULTILINE)
 _WRITTEN: Final = re.compile(rb"^# entries-in-buffer/entries-written: (\d+)/(\d+)", re.MULTILINE)
 _SHRINK: Final = re.compile(
     r"mm_shrink_slab_start:\s+(?P<function>[^\s+]+)\S*(?:\s+\[[^\]]*\])?\s+(?P<pointer>\S+?):\s+"
-    r"nid:\s*(?P<nid>-?\d+)\s+(?:pid:\s*-?\d+\s+)?(?:memcg_id:\s*(?P<memcg>-?\d+)\s+)?"
-    r"objects to shrink\s+(?P<deferred>-?\d+)\s+gfp_flags\s+\S+\s+cache items\s+(?P<items>-?\d+)\s+"
+    r"nid:\s*(?P<nid>-?\d+)\s+(?:pid:\s*-?\d+\s+)?(?:\(in-irq\)\s+)?"
+    r"(?:memcg_id:\s*(?P<memcg>-?\d+)\s+)?(?:\(in-irq\)\s+)?objects to shrink\s+(?P<deferred>-?\d+)\s+gfp_flags\s+\S+\s+cache items\s+(?P<items>-?\d+)\s+"
     r"delta\s+(?P<delta>-?\d+)\s+total_scan\s+(?P<total>-?\d+)\s+priority\s+(?P<priority>\d+)"
 )
 _ARCHITECTURES: Final = {
@@ -111,7 +111,7 @@ def read_ftrace(
         reader.take(chunk)
     reader.finish()
     visits = find_root_visits(reader.shrink_lines(), only_root=only_root)
-    raw, _ = reader.raw(visits).sorted_by_time()
+    raw = reader.raw(visits)
     counters = reader.counters
     metadata = Metadata(
         name=name or path.name.split(".ftrace")[0].split(".txt")[0],
@@ -198,6 +198,7 @@ class _Kept:
     """Columns of a chunk's events that may matter."""
 
     time: NDArray[np.int64]
+    line: NDArray[np.int64]
     kind: NDArray[np.int8]
     pfn: NDArray[np.int64]
     level: NDArray[np.int8]
@@ -318,6 +319,7 @@ class _Reader:
         self.kept.append(
             _Kept(
                 rows[matters, scan.ROW_TIME],
+                rows[matters, scan.ROW_LINE],
                 kind[matters],
                 pfn[matters],
                 level[matters],
@@ -338,14 +340,19 @@ class _Reader:
         )
 
     def raw(self, visits: RootVisits) -> RawEvents:
-        """Return the events kept, with the visits after them; not yet sorted."""
-        return RawEvents(
-            np.concatenate([visits.time_ns, *(part.time for part in self.kept)]),
-            np.concatenate([np.full(len(visits), RAW_VISIT, np.int8), *(part.kind for part in self.kept)]),
-            np.concatenate([np.zeros(len(visits), np.int64), *(part.pfn for part in self.kept)]),
-            np.concatenate([visits.priority, *(part.level for part in self.kept)]),
-            np.concatenate([np.zeros(len(visits), np.int8), *(part.order for part in self.kept)]),
-        )
+        """Return the events kept and the visits, by time; at equal times visits first, then by line."""
+        nothing = np.zeros(len(visits), np.int64)
+        columns = {
+            "time": [visits.time_ns, *(part.time for part in self.kept)],
+            "line": [nothing, *(part.line for part in self.kept)],
+            "kind": [nothing.astype(np.int8) + np.int8(RAW_VISIT), *(part.kind for part in self.kept)],
+            "pfn": [nothing, *(part.pfn for part in self.kept)],
+            "level": [visits.priority, *(part.level for part in self.kept)],
+            "order": [nothing.astype(np.int8), *(part.order for part in self.kept)],
+        }
+        joined: dict[str, NDArray[Any]] = {name: np.concatenate(parts) for name, parts in columns.items()}
+        rank = np.lexsort((joined["line"], joined["time"]))
+        return RawEvents(*(joined[name][rank] for name in ("time", "kind", "pfn", "level", "order")))
 
     def quality(self, visits: RootVisits) -> Quality:
         """Return how far the recording can be trusted."""

@@ -19,8 +19,10 @@ ROW_PFN: Final = 2
 ROW_ORDER: Final = 3
 ROW_GFP: Final = 4
 ROW_STACK: Final = 5
-ROW_WIDTH: Final = 6
-"""Columns of a row: time in ns, kind, pfn, order, number of the gfp text, number of the stack (-1: none)."""
+ROW_LINE: Final = 6
+ROW_WIDTH: Final = 7
+"""Columns of a row: time in ns, kind, pfn, order, number of the gfp text, number of the stack (-1: none),
+line of the file."""
 
 KIND_FREE: Final = 1
 KIND_ALLOC: Final = 2
@@ -408,7 +410,7 @@ def _page_event(buf, at, end, kind, when, who, state):  # type: ignore[no-untype
         pending[slot, 0], pending[slot, 1], pending[slot, 2] = key, counters[C_ROWS], when
     row = rows[counters[C_ROWS]]
     row[ROW_TIME], row[ROW_KIND], row[ROW_PFN] = when, kind, pfn
-    row[ROW_ORDER], row[ROW_GFP], row[ROW_STACK] = order, gfp, -1
+    row[ROW_ORDER], row[ROW_GFP], row[ROW_STACK], row[ROW_LINE] = order, gfp, -1, counters[C_LINES]
     counters[C_ROWS] += 1
     return True
 

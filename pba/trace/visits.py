@@ -123,6 +123,10 @@ class RootVisits:
         return len(self.time_ns)
 
 
+_Order = set[tuple[int, int]]
+"""Pairs of shrinkers, the first registered before the second."""
+
+
 class _Line(NamedTuple):
     time: int
     pid: int
@@ -213,7 +217,7 @@ def find_root_visits(
     one does, the cut goes to the longest pause between its two lines, since between two `shrink_slab()` the
     reclaimer shrinks an LRU list. From the runs with memcg-unaware shrinkers the order of registration is
     learned, in which the root's shrinkers run (other cgroups run theirs by shrinker id); a step back in it is
-    a cut, in such runs and in those of `drop_slab()`. A pause of 1 s is a cut.
+    a cut in such a run, and the first choice where one repeats. A pause of 1 s is a cut.
 
     *Say which runs are the root's:*
 
@@ -221,7 +225,7 @@ def find_root_visits(
     2. A memcg-unaware shrinker (any outside `MEMCG_AWARE`) runs only there.
     3. A run against the order of registration is another cgroup's. So is a run without
        memcg-unaware shrinkers while one of these certainly has objects (seen with some left over, and seen
-       again within 10 s).
+       again within 10 s), or among a task's rounds of `drop_slab()` of which one has them.
     4. Else each (shrinker, node) has one chain per cgroup: `nr_deferred` is kept per cgroup, so a line's
        `objects to shrink` is what the cgroup's line before left (`do_shrink_slab()`), and the number of
        objects changes little. A run is the root's if its lines fit the root's chains better than all
@@ -233,10 +237,10 @@ def find_root_visits(
     visits in a row at the same priority whose shrinkers do not overlap and stand in order count as one.
     Step 4 is inference: cgroups with equal object counts and nothing deferred look alike, kernels before
     5.13 keep `nr_deferred` for all cgroups together, and with the multi-generational LRU a round need not
-    start at the root. Measured on three arm64 recordings with two cgroups each (992, 265 and 277 visits):
-    all of the visits that memcg-unaware shrinkers prove are found, and at most one more. With the lines
-    of these shrinkers and the cgroup ids removed, 99.6 to 100 % of the same visits are still found,
-    and none besides.
+    start at the root. Measured on three arm64 recordings (6.1, 6.12, 7.3) with one cgroup beside the root:
+    the 991, 277 and 264 visits that memcg-unaware shrinkers prove are found, and none besides. With the lines
+    of these shrinkers and the cgroup ids taken out, 991, 276 and 264 of them are, and none besides. (The
+    limits in numbers below were chosen with these recordings at hand.)
 
     Parameters
     ----------
@@ -284,13 +288,12 @@ def _rows(lines: ShrinkLines, aware: frozenset[str]) -> list[_Line]:
     return [_Line._make((*row[:-1], row[-1] in aware)) for row in values]
 
 
-def _runs(rows: list[_Line]) -> tuple[list[list[int]], set[tuple[int, int]]]:
+def _runs(rows: list[_Line]) -> tuple[list[list[int]], _Order]:
     """Cut the lines into runs, one for each `shrink_slab()`, by first line; return the order learned too."""
-    runs = _runs_without_repeats(rows)
-    before = _order(rows, runs)
+    before = _order(rows, _runs_without_repeats(rows, set()))
     result: list[list[int]] = []
-    for run in runs:
-        if rows[run[0]].priority and all(rows[i].aware for i in run):
+    for run in _runs_without_repeats(rows, before):
+        if all(rows[i].aware for i in run):
             result.append(run)  # out of order, it is another cgroup's
             continue
         start = 0
@@ -302,12 +305,12 @@ def _runs(rows: list[_Line]) -> tuple[list[list[int]], set[tuple[int, int]]]:
     return sorted(result), before
 
 
-def _steps_back(rows: list[_Line], run: list[int], before: set[tuple[int, int]]) -> bool:
+def _steps_back(rows: list[_Line], run: list[int], before: _Order) -> bool:
     """Say whether a run goes against the order of registration."""
     return any((rows[j].instance, rows[i].instance) in before for i, j in pairwise(run))
 
 
-def _runs_without_repeats(rows: list[_Line]) -> list[list[int]]:
+def _runs_without_repeats(rows: list[_Line], before: _Order) -> list[list[int]]:
     """Cut each task's lines where node, priority or cgroup change, after a pause, and between repeats."""
     runs: list[list[int]] = []
     current: dict[int, list[int]] = {}
@@ -320,7 +323,7 @@ def _runs_without_repeats(rows: list[_Line]) -> list[list[int]]:
                 run.append(i)
                 again = next((k for k, j in enumerate(run[:-1]) if rows[j].instance == line.instance), None)
                 if again is not None:
-                    current[line.pid] = _tail_cut_off(rows, run, again)
+                    current[line.pid] = _tail_cut_off(rows, run, again, before)
                     runs.append(current[line.pid])
                 continue
         current[line.pid] = [i]
@@ -328,23 +331,26 @@ def _runs_without_repeats(rows: list[_Line]) -> list[list[int]]:
     return runs
 
 
-def _tail_cut_off(rows: list[_Line], run: list[int], again: int) -> list[int]:
+def _tail_cut_off(rows: list[_Line], run: list[int], again: int, before: _Order) -> list[int]:
     """Cut a run between the place `again` and its end, where the same shrinker stands, and return the tail.
 
-    A pause after a shrinker that may have scanned is its own work and says nothing.
+    The cut goes where the order of registration steps back, else to the longest pause. A pause after a
+    shrinker that may have scanned is its own work and says nothing, and `drop_slab()` shrinks no LRU list:
+    there the cut stands before the shrinker that repeats.
     """
-    pauses = {
-        place: rows[run[place]].time - rows[run[place - 1]].time
-        for place in range(again + 1, len(run))
-        if not rows[run[place - 1]].may_scan
-    }
-    cut = max(pauses, key=lambda place: (pauses[place], place), default=len(run) - 1)
+    places = range(again + 1, len(run))
+    back = [place for place in places if _steps_back(rows, run[place - 1 : place + 1], before)]
+    telling = [k for k in places if rows[run[k]].priority and not rows[run[k - 1]].may_scan]
+    cut = max(
+        back or telling or [len(run) - 1],
+        key=lambda place: (rows[run[place]].time - rows[run[place - 1]].time, place),
+    )
     tail = run[cut:]
     del run[cut:]
     return tail
 
 
-def _order(rows: list[_Line], runs: list[list[int]]) -> set[tuple[int, int]]:
+def _order(rows: list[_Line], runs: list[list[int]]) -> _Order:
     """Learn which shrinker is registered before which, from the runs with memcg-unaware shrinkers.
 
     A pair counts if one order is seen at least 5 times as often as the other. Where there are no such
@@ -376,6 +382,7 @@ def _label(
     """Say of each run whether it is the root's (steps 3 and 4 for those that are not sure)."""
     is_root = list(sure)
     first = _first_of_round(rows, runs)
+    dropped = _unproven_drops(rows, runs, sure)
     alive = _alive_spans(rows)
     chains: dict[tuple[int, int], _Chains] = defaultdict(_Chains)
     others_seen = False
@@ -383,7 +390,7 @@ def _label(
         head, end = rows[run[0]], rows[run[-1]].time
         if not sure[place] and head.memcg == MEMCG_UNKNOWN:
             missing = any(start < head.time and end < stop for start, stop in alive.get(head.nid, []))
-            elsewhere = backward[place] or missing
+            elsewhere = backward[place] or dropped[place] or missing
             is_root[place] = not elsewhere and _fits_root(rows, run, chains, first[place], others_seen)
         others_seen = others_seen or not is_root[place]
         for i in run:
@@ -412,6 +419,27 @@ def _fits_root(
     if rows[run[0]].from_root:
         return first_of_round
     return not known and not others_seen
+
+
+def _unproven_drops(rows: list[_Line], runs: list[list[int]], sure: list[bool]) -> list[bool]:
+    """Mark the unsure runs of a task's rounds of `drop_slab()` (1 s apart at most) that have sure ones."""
+    marked = [False] * len(runs)
+    spell: dict[int, list[int]] = defaultdict(list)
+    spells: list[list[int]] = []
+    for place, run in enumerate(runs):
+        head = rows[run[0]]
+        if head.priority:
+            continue
+        members = spell[head.pid]
+        if not members or head.time - rows[runs[members[-1]][-1]].time >= _PASS_GAP_NS:
+            members = spell[head.pid] = []
+            spells.append(members)
+        members.append(place)
+    for members in spells:
+        proven = any(sure[place] for place in members)
+        for place in members:
+            marked[place] = proven and not sure[place]
+    return marked
 
 
 def _alive_spans(rows: list[_Line]) -> dict[int, list[tuple[int, int]]]:

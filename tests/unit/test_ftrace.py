@@ -1,0 +1,316 @@
+"""ftrace text: real cuts of three kernels, files written by hand from the format strings, and damage."""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zstandard
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pba.cli.app import run
+from pba.errors import TraceError
+from pba.events import LEVELS, OP_ALLOC
+from pba.trace import ftrace
+from pba.trace.ftrace import read_ftrace, sniff
+from pba.trace.read import read_trace
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+STACK = " => __traceiter_mm_page_alloc\n => __alloc_pages\n => __pte_alloc\n => do_syscall_64\n"
+
+
+def line(event: str, *, time: float = 1.0, task: str = "task-a-7", cpu: int = 0, flags: str = "....1") -> str:
+    return f"{task:>16} [{cpu:03d}] {flags} {time:12.6f}: {event}\n"
+
+
+def alloc(pfn: int, *, gfp: str = "GFP_KERNEL_ACCOUNT|__GFP_ZERO", **where) -> str:
+    return line(
+        f"mm_page_alloc: page=00000000deadbeef pfn={pfn:#x} order=0 migratetype=0 gfp_flags={gfp}", **where
+    )
+
+
+def free(pfn: int, **where) -> str:
+    return line(f"mm_page_free: page=00000000deadbeef pfn={pfn:#x} order=0", **where)
+
+
+def stack(frames: str = STACK, **where) -> str:
+    return line("<stack trace>", **where) + frames
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Write text and return its path."""
+
+    def write(text: str | bytes, name: str = "x.ftrace") -> Path:
+        path = tmp_path / name
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return path
+
+    return write
+
+
+def content(trace) -> list[tuple[str, int, str]]:
+    frame = trace.to_frame()
+    return list(zip(frame["op"], frame["pfn"], frame["level"], strict=True))
+
+
+def levels(trace) -> dict[str, int]:
+    counts = np.bincount(trace.level[trace.op == OP_ALLOC], minlength=len(LEVELS))
+    return {name: int(n) for name, n in zip(LEVELS, counts, strict=True) if n}
+
+
+@pytest.mark.parametrize(
+    ("name", "frees", "expected"),
+    [
+        ("arm64-6.1", 0, {"PGD": 1, "PUD": 2, "PMD": 4, "PTE": 6}),
+        ("arm64-6.12", 0, {"PGD": 1, "PMD": 3, "PTE": 6}),
+        ("arm64-7.3", 2, {"PGD": 4, "PUD": 7, "PMD": 9, "PTE": 11}),
+    ],
+)
+def test_cuts_of_real_recordings(name, frees, expected):
+    """Expected counts come from a line-by-line script that shares nothing with the reader."""
+    trace = read_ftrace(GOLDEN / f"{name}.ftrace")
+    assert levels(trace) == expected
+    assert trace.counts()["F"] == frees
+    assert trace.metadata.architecture == "aarch64"
+    assert trace.metadata.quality.unparsed_lines == 0
+
+
+def test_trace_with_header_isolation_and_interleaving():
+    trace = read_ftrace(GOLDEN / "x86-trace.ftrace")
+    assert content(trace) == [
+        ("A", 0x1200, "PGD"), ("A", 0x1201, "PGD"),  # order 1: two pages
+        ("A", 0x1202, "PTE"),  # its stack stands after another CPU's lines and a softirq's free
+        ("F", 0x1202, "PTE"), ("F", 0x1200, "PGD"), ("F", 0x1201, "PGD"),
+    ]  # fmt: skip
+    assert trace.metadata.architecture == "x86_64"
+    assert trace.metadata.quality.lost_events == 37 + (19 - 12)
+    assert any("2 stacks without their allocation" in note for note in trace.metadata.quality.notes)
+
+
+def test_trace_cmd_report():
+    trace = read_ftrace(GOLDEN / "trace-cmd-report.ftrace")
+    assert content(trace) == [
+        ("A", 1465546, "PMD"),  # decimal pfn
+        ("A", 0x165CB4, "PTE"),  # [FAILED TO PARSE], flags in decimal
+        ("A", 0x165CC0, "PUD"),  # flags in hexadecimal
+        ("F", 0x165CC0, "PUD"),  # inferred: the page is allocated for something else
+        ("F", 1465546, "PMD"),
+        ("S", -1, ""),
+    ]
+    quality = trace.metadata.quality
+    assert (quality.lost_events, quality.inferred_frees) == (2, 1)
+    assert any("back by up to 1 us" in note for note in quality.notes)
+
+
+@pytest.mark.parametrize(
+    "task", ["a-7", "two words-7", "dash-ed - name-7", "<...>-7", "[x] y-7", "a-1 [2-7", "(z)-7"]
+)
+@pytest.mark.parametrize("flags", ["....", "d.s1", "dNs1.", ".n..1", ""])
+def test_names_and_flags_of_all_shapes(written, task, flags):
+    where = {"task": task, "flags": flags}
+    text = alloc(0x10, **where) + stack(**where) + free(0x10, time=1.5, **where)
+    trace = read_ftrace(written(text))
+    assert content(trace) == [("A", 0x10, "PTE"), ("F", 0x10, "PTE")]
+    assert trace.metadata.quality.unparsed_lines == 0
+
+
+def test_a_thread_group_may_stand_between_pid_and_cpu(written):
+    text = (alloc(0x10) + stack()).replace("task-a-7 [", "task-a-7     (   7) [")
+    assert content(read_ftrace(written(text))) == [("A", 0x10, "PTE")]
+
+
+@pytest.mark.parametrize("gfp", ["GFP_KERNEL|__GFP_ACCOUNT|__GFP_ZERO", "0x400dc0", "4197824"])
+def test_flags_as_names_hexadecimal_and_decimal(written, gfp):
+    assert levels(read_ftrace(written(alloc(0x10, gfp=gfp) + stack()))) == {"PTE": 1}
+
+
+def test_the_zero_flag_can_be_told(written):
+    path = written(alloc(0x10, gfp="0x408000") + stack())
+    assert levels(read_ftrace(path)) == {}
+    assert levels(read_ftrace(path, gfp_zero=0x8000)) == {"PTE": 1}
+
+
+def test_failed_allocations_are_skipped(written):
+    text = alloc(0) + stack() + alloc(0xFFFFFFFFFFFFFFFF) + stack() + alloc(0x20, time=2) + stack(time=2)
+    assert content(read_ftrace(written(text))) == [("A", 0x20, "PTE")]
+
+
+def test_a_stack_belongs_to_its_own_task_and_cpu(written):
+    text = (
+        alloc(0x10, cpu=0, task="a-1")
+        + alloc(0x20, cpu=1, task="b-2")
+        + alloc(0x30, cpu=0, task="a-1", flags="..s1.")  # a softirq on top of the first
+        + stack(" => __traceiter_mm_page_alloc\n => __alloc_pages\n => __pmd_alloc\n", cpu=1, task="b-2")
+        + stack(" => __alloc_pages\n => skb_page_frag_refill\n", cpu=0, task="a-1", flags="..s1.")
+        + stack(" => __alloc_pages\n => __pud_alloc\n", cpu=0, task="a-1")
+    )
+    trace = read_ftrace(written(text))
+    assert content(trace) == [("A", 0x10, "PUD"), ("A", 0x20, "PMD")]
+
+
+def test_stacks_of_a_looser_trigger_and_of_other_events_are_dropped(written):
+    text = (
+        stack(time=0.5)  # no event at all
+        + alloc(0x10, gfp="GFP_KERNEL", time=1)  # no stack: not zeroed
+        + stack(time=1.5)  # half a second later: another allocation's, which was filtered out
+        + alloc(0x20, time=2)
+        + free(0x30, time=2.00001)
+        + stack(" => __traceiter_mm_page_free\n => free_unref_page\n", time=2.00001)
+        + stack(time=2.00002)
+    )
+    trace = read_ftrace(written(text))
+    assert content(trace) == [("A", 0x20, "PTE")]
+    assert any("2 stacks without" in note for note in trace.metadata.quality.notes)
+
+
+def test_lost_events_part_a_stack_from_its_event(written):
+    text = (
+        alloc(0x10) + "CPU:0 [LOST 12 EVENTS]\n" + stack() + "CPU:0 [LOST EVENTS]\n" + alloc(0x20) + stack()
+    )
+    trace = read_ftrace(written(text))
+    assert content(trace) == [("A", 0x20, "PTE")]
+    assert trace.metadata.quality.lost_events == 13
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "super_cache_scan+0x0/0x1a0 00000000a1: nid: 0 ",
+        "ext4_es_scan+0x0/0x80 [ext4] 00000000a1: nid: 1 ",
+        "super_cache_scan+0x0/0x1a0 00000000a1: nid: 0 pid: 1 memcg_id: 1 ",
+        "super_cache_scan+0x0/0x1a0 00000000a1: nid: 0 pid: 1 (in-irq) memcg_id: 1 ",
+        "super_cache_scan+0x0/0x1a0 00000000a1: nid: 0 pid: 1 memcg_id: 1 (in-irq) ",
+    ],
+)
+def test_shrinker_lines_of_both_forms(written, form):
+    work = "objects to shrink 5 gfp_flags GFP_NOFS|__GFP_IO cache items 9 delta 4 total_scan 4 priority 6 "
+    text = alloc(0x10) + stack() + line(f"mm_shrink_slab_start: {form}{work}", time=2, task="kswapd0-9")
+    trace = read_ftrace(written(text))
+    assert trace.counts()["S"] == 1
+    assert trace.arg.tolist()[-1] == 6
+    assert trace.metadata.quality.unparsed_lines == 0
+    assert trace.metadata.quality.visits_rule
+
+
+def test_lines_not_understood_are_counted_and_the_first_is_told_without_its_task(written):
+    text = (
+        alloc(0x10) + stack() + "what is this\n" + line("mm_page_free: page=0 pfn=0x1") + free(0x10, time=3)
+    )
+    quality = read_ftrace(written(text)).metadata.quality
+    assert quality.unparsed_lines == 2
+    assert any("line 7: 'what is this'" in note for note in quality.notes)
+    quality = read_ftrace(
+        written(line("mm_page_free: page=0 pfn=0x1", task="secret-1") + text)
+    ).metadata.quality
+    assert quality.unparsed_lines == 3
+    assert any("line 1: '[000]" in note for note in quality.notes)
+    assert "secret" not in str(quality)
+
+
+def test_a_chunk_may_end_anywhere(written, monkeypatch):
+    path = GOLDEN / "arm64-7.3.ftrace"
+    whole = read_ftrace(path)
+    for size in (300, 1000, 4097):
+        monkeypatch.setattr(ftrace, "CHUNK_BYTES", size)
+        assert content(read_ftrace(path)) == content(whole)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, zstandard.compress])
+def test_compressed_text_is_found_by_content(written, pack):
+    plain = GOLDEN / "x86-trace.ftrace"
+    path = written(pack(plain.read_bytes()), "anything.bin")
+    assert content(read_trace(path)) == content(read_ftrace(plain))
+
+
+def test_facts_that_the_text_does_not_hold_can_be_told(written):
+    path = written(alloc(0x10) + stack())
+    trace = read_ftrace(path, page_size_kib=16, memory_pages=65536, kernel="6.12", name="n", architecture="a")
+    known = trace.metadata
+    assert (known.page_size_kib, known.memory_pages, known.kernel) == (16, 65536, "6.12")
+    assert (known.name, known.architecture, known.source) == ("n", "a", "ftrace")
+
+
+def test_sniffing():
+    assert sniff((GOLDEN / "x86-trace.ftrace").read_bytes())
+    assert sniff((GOLDEN / "trace-cmd-report.ftrace").read_bytes())
+    assert sniff(b"garbage first\n" + free(1).encode())
+    assert not sniff(b"")
+    assert not sniff(b"100 A 1\n200 F 1\n")
+    assert not sniff(b"PAR1\0\0")
+    assert not sniff(b"a letter to somebody, written in 2024-05 [000]\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty"),
+        ("dear reader\nthis is not a trace\n", r"x\.ftrace:1: is not ftrace text: 'dear reader'"),
+        (b"\x00\x01\xff" * 4000, r"x\.ftrace:1: is not ftrace text"),
+        (free(1), "holds no mm_page_alloc event"),
+        (alloc(1), "holds no stack traces"),
+    ],
+)
+def test_what_is_no_recording_is_refused(written, text, message):
+    with pytest.raises(TraceError, match=message) as caught:
+        read_ftrace(written(text))
+    assert caught.value.hint
+    assert "\n" not in str(caught.value)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damage_never_ends_in_anything_but_a_clean_error(written, data):
+    text = bytearray((GOLDEN / "arm64-6.12.ftrace").read_bytes()[:6000])
+    for _ in range(data.draw(st.integers(1, 12))):
+        at = data.draw(st.integers(0, len(text) - 1))
+        text[at : at + data.draw(st.integers(0, 80))] = data.draw(st.binary(max_size=40))
+    try:
+        trace = read_ftrace(written(bytes(text)))
+    except TraceError as error:
+        assert error.hint
+    else:
+        assert (np.diff(trace.time_ns) >= 0).all()
+
+
+class TestCommand:
+    def test_import_writes_what_it_read(self, tmp_path, capsys):
+        out = tmp_path / "x.parquet"
+        source = GOLDEN / "shrinkers-7.3.ftrace.xz"
+        assert run(["import", str(source), "-o", str(out)]) == 2  # shrinker lines only
+        assert "holds no mm_page_alloc" in capsys.readouterr().err
+        source = GOLDEN / "arm64-7.3.ftrace"
+        facts = ["--page-size", "4", "--memory", "1GiB", "--kernel", "7.3.4", "--note", "a cut"]
+        assert run(["import", str(source), "-o", str(out), *facts]) == 0
+        assert "31 page tables allocated" in capsys.readouterr().out
+        trace = read_trace(out)
+        assert trace.metadata.memory_pages == 262144
+        assert "a cut" in trace.metadata.quality.notes
+        assert content(trace) == content(read_ftrace(source))
+
+    def test_import_replaces_nothing_unasked(self, tmp_path, capsys):
+        out = tmp_path / "x.parquet"
+        out.write_text("mine")
+        source = str(GOLDEN / "arm64-7.3.ftrace")
+        assert run(["import", source, "-o", str(out)]) == 2
+        assert "--force" in capsys.readouterr().err
+        assert out.read_text() == "mine"
+        assert run(["import", source, "-o", str(out), "--force"]) == 0
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (["--memory", "1GiB"], "--memory needs --page-size"),
+            (["--page-size", "5"], "page size 5 KiB does not exist"),
+            (["--page-size", "4", "--memory", "much"], "is not a size"),
+            (["--gfp-zero", "zero"], "is not a number"),
+        ],
+    )
+    def test_import_refuses_wrong_options(self, tmp_path, capsys, options, message):
+        source = str(GOLDEN / "arm64-7.3.ftrace")
+        assert run(["import", source, "-o", str(tmp_path / "x.parquet"), *options]) == 2
+        assert message in capsys.readouterr().err
