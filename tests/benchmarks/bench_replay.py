@@ -1,0 +1,338 @@
+"""Time the replay beside the yardstick, in one run, on one thread, warm, taking turns.
+
+    python -m tests.benchmarks.bench_replay [--yardstick PROGRAM] [--rounds N] [--json FILE]
+
+Timed is the replay alone: on both sides once for the events, and once with making the machine and booting it.
+Neither reading the trace nor compiling counts. Each round runs the yardstick and then `pba`, so that a change
+of the machine's pace falls on both; a round is the best of a few repetitions, as the yardstick's is.
+
+Also timed, as whole processes: the first replay with an empty cache of compiled code, later ones, and
+`pba --help`. Bytes an event and a simulated page are counted on the arrays themselves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pba
+from pba import model
+from pba.kernel import replay as kernel
+from tests.benchmarks import yardstick
+
+VECTORS = Path(__file__).parents[1] / "vectors"
+JUDGED = ("pressure", "recorded-mmap-churn")
+"""The traces on which the replay shall take no longer than the yardstick."""
+LARGE = "large-cache"
+LARGE_PAGES = 220_000
+"""Page-table pages of the generated trace: 430 blocks of 4 KiB pages, all cached at once after the frees."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A trace, a machine (KiB, pages, linear map) and thresholds (U, M, B) to replay."""
+
+    name: str
+    trace: Path
+    machine: tuple[int, int, str]
+    thresholds: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of one side: for the events alone, and with making and booting the machine."""
+
+    best: float
+    median: float
+    best_with_boot: float
+    median_with_boot: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One task on both sides."""
+
+    name: str
+    thresholds: str
+    events: int
+    peak_cached: int
+    scans: int
+    pba: Timing
+    yardstick: Timing
+
+    @property
+    def ratio(self) -> float:
+        """Best time of `pba` over the yardstick's, for the events alone; below 1 `pba` is faster."""
+        return self.pba.best / self.yardstick.best
+
+    @property
+    def median_ratio(self) -> float:
+        """The same of the medians."""
+        return self.pba.median / self.yardstick.median
+
+    @property
+    def ratio_with_boot(self) -> float:
+        """The same with making and booting the machine; NaN where the yardstick does not time that."""
+        return self.pba.best_with_boot / self.yardstick.best_with_boot
+
+
+# What to replay
+
+
+def large_cache_events() -> Iterator[str]:
+    """Fill a large cache from interleaved blocks, then let mild pressure work on it in many small passes.
+
+    A fifth of the pages stays in use, spread over all blocks, so that no block is ever empty.
+    """
+    time_ns = 0
+    for page in range(LARGE_PAGES):
+        time_ns += 1_000
+        yield f"{time_ns} A {page}\n"
+    for page in range(LARGE_PAGES):
+        freed = page * 7919 % LARGE_PAGES
+        if freed % 5:
+            time_ns += 1_000
+            yield f"{time_ns} F {freed}\n"
+    for _ in range(6):
+        time_ns += 1_000_000
+        yield f"{time_ns} S 12\n"
+
+
+def tasks(folder: Path) -> list[Task]:
+    """Return the vectors at their first (the seed's) thresholds and one small batch, and the large cache."""
+    found = []
+    for path in sorted(VECTORS.glob("*.json")):
+        vector = json.loads(path.read_text())
+        trace = folder / f"{path.stem}.events"
+        trace.write_bytes(gzip.decompress(path.with_name(path.stem + ".events.gz").read_bytes()))
+        machine = tuple(vector["machine"].values())
+        cases = [tuple(case["thresholds"].values()) for case in vector["cases"]]
+        smallest_batch = min(cases, key=lambda case: case[2])
+        found += [Task(path.stem, trace, machine, case) for case in dict.fromkeys([cases[0], smallest_batch])]
+    found.sort(key=lambda task: task.name not in JUDGED)
+    large = folder / f"{LARGE}.events"
+    with large.open("w") as lines:
+        lines.writelines(large_cache_events())
+    found += [Task(LARGE, large, (4, 1 << 18, "pud"), (16, 64, batch)) for batch in (512, 37)]
+    return found
+
+
+# Timing both sides
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One round of one side, in seconds."""
+
+    events: float
+    boot: float
+    counters: dict[str, Any]
+
+
+def pba_sample(trace: pba.Trace, task: Task, repetitions: int) -> Sample:
+    """Replay a trace some times and return the best times."""
+    machine, thresholds = pba.Machine(*task.machine), pba.Thresholds(*task.thresholds)
+    samples = [_replay_once(trace, machine, thresholds) for _ in range(repetitions)]
+    return Sample(
+        min(sample.events for sample in samples), min(sample.boot for sample in samples), samples[0].counters
+    )
+
+
+def _replay_once(trace: pba.Trace, machine: pba.Machine, thresholds: pba.Thresholds) -> Sample:
+    start = time.perf_counter()
+    state = model.boot(machine)
+    tunables, holders, events = model.prepare(trace, thresholds)
+    booted = time.perf_counter()
+    kernel.replay_events(state, tunables, holders, events, (0, len(trace)))
+    done = time.perf_counter()
+    return Sample(done - booted, booted - start, model.counters_of(state))
+
+
+def yardstick_sample(program: Path, task: Task, repetitions: int) -> Sample:
+    """Let the yardstick replay a trace some times and return the best times (boot NaN if it has none)."""
+    run = yardstick.run(program, task.trace, task.machine, task.thresholds, repetitions=repetitions)
+    return Sample(run.result["seconds"], run.result.get("boot_seconds", float("nan")), run.result)
+
+
+def timing(samples: list[Sample]) -> Timing:
+    """Sum rounds up."""
+    alone = [sample.events for sample in samples]
+    with_boot = [sample.events + sample.boot for sample in samples]
+    return Timing(min(alone), statistics.median(alone), min(with_boot), statistics.median(with_boot))
+
+
+def repetitions_for(seconds: float) -> int:
+    """Return how often to repeat a replay of this length in a round: for about 0.1 s, 1 to 50 times."""
+    return max(1, min(50, int(0.1 / max(seconds, 1e-6))))
+
+
+def compare(program: Path, task: Task, rounds: int) -> Row:
+    """Time a task on both sides, taking turns, and insist that both come to the same result."""
+    trace = pba.read_trace(task.trace)
+    warm, first = pba_sample(trace, task, 2), yardstick_sample(program, task, 1)
+    repetitions = repetitions_for(max(warm.events, first.events))
+    if first.events > 1:
+        rounds = min(rounds, 3)
+    theirs, ours = [], []
+    for _ in range(rounds):
+        theirs.append(yardstick_sample(program, task, repetitions))
+        ours.append(pba_sample(trace, task, repetitions))
+    counters = ours[0].counters
+    different = [name for name in counters if counters[name] != theirs[0].counters[name]]
+    if different:
+        raise SystemExit(f"{task.name} {task.thresholds}: the two differ in {', '.join(different)}")
+    return Row(
+        name=task.name,
+        thresholds=str(pba.Thresholds(*task.thresholds)),
+        events=len(trace),
+        peak_cached=counters["peak_cached"],
+        scans=counters["scan_calls"],
+        pba=timing(ours),
+        yardstick=timing(theirs),
+    )
+
+
+# Whole processes, and memory
+
+
+def wall_seconds(command: list[str], environment: dict[str, str], times: int) -> float:
+    """Return the best wall time of a command."""
+    best = float("inf")
+    for _ in range(times):
+        start = time.perf_counter()
+        subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def start_times(tiny: Task) -> dict[str, float]:
+    """Time a first replay (everything compiled), later ones, and the help text, each a process of its own."""
+    program = (
+        "import pba, sys; trace = pba.read_trace(sys.argv[1]); "
+        f"pba.replay(trace, pba.Thresholds(*{tiny.thresholds}), pba.Machine(*{tiny.machine}))"
+    )
+    command = [sys.executable, "-c", program, str(tiny.trace)]
+    with tempfile.TemporaryDirectory() as cache:
+        environment = {**os.environ, "PBA_CACHE_DIR": cache}
+        first = wall_seconds(command, environment, 1)
+        later = wall_seconds(command, environment, 3)
+        shown = wall_seconds([str(Path(sys.executable).with_name("pba")), "--help"], environment, 5)
+    return {"first_replay_seconds": first, "later_replay_seconds": later, "help_seconds": shown}
+
+
+def nbytes(value: Any) -> int:
+    """Return the bytes of all arrays in nested tuples."""
+    if isinstance(value, tuple):
+        return sum(nbytes(item) for item in value)
+    return int(getattr(value, "nbytes", 0))
+
+
+def memory(task: Task) -> dict[str, float]:
+    """Return the bytes that an event (of the trace) and a simulated page (of the state) take."""
+    trace = pba.read_trace(task.trace)
+    machine = pba.Machine(*task.machine)
+    state = model.boot(machine)
+    _, holders, _ = model.prepare(trace, pba.Thresholds(*task.thresholds))
+    return {
+        "bytes_per_event": trace.nbytes / len(trace),
+        "bytes_per_page": nbytes(state) / machine.memory_pages,
+        "bytes_of_holders": nbytes(holders),
+    }
+
+
+# Printing
+
+
+def table(rows: list[Row]) -> Iterator[str]:
+    """Yield the lines of the table; times are milliseconds, ratios `pba` over the yardstick."""
+    head = ("trace", "thresholds", "events", "peak", "scans", "pba best", "median", "C best", "median")
+    ratios = ("ratio", "median", "+boot")
+    yield "{:<20} {:<20} {:>7} {:>7} {:>6} | {:>9} {:>9} | {:>9} {:>9} | {:>6} {:>6} {:>6}".format(
+        *head, *ratios
+    )
+    for row in rows:
+        yield (
+            f"{row.name:<20} {row.thresholds:<20} {row.events:>7} {row.peak_cached:>7} {row.scans:>6} | "
+            f"{1e3 * row.pba.best:>9.3f} {1e3 * row.pba.median:>9.3f} | "
+            f"{1e3 * row.yardstick.best:>9.3f} {1e3 * row.yardstick.median:>9.3f} | "
+            f"{row.ratio:>6.2f} {row.median_ratio:>6.2f} {row.ratio_with_boot:>6.2f}"
+        )
+
+
+def as_json(rows: list[Row], others: dict[str, float]) -> dict[str, Any]:
+    """Return everything measured, in seconds and bytes."""
+    ratios = [
+        {
+            "ratio": row.ratio,
+            "median_ratio": row.median_ratio,
+            "ratio_with_boot": row.ratio_with_boot if row.ratio_with_boot == row.ratio_with_boot else None,
+        }
+        for row in rows
+    ]
+    return {"rows": [{**asdict(row), **ratio} for row, ratio in zip(rows, ratios, strict=True)], **others}
+
+
+def without_nan(value: Any) -> Any:
+    """Replace NaN, which JSON does not have, by None."""
+    if isinstance(value, dict):
+        return {name: without_nan(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and value != value else value
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="bench_replay", description=__doc__.splitlines()[0] if __doc__ else ""
+    )
+    parser.add_argument(
+        "--yardstick", type=Path, metavar="PROGRAM",
+        help="another program with the yardstick's command line; unless told, yardstick.c is compiled",
+    )  # fmt: skip
+    parser.add_argument("--rounds", type=int, default=7, help="rounds for each task (default: %(default)s)")
+    parser.add_argument("--only", metavar="TEXT", default="", help="only traces with TEXT in their name")
+    parser.add_argument("--replay-only", action="store_true", help="leave out start times and memory")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE as well")
+    return parser.parse_args(arguments)
+
+
+def measure(options: argparse.Namespace, folder: Path, show: Callable[[str], None]) -> dict[str, Any]:
+    """Measure everything, showing figures as they come."""
+    program = options.yardstick.resolve() if options.yardstick else yardstick.build(folder)
+    everything = tasks(folder)
+    rows = [compare(program, task, options.rounds) for task in everything if options.only in task.name]
+    for line in table(rows):
+        show(line)
+    others: dict[str, float] = {}
+    if not options.replay_only:
+        tiny = next(task for task in everything if task.name == "tiny")
+        large = next(task for task in everything if task.name == JUDGED[0])
+        others = {**start_times(tiny), **memory(large)}
+        for name, value in others.items():
+            show(f"{name:<22} {value:.3f}")
+    return without_nan(as_json(rows, others))  # type: ignore[no-any-return]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, print, and write."""
+    options = parse(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        figures = measure(options, Path(folder), lambda line: print(line, flush=True))
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
