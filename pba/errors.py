@@ -77,7 +77,7 @@ class ThresholdError(PbaError):
 
 
 class RecordError(PbaError):
-    """This machine cannot be recorded: no tracefs, no permission, a failed command."""
+    """Recording is impossible here: no tracefs, no permission, a failed command."""
 
 
 class StudyError(PbaError):

@@ -73,7 +73,9 @@ def output_error(path: Path, error: OSError) -> OutputError:
         errno.EROFS: "that file system is read-only: choose another folder",
     }
     reason = error.strerror or str(error)
-    return OutputError(f"{path}: cannot be written: {reason}", hints.get(error.errno or 0, "nothing was kept"))
+    return OutputError(
+        f"{path}: cannot be written: {reason}", hints.get(error.errno or 0, "nothing was kept")
+    )
 
 
 def _umask() -> int:

@@ -89,9 +89,7 @@ class Machine:
         if not self.linear_map:
             object.__setattr__(self, "linear_map", orders.largest_leaf)
         if self.linear_map not in LINEAR_MAPS:
-            raise MachineError(
-                f"linear map {self.linear_map!r} is unknown", "use " + ", ".join(LINEAR_MAPS)
-            )
+            raise MachineError(f"linear map {self.linear_map!r} is unknown", "use " + ", ".join(LINEAR_MAPS))
         if LINEAR_MAPS.index(self.linear_map) > LINEAR_MAPS.index(orders.largest_leaf):
             raise MachineError(
                 f"the linear map has no {self.linear_map} leaves on {self.page_size_kib} KiB pages",

@@ -26,8 +26,6 @@ from pba.kernel.state import (
     REFILLS_MIN,
 )
 
-# ruff: noqa: ANN001, ANN201
-
 PBA_NR_RESERVED_PAGES: Final = 4
 """Cached pages that only a split of the linear map may take."""
 

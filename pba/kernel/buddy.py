@@ -5,8 +5,6 @@ from __future__ import annotations
 from pba._jit import kernel_function, kernel_inline
 from pba.kernel.state import FREE_PAGES, NIL
 
-# ruff: noqa: ANN001, ANN201
-
 
 @kernel_inline
 def _unlink(state, page):

@@ -22,8 +22,6 @@ from pba.kernel.state import (
     SPLIT_TABLE_PAGES,
 )
 
-# ruff: noqa: ANN001, ANN201
-
 DONE: Final = 0
 """The map has a boundary there now."""
 NEED_TABLE: Final = 1

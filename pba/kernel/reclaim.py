@@ -6,8 +6,6 @@ from pba._jit import kernel_function
 from pba.kernel.shrinker import SHRINK_STOP, pba_shrink_count, pba_shrink_scan
 from pba.kernel.state import NR_DEFERRED, SHRINK_CALLS
 
-# ruff: noqa: ANN001, ANN201
-
 
 @kernel_function
 def do_shrink_slab(state, tunables, priority):

@@ -32,13 +32,10 @@ from pba.kernel.state import (
     NR_VARS,
     PEAK_CACHED,
     PUD_SPLITS,
-    Events,
     Holders,
     Orders,
     State,
 )
-
-# ruff: noqa: ANN001, ANN201
 
 FNV_OFFSET = 1469598103934665603
 FNV_PRIME = 1099511628211

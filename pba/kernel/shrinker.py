@@ -34,8 +34,6 @@ from pba.kernel.state import (
     WHOLE_BLOCKS_RELEASED,
 )
 
-# ruff: noqa: ANN001, ANN201
-
 SHRINK_STOP: Final = -1
 """What `pba_shrink_scan` returns when it freed nothing."""
 

@@ -143,9 +143,7 @@ def _assign_slots(time_ns, op, ids, arg, slot, nr_ids):  # type: ignore[no-untyp
     return GOOD, -1, nr_slots[0], nr_slots[1], unknown
 
 
-def describe(
-    arrays: dict[str, NDArray[Any]], status: int, where: int, path: str | Path | None
-) -> TraceError:
+def describe(arrays: dict[str, NDArray[Any]], status: int, where: int, path: str | Path | None) -> TraceError:
     """Say in words what is wrong with an event."""
     time_ns, op, ids, arg = (arrays[name] for name in ("time_ns", "op", "id", "arg"))
     letter = OP_LETTERS[op[where]] if 0 <= op[where] < len(OP_LETTERS) else "?"

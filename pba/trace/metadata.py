@@ -147,9 +147,7 @@ class Metadata:
             truth = quality.pop("truth", None)
             quality["notes"] = tuple(quality.get("notes", ()))
             picked["buddyinfo"] = tuple(picked.get("buddyinfo", ()))
-            return cls(
-                quality=Quality(truth=Truth(**truth) if truth else None, **quality), **picked
-            )
+            return cls(quality=Quality(truth=Truth(**truth) if truth else None, **quality), **picked)
         except (TypeError, ValueError) as error:
             raise TraceError(
                 f"the trace's metadata is damaged: {error}", "record or import it again", path=path or None

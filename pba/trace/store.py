@@ -119,7 +119,9 @@ def _codes(column: pa.ChunkedArray, names: tuple[str, ...], path: Path) -> NDArr
         stored = chunk.dictionary.to_pylist()
         unknown = [name for name in stored if name not in codes]
         if unknown:
-            raise TraceError(f"{unknown[0]!r} is unknown", "known are " + ", ".join(filter(None, names)), path=path)
+            raise TraceError(
+                f"{unknown[0]!r} is unknown", "known are " + ", ".join(filter(None, names)), path=path
+            )
         translate = np.array([codes[name] for name in stored], np.int8)
         parts.append(translate[chunk.indices.to_numpy()])
     return np.concatenate(parts) if parts else np.empty(0, np.int8)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-
 from pba.events import LEVELS, OP_LETTERS
 from pba.trace.metadata import Metadata
 
@@ -176,5 +175,3 @@ class Trace:
         """Return how many events there are of each op, by its letter."""
         found = np.bincount(self.op, minlength=len(OP_LETTERS))
         return {letter: int(found[code]) for code, letter in enumerate(OP_LETTERS)}
-
-

@@ -62,7 +62,9 @@ def read_text(path: str | Path) -> Trace:
                 metadata = _find_metadata(chunk, path)
             parts.append(_parse_chunk(chunk, first_line, path))
             first_line += chunk.count(b"\n")
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in (*NAMES, "line")} if parts else {}
+    columns = (
+        {name: np.concatenate([part[name] for part in parts]) for name in (*NAMES, "line")} if parts else {}
+    )
     if not parts or not len(columns["op"]):
         raise TraceError("holds no event", "expected lines such as '1500 A 7'", path=path)
     lines = columns.pop("line")
@@ -128,7 +130,7 @@ def _line_error(text: str, path: str | Path, line: int) -> TraceError:
     fields = text.split("#")[0].split()
     if len(fields) >= 2 and fields[1] not in OP_LETTERS:
         return TraceError(
-            f"unknown op {ascii(fields[1][:20])} in {shown}",
+            f"unknown op {fields[1][:20]!a} in {shown}",
             f"ops are {', '.join(OP_LETTERS)}",
             path=path,
             line=line,
