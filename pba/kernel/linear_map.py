@@ -1,8 +1,8 @@
 """The linear map of arm64 with live block splitting (arch/arm64/mm/mmu.c).
 
-A split that replaces a block leaf needs a page for the new table, which comes from the block allocator, which
-may have to split the linear map to give one. To keep that loop out of the call graph, `split_kernel_leaf_mapping`
-does not allocate: it says that it needs a table, and is called again with one.
+A split that replaces a block leaf needs a page for the new table, which comes from the block allocator,
+which may have to split the linear map to give one. To keep that loop out of the call graph,
+`split_kernel_leaf_mapping` does not allocate: it says that it needs a table, and is called again with one.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def split_kernel_leaf_mapping(state, page, has_table):
 
 @kernel_function
 def _split_pud(state, pud):
-    """A PUD leaf becomes contPMD leaves under a new table: `split_pud()`."""
+    """Make a PUD leaf contPMD leaves under a new table: `split_pud()`."""
     shift = state.orders.pud - state.orders.block
     for pmd in range(pud << shift, (pud + 1) << shift):
         state.leaf[pmd] = LEAF_CONTPMD
@@ -104,7 +104,7 @@ def _split_contpmd(state, contpmd):
 
 @kernel_function
 def _split_pmd(state, pmd):
-    """A PMD leaf becomes contPTE leaves under a new table: `split_pmd()`."""
+    """Make a PMD leaf contPTE leaves under a new table: `split_pmd()`."""
     shift = state.orders.block - state.orders.contpte
     state.leaf[pmd] = LEAF_PTE
     for contpte in range(pmd << shift, (pmd + 1) << shift):

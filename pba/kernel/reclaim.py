@@ -32,7 +32,10 @@ def do_shrink_slab(state, tunables, priority):
 
 @kernel_function
 def drop_slab(state, tunables):
-    """`echo 2 > /proc/sys/vm/drop_caches`: `drop_slab()` of mm/vmscan.c, as if this shrinker were the only one."""
+    """`echo 2 > /proc/sys/vm/drop_caches`: `drop_slab()` of mm/vmscan.c.
+
+    The kernel goes on while all shrinkers together free enough; here this one is the only one.
+    """
     shift = 0
     while do_shrink_slab(state, tunables, 0) >> shift > 1:
         shift += 1

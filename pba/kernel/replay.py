@@ -143,7 +143,7 @@ def _add_area(state, elapsed):
 
 @kernel_function
 def _alloc(state, holders, slot):
-    """`A`: a page-table page is allocated, or the allocation fails."""
+    """Event `A`: a page-table page is allocated, or the allocation fails."""
     page = pba_pgtable_alloc(state)
     holders.page[slot] = page
     state.vars[ALLOC_FAILURES if page == NIL else ALLOCS] += 1
@@ -151,7 +151,7 @@ def _alloc(state, holders, slot):
 
 @kernel_function
 def _free(state, holders, slot):
-    """`F`: a page-table page is freed, unless its allocation failed."""
+    """Event `F`: a page-table page is freed, unless its allocation failed."""
     page = int(holders.page[slot])
     if page != NIL:
         pba_pgtable_free(state, page)
@@ -160,7 +160,7 @@ def _free(state, holders, slot):
 
 @kernel_function
 def _background_alloc(state, holders, slot, order):
-    """`B`: the rest of the system takes a chunk."""
+    """Event `B`: the rest of the system takes a chunk."""
     page = rmqueue_smallest(state, order)
     holders.chunk[slot] = page
     holders.chunk_order[slot] = order
@@ -170,7 +170,7 @@ def _background_alloc(state, holders, slot, order):
 
 @kernel_function
 def _background_free(state, holders, slot):
-    """`b`: and gives it back."""
+    """Event `b`: and gives it back."""
     page = int(holders.chunk[slot])
     if page != NIL:
         free_one_page(state, page, int(holders.chunk_order[slot]))
@@ -198,9 +198,10 @@ def _event(state, tunables, holders, op, where):
 def _replay_stretch(state, holders, events, first, end):
     """Replay allocations and frees from event `first` on for as long as the cached list alone serves them.
 
-    Does what `_event` does for such an event. Which of the two an event is cannot be predicted, so there is no
-    branch on it: both are a page that moves between its holder and the list's head, and is written to where
-    it goes and, once more, to where it comes from. Returns the first event that needs more, or `end`.
+    Does what `_event` does for such an event. Which of the two an event is cannot be predicted, so there
+    is no branch on it: both are a page that moves between its holder and the list's head, and is written
+    to where it goes and, once more, to where it comes from. Returns the first event that needs more, or
+    `end`.
     """
     var = state.vars
     shift = state.orders.block

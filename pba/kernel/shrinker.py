@@ -68,8 +68,8 @@ def emptiest_block(state):
     Returns
     -------
     block : int
-        Its number, or NIL where no cached page is in a block. Among equals the one that a walk from the list's
-        head meets first.
+        Its number, or NIL where no cached page is in a block. Among equals the one that a walk from the
+        list's head meets first.
     nr_free : int
         Its free pages.
     """
@@ -112,7 +112,7 @@ def _is_wanted(state, page, target):
 
 @kernel_function
 def _take_pages(state, target, wanted):
-    """Move pages of block `target` (NIL: of no block) from the list to the release list, in the order of the walk.
+    """Move pages of block `target` (NIL: of no block) to the release list, as a walk from the head meets them.
 
     `wanted` is at most what there is. The second loop of `pba_shrink_scan()`; the counts are the caller's.
     """

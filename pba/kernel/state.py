@@ -122,18 +122,20 @@ class Tunables(NamedTuple):
 
 
 class State(NamedTuple):
-    """Everything that the simulated kernel remembers; N is the memory in pages. 21 1/8 bytes a page at most.
+    """Everything that the simulated kernel remembers; N is the memory in pages. About 17 bytes a page.
 
-    **Buddy allocator** (`buddy_*`). Index-linked circular lists: nodes 0 to N - 1 are pages, node N + k is the
-    head of the list of order k. Links mean something at the first pages of free chunks and at list heads only.
+    **Buddy allocator** (`buddy_*`). Index-linked circular lists: nodes 0 to N - 1 are pages, node N + k is
+    the head of the list of order k. Links mean something at the first pages of free chunks and at list heads
+    only.
 
     **Linear map** (`leaf`, `contpte`). A PUD or contPMD leaf is written down once for each PMD-sized region
     under it.
 
-    **Cached list** (`cached`), as a stack: the list's head is the stack's top. The kernel adds to the head and
-    allocates from the head; only the shrinker takes from the middle. A stack keeps that order in contiguous
-    memory. The list of pages that a scan releases grows down from the other end of the array. A page is on one
-    of the two at most, but while a scan moves pages the stack still has gaps: each has a half of its own.
+    **Cached list** (`cached`), as a stack: the list's head is the stack's top. The kernel adds to the head
+    and allocates from the head; only the shrinker takes from the middle. A stack keeps that order in
+    contiguous memory. The list of pages that a scan releases grows down from the other end of the array. A
+    page is on one of the two at most, but while a scan moves pages the stack still has gaps: each has a half
+    of its own.
 
     **Blocks** (`block_nr_free`). `in_block` is the same for all pages of a block (a refill marks the block's
     every page, the shrinker unmarks every page), so it is kept once a block: not NOT_MANAGED.

@@ -117,13 +117,13 @@ def _assign_slots(time_ns, op, ids, arg, slot, nr_ids):  # type: ignore[no-untyp
         limit = MAX_PRIORITY if kind == OP_SHRINK else MAX_ORDER if kind == OP_BG_ALLOC else 0
         if arg[i] < 0 or arg[i] > limit:
             return BAD_ARG, i, 0, 0, 0
-        if kind == OP_SHRINK or kind == OP_DROP:
+        if kind in (OP_SHRINK, OP_DROP):
             continue
         name = ids[i]
         if name < 0:
             return BAD_ID, i, 0, 0, 0
         space = 1 if kind >= OP_BG_ALLOC else 0
-        if kind == OP_ALLOC or kind == OP_BG_ALLOC:
+        if kind in (OP_ALLOC, OP_BG_ALLOC):
             if holder[space, name] >= 0:
                 return DOUBLE_ALLOC, i, 0, 0, 0
             if nr_spare[space] > 0:

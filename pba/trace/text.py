@@ -62,12 +62,10 @@ def read_text(path: str | Path) -> Trace:
                 metadata = _find_metadata(chunk, path)
             parts.append(_parse_chunk(chunk, first_line, path))
             first_line += chunk.count(b"\n")
-    columns = (
-        {name: np.concatenate([part[name] for part in parts]) for name in (*NAMES, "line")} if parts else {}
-    )
-    if not parts or not len(columns["op"]):
+    if not any(len(part["op"]) for part in parts):
         raise TraceError("holds no event", "expected lines such as '1500 A 7'", path=path)
-    lines = columns.pop("line")
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in NAMES}
+    lines = np.concatenate([part["line"] for part in parts])
     metadata = metadata or Metadata(source="text")
     if not metadata.name:
         metadata = metadata.with_(name=Path(path).name.split(".")[0])
