@@ -45,7 +45,8 @@ _WRITTEN: Final = re.compile(rb"^# entries-in-buffer/entries-written: (\d+)/(\d+
 _SHRINK: Final = re.compile(
     r"mm_shrink_slab_start:\s+(?P<function>[^\s+]+)\S*(?:\s+\[[^\]]*\])?\s+(?P<pointer>\S+?):\s+"
     r"nid:\s*(?P<nid>-?\d+)\s+(?:pid:\s*-?\d+\s+)?(?:\(in-irq\)\s+)?"
-    r"(?:memcg_id:\s*(?P<memcg>-?\d+)\s+)?(?:\(in-irq\)\s+)?objects to shrink\s+(?P<deferred>-?\d+)\s+gfp_flags\s+\S+\s+cache items\s+(?P<items>-?\d+)\s+"
+    r"(?:memcg_id:\s*(?P<memcg>-?\d+)\s+)?(?:\(in-irq\)\s+)?"
+    r"objects to shrink\s+(?P<deferred>-?\d+)\s+gfp_flags\s+\S+\s+cache items\s+(?P<items>-?\d+)\s+"
     r"delta\s+(?P<delta>-?\d+)\s+total_scan\s+(?P<total>-?\d+)\s+priority\s+(?P<priority>\d+)"
 )
 _ARCHITECTURES: Final = {

@@ -376,9 +376,7 @@ def _is_sure(rows: list[_Line], run: list[int]) -> bool:
     return memcg in ROOT_MEMCG_IDS or (memcg == MEMCG_UNKNOWN and any(not rows[i].aware for i in run))
 
 
-def _label(
-    rows: list[_Line], runs: list[list[int]], sure: list[bool], backward: list[bool]
-) -> list[bool]:
+def _label(rows: list[_Line], runs: list[list[int]], sure: list[bool], backward: list[bool]) -> list[bool]:
     """Say of each run whether it is the root's (steps 3 and 4 for those that are not sure)."""
     is_root = list(sure)
     first = _first_of_round(rows, runs)
