@@ -106,7 +106,8 @@ def live_at(trace: Trace, snapshot: Snapshot, when_ns: Pages) -> Pages:
     times = trace.time_ns[tables] + trace.metadata.time_origin_ns
     seen = times <= when_ns[snapshot.chunk_of(pfns)]
     pages, last = _last(pfns[seen], ops[seen])
-    return pages[last == OP_ALLOC]
+    is_live: Pages = pages[last == OP_ALLOC]
+    return is_live
 
 
 def hold_against(trace: Trace, end: Snapshot) -> HeldAgainstTruth:

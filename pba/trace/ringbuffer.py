@@ -39,6 +39,7 @@ PATCH: Final = -1
 
 _FIELD = re.compile(r"field:\s*(?P<what>[^;]+);\s*offset:(?P<offset>\d+);\s*size:(?P<size>\d+);")
 _FLAG = re.compile(r"\{([^{}]*)\"(?P<name>__GFP_\w+)\"\s*\}")
+_NUMBER = re.compile(r"\b(0x[0-9a-fA-F]+|[1-9]\d*)[uUlL]*\b")
 _BIT = re.compile(r"<<\s*\(?(\d+)\)?")
 
 
@@ -80,12 +81,11 @@ class EventFormat:
         """
         for found in _FLAG.finditer(self.text):
             if found["name"] == name:
-                bits = _BIT.findall(found[1])
-                value = re.fullmatch(r"[\s(]*(0x[0-9a-fA-F]+|\d+)\w*[\s),]*", found[1].split(")")[-1])
+                bits, values = _BIT.findall(found[1]), _NUMBER.findall(found[1])
                 if len(bits) == 1:
                     return 1 << int(bits[0])
-                if value:
-                    return int(value[1], 0)
+                if len(values) == 1:
+                    return int(values[0], 0)
         raise RecordError(f"this kernel's mm_page_alloc format does not say which bit {name} is")
 
 

@@ -1,0 +1,160 @@
+"""`pba record` on this machine, through the real tracefs where that is possible."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pba
+from pba.errors import OutputError, RecordError
+from pba.events import LEVELS
+from pba.trace.record import record
+from pba.trace.tracefs import tracing_folder
+
+PBA = (sys.executable, "-c", "from pba.cli import main; main()")
+
+
+def why_not() -> str:
+    """Say why this machine cannot be recorded; empty if it can."""
+    if sys.platform != "linux":
+        return "not Linux"
+    if os.geteuid():
+        return "recording needs root"
+    try:
+        folder = tracing_folder()
+    except RecordError as error:
+        return error.message
+    missing = [
+        str(path)
+        for path in (
+            folder / "events/kmem/mm_page_alloc",
+            folder / "events/vmscan/mm_shrink_slab_start",
+            folder / "instances",
+            Path("/proc/kpageflags"),
+        )
+        if not path.exists()
+    ]
+    if missing:
+        return f"this kernel has no {missing[0]}"
+    return "" if os.access(folder / "instances", os.W_OK) else "no permission for tracefs"
+
+
+REASON = why_not()
+needs_tracefs = pytest.mark.skipif(bool(REASON), reason=REASON)
+pytestmark = pytest.mark.tracefs
+
+
+def instances() -> set[str]:
+    return {path.name for path in (tracing_folder() / "instances").iterdir()}
+
+
+@needs_tracefs
+def test_a_recording_holds_what_the_kernel_lists(tmp_path: Path) -> None:
+    before = instances()
+    script = "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do ls /; done; exit 3"
+    recording = record(tmp_path / "forks.parquet", ["sh", "-c", script])
+    assert instances() <= before
+    assert [path.name for path in tmp_path.iterdir()] == ["forks.parquet"]
+    assert (recording.exit_status, recording.ended_by) == (3, "command")
+
+    trace = pba.read_trace(recording.path)
+    meta = trace.metadata
+    assert (meta.name, meta.source, meta.kernel) == ("forks", "tracefs", os.uname().release)
+    assert meta.page_size_kib == os.sysconf("SC_PAGE_SIZE") // 1024
+    assert meta.memory_pages is not None and meta.memory_pages >= os.sysconf("SC_PHYS_PAGES")
+    assert meta.buddyinfo
+    levels = np.bincount(trace.level[(trace.op == 0) & (trace.time_ns > 0)], minlength=len(LEVELS))
+    assert levels[LEVELS.index("PTE")] >= 20  # each `ls` has at least one page table of the last level
+    assert trace.counts()["F"] >= 20
+    quality = meta.quality
+    assert quality.live_at_start > 0
+    assert quality.truth is not None
+    if quality.lost_events == 0:
+        assert quality.truth.recall > 0.95
+        assert quality.truth.precision > 0.95
+
+
+@needs_tracefs
+def test_a_recording_ends_after_its_time_and_takes_the_command_with_it(tmp_path: Path) -> None:
+    recording = record(tmp_path / "sleep.events.gz", ["sleep", "600"], duration_s=0.3)
+    assert (recording.exit_status, recording.ended_by) == (128 + signal.SIGTERM, "duration")
+    assert len(pba.read_trace(recording.path)) == len(recording.trace)
+
+
+@needs_tracefs
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_cleanly_and_what_was_recorded_is_kept(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    out, ready = tmp_path / "x.parquet", tmp_path / "ready"
+    command = ["sh", "-c", f"touch {ready}; exec sleep 600"]
+    child = subprocess.Popen(
+        [*PBA, "record", "-o", str(out), "--", *command], stderr=subprocess.PIPE, text=True
+    )
+    while not ready.exists():
+        assert child.poll() is None, child.communicate()[1]
+        time.sleep(0.05)
+    assert f"pba-{child.pid}" in instances()
+    child.send_signal(number)
+    message = child.communicate(timeout=120)[1]
+    assert child.returncode == 0, message
+    assert f"pba-{child.pid}" not in instances()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ready", "x.parquet"]
+    assert f"the recording was ended by {number.name}" in pba.read_trace(out).metadata.quality.notes
+    assert "recall" in message
+
+
+@needs_tracefs
+def test_nothing_is_left_when_the_command_cannot_be_started(tmp_path: Path) -> None:
+    before = instances()
+    program = tmp_path / "program"
+    program.write_text("not a program\n")
+    program.chmod(0o755)
+    with pytest.raises(RecordError, match="cannot be started"):
+        record(tmp_path / "x.parquet", [str(program)])
+    assert instances() <= before
+    assert not (tmp_path / "x.parquet").exists()
+
+
+def test_an_unknown_program_is_refused_before_anything_is_traced(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="no such program"):
+        record(tmp_path / "x.parquet", ["/no/such/program"])
+
+
+def test_an_existing_output_is_refused_before_anything_is_traced(tmp_path: Path) -> None:
+    out = tmp_path / "x.parquet"
+    out.write_bytes(b"mine")
+    with pytest.raises(OutputError, match="exists already"):
+        record(out, ["true"])
+    assert out.read_bytes() == b"mine"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody without permission")
+def test_without_permission_it_says_what_to_do() -> None:
+    nobody = pwd.getpwnam("nobody")
+    try:
+        subprocess.run([sys.executable, "-c", "import pba"], user=nobody.pw_uid, check=True, capture_output=True)
+    except (PermissionError, subprocess.CalledProcessError):
+        pytest.skip("another user cannot read this installation")
+    environment = {**os.environ, "HOME": "/nonexistent", "PBA_CACHE_DIR": "/nonexistent"}
+    done = subprocess.run(
+        [*PBA, "record", "-o", "/tmp/pba-no-permission.parquet", "--", "true"],
+        user=nobody.pw_uid,
+        group=nobody.pw_gid,
+        extra_groups=[],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("pba: ")
+    assert "root" in done.stderr

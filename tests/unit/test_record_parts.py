@@ -1,0 +1,234 @@
+"""The recorder's parts: symbols, the kernel's list of page tables, call sites, what is live at the start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pba.errors import RecordError
+from pba.events import LEVEL_PGD, LEVEL_PTE
+from pba.trace.assemble import RAW_FREE, RAW_OTHER, RAW_TABLE, RawEvents, assemble
+from pba.trace.callsites import FIELDS, RULE_BY_CALL_SITE, recorded_visits
+from pba.trace.held import hold_against, live_after
+from pba.trace.kallsyms import Symbols
+from pba.trace.kpageflags import CHUNK_PAGES, KPF_COMPOUND_HEAD, KPF_PGTABLE, Snapshot
+from pba.trace.metadata import Metadata
+from pba.trace.record import parse_buddyinfo
+from pba.trace.ringbuffer import NR_COLUMNS, PID, STACK, TIME, VALUES
+from pba.trace.tracefs import explained, remove_stale, tracing_folder
+from pba.trace.tracing import Allocations, GfpBits, gather, pages_in
+from pba.trace.visits import RULE, RootVisits
+
+BASE = 0xFFFF_FFFF_8100_0000
+SYMBOLS = Symbols.parse(
+    "".join(
+        f"{BASE + offset:x} {kind} {name}\n"
+        for offset, kind, name in (
+            (0x000, "T", "__alloc_pages_noprof"),
+            (0x100, "t", "__pte_alloc"),
+            (0x200, "T", "pgd_alloc"),
+            (0x280, "D", "some_data"),
+            (0x300, "t", "shrink_slab"),
+            (0x400, "t", "super_cache_scan\t[ext4]"),
+            (0x500, "t", "ext4_es_scan"),
+            (0x600, "t", "shrink_node"),
+            (0x700, "t", "other"),
+        )
+    )
+)
+
+
+def test_a_return_address_belongs_to_the_call_before_it() -> None:
+    assert SYMBOLS.name(BASE + 0x100) == "__pte_alloc"
+    assert SYMBOLS.caller(BASE + 0x100) == "__alloc_pages_noprof"
+    assert SYMBOLS.name(BASE + 0x290) == "pgd_alloc"  # data is no function
+    assert SYMBOLS.name(BASE + 0x4FF) == "super_cache_scan"
+    assert SYMBOLS.name(BASE - (1 << 64) + 0x150) == "__pte_alloc"  # as a signed number
+    assert SYMBOLS.name(0x1000) == ""
+
+
+def test_hidden_addresses_are_an_error() -> None:
+    with pytest.raises(RecordError, match="hides") as caught:
+        Symbols.parse("0000000000000000 T _text\n0000000000000000 t do_one\n")
+    assert "kptr_restrict" in caught.value.hint
+
+
+def test_tracefs_is_found_or_the_error_says_how_to_mount_it() -> None:
+    assert tracing_folder("proc /proc proc rw 0 0\nnodev /x/tracing tracefs rw 0 0\n") == Path("/x/tracing")
+    with pytest.raises(RecordError, match="not mounted") as caught:
+        tracing_folder("proc /proc proc rw 0 0\n")
+    assert "mount -t tracefs" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (PermissionError(13, "Permission denied", "/t/instances/pba-1"), "no permission to trace"),
+        (FileNotFoundError(2, "No such file", "/t/events/kmem"), "this kernel has no /t/events/kmem"),
+        (OSError(12, "Cannot allocate memory", "/t/buffer_size_kb"), "--buffer-mib"),
+    ],
+)
+def test_what_the_kernel_refuses_is_one_line_with_advice(error: OSError, message: str) -> None:
+    with pytest.raises(RecordError, match=message) as caught, explained("trace"):
+        raise error
+    assert caught.value.hint
+
+
+def test_instances_of_dead_recorders_are_removed(tmp_path: Path) -> None:
+    for name in ("pba-1", "pba-999999999", "pba-x", "mine"):
+        (tmp_path / "instances" / name).mkdir(parents=True)
+    assert [path.name for path in remove_stale(tmp_path)] == ["pba-999999999"]
+    assert sorted(path.name for path in (tmp_path / "instances").iterdir()) == ["mine", "pba-1", "pba-x"]
+
+
+def test_buddyinfo() -> None:
+    text = "Node 0, zone      DMA      0      1\nNode 1, zone   Normal   4855   2097\n"
+    assert parse_buddyinfo(text) == (
+        {"node": 0, "zone": "DMA", "free": [0, 1]},
+        {"node": 1, "zone": "Normal", "free": [4855, 2097]},
+    )
+
+
+def test_a_snapshot_lists_page_tables_and_says_when(tmp_path: Path) -> None:
+    flags = np.zeros(CHUNK_PAGES + 10, np.uint64)
+    flags[[3, 5, CHUNK_PAGES + 4]] = KPF_PGTABLE | 1
+    flags[CHUNK_PAGES - 1] = KPF_PGTABLE | KPF_COMPOUND_HEAD  # an order-1 pgd: the next page belongs to it
+    flags[7] = 1 << 25
+    path = tmp_path / "kpageflags"
+    path.write_bytes(flags.tobytes())
+    snapshot = Snapshot.take(path)
+    assert snapshot.pfns.tolist() == [3, 5, CHUNK_PAGES - 1, CHUNK_PAGES, CHUNK_PAGES + 4]
+    assert len(snapshot.before_ns) == 2
+    assert (snapshot.before_ns <= snapshot.after_ns).all()
+    assert snapshot.chunk_of(np.array([0, CHUNK_PAGES, 1 << 40])).tolist() == [0, 1, 1]
+    with pytest.raises(RecordError, match="cannot be read"):
+        Snapshot.take(tmp_path / "nothing")
+
+
+def raw_events(*events: tuple[int, int, int]) -> RawEvents:
+    """Events given as (time, kind, pfn)."""
+    time, kind, pfn = np.array(events).T
+    level = np.where(kind == RAW_TABLE, LEVEL_PTE, 0).astype(np.int8)
+    return RawEvents(time.astype(np.int64), kind.astype(np.int8), pfn.astype(np.int64), level)
+
+
+def snapshot(pfns: Sequence[int], before: int, after: int) -> Snapshot:
+    return Snapshot(np.array(pfns, np.int64), np.array([before]), np.array([after]))
+
+
+def test_live_at_the_start_is_what_the_last_event_or_else_the_mark_says() -> None:
+    raw = raw_events(
+        (1, RAW_FREE, 10),  # freed before it was looked at, and marked: allocated again, unseen
+        (1, RAW_TABLE, 11),  # marked and recorded
+        (2, RAW_TABLE, 12),
+        (3, RAW_FREE, 12),  # came and went
+        (20, RAW_FREE, 13),  # freed after the look
+        (20, RAW_TABLE, 14),  # allocated after the look
+        (21, RAW_OTHER, 15),  # reused
+        (50, RAW_FREE, 11),
+    )
+    live, later = live_after(snapshot([10, 11, 13, 15, 16], 10, 30), raw)
+    assert live.tolist() == [10, 11, 14, 16]
+    assert later.time_ns.tolist() == [50]
+
+
+def test_a_recording_is_held_against_the_kernels_list() -> None:
+    raw = raw_events(
+        (100, RAW_TABLE, 1),
+        (101, RAW_TABLE, 2),  # its free was missed
+        (102, RAW_TABLE, 3),  # on its way out at the look, freed later
+        (205, RAW_TABLE, 4),  # changes while the list is read
+        (300, RAW_FREE, 3),
+    )
+    trace = assemble(raw, Metadata(), live_at_start=np.array([5]), start_ns=50)
+    held = hold_against(trace, snapshot([1, 5, 6], 200, 210))
+    assert (held.truth.true_pages, held.truth.recorded_pages, held.truth.common_pages) == (3, 4, 2)
+    assert (held.in_flight, held.changing) == (1, 1)
+    text = "; ".join(held.notes())
+    assert "1 of 2 pages" in text
+    assert "1 page tables that the kernel lists" in text
+
+
+def rows(*values: dict[int, int]) -> np.ndarray:
+    table = np.zeros((len(values), NR_COLUMNS), np.int64)
+    for row, given in zip(table, values, strict=True):
+        for column, value in given.items():
+            row[column] = value
+    return table
+
+
+def test_allocations_are_classified_by_stack_flags_and_order() -> None:
+    gfp = GfpBits(zero=0x100, account=0x400000, movable=0x8)
+    names = [("__alloc_pages_noprof", "__pte_alloc"), ("__alloc_pages_noprof", "pgd_alloc"), ("other",)]
+    user = 0x400100
+    events = [(0, 20, 0, user), (1, 30, 1, user), (2, 40, 0, user), (-1, 50, 0, user), (0, 0, 0, user)]
+    table = rows(
+        *(
+            {TIME: place, STACK: stack, VALUES: pfn, VALUES + 1: order, VALUES + 2: flags}
+            for place, (stack, pfn, order, flags) in enumerate(events)
+        )
+    )
+    found = Allocations.classify(table, names, gfp)
+    assert found.level.tolist() == [LEVEL_PTE, LEVEL_PGD, 0, 0]  # the failed allocation (pfn 0) is left out
+    assert found.without_stack == 1
+    assert found.pages().tolist() == [20, 30, 31]
+    frees = np.array([[7, 30, 1]])
+    visits = RootVisits(np.array([2]), np.array([12], np.int8))
+    raw = gather(found, frees, visits, pages_in(np.array([20, 30, 31, 40])))
+    trace = assemble(raw, Metadata())
+    assert trace.counts()["A"] == 3  # the pgd has two pages
+    assert trace.counts()["F"] == 2
+    assert trace.arg[trace.op == 2].tolist() == [12]
+    assert "gfp_flags & 256 && !(gfp_flags & 8)" in gfp.filter()
+
+
+def shrink_rows(*lines: tuple[int, int, str, int, int, int]) -> np.ndarray:
+    """Lines given as (time, pid, function, shrinker, priority, stack)."""
+    place = {name: VALUES + number for number, name in enumerate(FIELDS)}
+    address = {"super_cache_scan": SIGNED + 0x400, "ext4_es_scan": SIGNED + 0x500}
+    return rows(
+        *(
+            {
+                TIME: time, PID: pid, STACK: stack, place["shrink"]: address[name], place["shr"]: shrinker,
+                place["priority"]: priority, place["memcg_id"]: -1,
+            }
+            for time, pid, name, shrinker, priority, stack in lines
+        )
+    )  # fmt: skip
+
+
+ROOT, OTHER = 0, 1
+SIGNED = BASE - (1 << 64)
+STACKS = np.array([[SIGNED + 0x310, SIGNED + 0x610], [SIGNED + 0x390, SIGNED + 0x610]], np.int64)
+
+
+def test_root_visits_are_told_by_the_call_site() -> None:
+    lines = shrink_rows(
+        (1, 5, "super_cache_scan", 100, 12, ROOT),
+        (2, 5, "ext4_es_scan", 101, 12, ROOT),
+        (3, 6, "super_cache_scan", 100, 12, ROOT),  # another task at the same time
+        (4, 5, "super_cache_scan", 100, 12, OTHER),
+        (5, 5, "super_cache_scan", 100, 12, OTHER),
+        (6, 5, "ext4_es_scan", 101, 12, ROOT),  # the next visit, although no shrinker repeats
+        (7, 5, "super_cache_scan", 100, 11, ROOT),
+        (8, 5, "super_cache_scan", 100, 11, ROOT),
+    )
+    visits, rule = recorded_visits(lines, STACKS, SYMBOLS)
+    assert rule == RULE_BY_CALL_SITE
+    assert visits.time_ns.tolist() == [1, 3, 6, 7, 8]
+    assert visits.priority.tolist() == [12, 12, 12, 11, 11]
+
+
+def test_without_call_sites_the_general_rule_decides() -> None:
+    only_aware = shrink_rows(
+        (1, 5, "super_cache_scan", 100, 0, ROOT),
+        (2, 5, "super_cache_scan", 101, 0, ROOT),
+    )
+    visits, rule = recorded_visits(only_aware, STACKS, SYMBOLS)
+    assert rule == RULE
+    assert visits.time_ns.tolist() == [1]
+    nothing, _ = recorded_visits(only_aware[:0], STACKS[:0], SYMBOLS)
+    assert len(nothing) == 0
