@@ -6,7 +6,7 @@ whatever the data: each is chosen and filled in from it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pandas as pd
 
@@ -17,6 +17,7 @@ from pba.report.data import (
     THRESHOLDS,
     TOLERANCE,
     flatness_table,
+    held_out_table,
     point,
     points_table,
     quality_table,
@@ -25,7 +26,7 @@ from pba.report.data import (
     tolerance_table,
 )
 from pba.report.document import Answer
-from pba.report.words import count, listing, moves, plural, recall, relative, size
+from pba.report.words import count, listing, moves, percent, plural, recall, relative, size
 
 if TYPE_CHECKING:
     from pba.study.run import Run
@@ -156,7 +157,8 @@ def _inert(run: Run) -> tuple[str, ...]:
 
 def sure(run: Run) -> tuple[str, ...]:
     """Say what the answer rests on: pressure in the recordings, their quality, the search."""
-    return (_pressure(run), _quality(run), _search(run))
+    parts = (_pressure(run), _quality(run), _few(run), _lopsided(run), held_out(run), _search(run))
+    return tuple(part for part in parts if part)
 
 
 def _pressure(run: Run) -> str:
@@ -167,11 +169,11 @@ def _pressure(run: Run) -> str:
             "Not at all: no recording holds a shrinker pass, and the thresholds act only in one. "
             "Record under memory pressure."
         )
-    rest = f"; on the other {all_ - with_} the shrinker never runs and the thresholds cannot act"
-    rest = rest if with_ < all_ else ""
+    if with_ == all_:
+        return f"Each of the {plural(all_, 'recording')} holds shrinker passes, {count(passes.sum())} in all."
     return (
-        f"{count(with_)} of {plural(all_, 'recording')} {'holds' if with_ == 1 else 'hold'} "
-        f"{plural(passes.sum(), 'shrinker pass', 'shrinker passes')}{rest}."
+        f"{count(with_)} of {plural(all_, 'recording')} {'holds' if with_ == 1 else 'hold'} shrinker passes, "
+        f"{count(passes.sum())} in all; without any the shrinker never runs and the thresholds cannot act."
     )
 
 
@@ -190,12 +192,63 @@ def _quality(run: Run) -> str:
     )
 
 
+FEW_SPLITS: Final = 30
+"""Below this many splits, a percentage of them says more than is known."""
+
+
+def _few(run: Run) -> str:
+    """Warn of percentages of a handful."""
+    splits = int(point(run, run.seed).pmd_splits)
+    if not 0 < splits < FEW_SPLITS:
+        return ""
+    return (
+        f"The seed makes only {plural(splits, 'split')} in all, so that a single one more or less is "
+        f"{percent(1 / splits)}: read counts, not percentages."
+    )
+
+
+LOPSIDED: Final = 0.6
+"""A recording with more than this share of an aim decides over it."""
+
+
+def _lopsided(run: Run) -> str:
+    """Name the recordings that have most of an aim, with the seed's thresholds."""
+    table = recordings_table(run)
+    if len(table) < 3:
+        return ""
+    said = []
+    for aim, name in (("pmd_splits", "the splits"), ("mean_cached_mib", "the cached memory")):
+        values = table[f"seed_{aim}"]
+        if values.sum() > 0 and values.max() > LOPSIDED * values.sum():
+            most = table.trace.iloc[int(values.argmax())]
+            said.append(f"{most} alone has {percent(values.max() / values.sum())} of {name}")
+    return f"{listing(said)}, and so decides most of what is gained or lost there." if said else ""
+
+
+def held_out(run: Run) -> str:
+    """Say how points that were chosen without a recording do on it."""
+    table = held_out_table(run)
+    if table.empty:
+        return "With one recording none can be held out: the one that chose the point also judges it."
+    equal = int((table.number == run.recommended).sum())
+    parts = []
+    for aim, name in zip(AIMS, ("splits", "mean cached memory"), strict=True):
+        pairs = list(zip(table[f"seed_{aim}"], table[f"chosen_{aim}"], strict=True))
+        equals = sum(same(before, after) for before, after in pairs)
+        lower = sum(after < before and not same(before, after) for before, after in pairs)
+        counts = {"lower on": lower, "higher on": len(pairs) - equals - lower, "equal on": equals}
+        parts.append(f"{name} {listing([f'{how} {number}' for how, number in counts.items() if number])}")
+    return (
+        "Each recording held out in turn and the point chosen on the others: the rule picks the same "
+        "point in "
+        f"{equal} of {len(table)} cases; on the recording held out, against the seed, {'; '.join(parts)}."
+    )
+
+
 def _search(run: Run) -> str:
     return (
         f"The search tried {count(len(run.points))} of about {_size_of(run.study.space_size)} points of "
-        "the space, so "
-        "a better one may exist. The recordings that chose the point also judge it: none was held out. "
-        "All figures are simulated, not measured on a kernel."
+        "the space, so a better one may exist. All figures are simulated, not measured on a kernel."
     )
 
 

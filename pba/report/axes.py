@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 WIDE: Final = 30
 """Values that span more than this ratio go on a logarithmic axis."""
+WIDE_FROM_ZERO: Final = 100
+"""And where there are zeros among them, more than this ratio to the least other value (or one)."""
 
 
 def plain(value: float, _position: object = None) -> str:
@@ -25,8 +27,8 @@ def spread(
 ) -> str:
     """Choose and set the scale of an axis for these values.
 
-    Logarithmic where they span more than a factor of 30 (with a linear stretch near zero if there are
-    zeros), else linear; linear axes begin at zero if `from_zero`, and never magnify differences of less
+    Logarithmic where they span more than a factor of 30 (of 100 if there are zeros, which get a linear
+    stretch), else linear; linear axes begin at zero if `from_zero`, and never magnify differences of less
     than a tenth to the full height. With `whole`, ticks of a linear axis are whole numbers.
 
     Returns
@@ -41,7 +43,7 @@ def spread(
     if low > 0 and high / low > WIDE:
         _log(axes, which, low, high)
         return "log"
-    if low == 0 and len(positive) and high / min(1.0, positive.min()) > WIDE:
+    if low == 0 and len(positive) and high / min(1.0, positive.min()) > WIDE_FROM_ZERO:
         _symlog(axes, which, min(1.0, float(positive.min())), high)
         return "symlog"
     _linear(axes, which, low, high, from_zero, whole)
@@ -81,7 +83,9 @@ def _symlog(axes: Axes, which: str, first: float, high: float) -> None:
         axes.set_xscale("symlog", **arguments)
     else:
         axes.set_yscale("symlog", **arguments)
-    powers = [step * 10.0**power for power in range(int(np.log10(high / step) + 1e-9) + 1)]
+    decades = int(np.log10(high / step) + 1e-9) + 1
+    parts = (1.0, 2.0, 5.0) if decades <= 3 else (1.0,)
+    powers = [step * part * 10.0**power for power in range(decades) for part in parts]
     axis = _axis(axes, which)
     axis.set_major_locator(FixedLocator([0.0, *powers]))
     axis.set_minor_locator(NullLocator())

@@ -128,6 +128,46 @@ def recordings_table(run: Run) -> pd.DataFrame:
     return table
 
 
+def held_out_table(run: Run) -> pd.DataFrame:
+    """Choose a point without each recording in turn, by the study's rule, and judge it on that recording.
+
+    Returns
+    -------
+    DataFrame
+        A row per recording (none where there is but one): `trace`, `number` and the three thresholds of the
+        point that the rule chooses on all others, and both aims on the recording left out, `seed_...` with
+        the seed's thresholds and `chosen_...` with the chosen ones.
+    """
+    from pba.study.recommend import recommend
+
+    names = [str(name) for name in run.traces["trace"]]
+    tables = {aim: run.per_trace[aim].unstack("trace") for aim in AIMS}
+    rows: list[dict[str, Any]] = []
+    for name in names if len(names) > 1 else []:
+        number = recommend(
+            _points_without(run, tables, [other for other in names if other != name]), run.seed
+        )
+        here = point(run, number)
+        row = {"trace": name, "number": number, **{key: int(here[key]) for key in THRESHOLDS}}
+        for aim in AIMS:
+            row[f"seed_{aim}"] = tables[aim].at[run.seed, name]
+            row[f"chosen_{aim}"] = tables[aim].at[number, name]
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _points_without(run: Run, tables: dict[str, Any], kept: list[str]) -> pd.DataFrame:
+    """Return the table of points as some recordings alone would have made it (see `points_of`)."""
+    from pba.study.objective import on_front
+
+    points = run.points[list(THRESHOLDS)].copy()
+    splits, cached = AIMS
+    points[splits] = tables[splits][kept].sum(axis=1)
+    points[cached] = sum(tables[cached][name] for name in kept) / len(kept)
+    points["on_front"] = on_front(points[splits].to_numpy(), points[cached].to_numpy())
+    return points
+
+
 def flatness_table(run: Run) -> pd.DataFrame:
     """Return both aims along each threshold through the recommended point, the other two held.
 

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
-from pba.report.answers import answers, flat_sentences, thresholds
+from pba.report.answers import answers, flat_sentences, held_out, thresholds
 from pba.report.data import (
     KERNEL_NAMES,
     LETTERS,
     THRESHOLDS,
     TOLERANCE,
     front_table,
+    held_out_table,
     point,
     quality_table,
     recordings_table,
     tolerance_table,
 )
 from pba.report.document import Column, Document, Section, Table
-from pba.report.words import count, duration, listing, percent, plural, recall, relative, size
+from pba.report.words import count, duration, listing, plural, recall, relative, size
 
 if TYPE_CHECKING:
     from pba.study.run import Run
@@ -35,7 +37,8 @@ _NAME = Column("recording", left=True, key=True)
 def summarize(run: Run) -> Document:
     """Return everything that a report says about a run."""
     parts = (
-        _what_was_run, _recordings, _baseline, _recommendation, _front, _flatness, _limits, _reproduce,
+        _what_was_run, _recordings, _baseline, _recommendation, _held_out, _front, _flatness, _limits,
+        _reproduce,
     )  # fmt: skip
     return Document(
         title=TITLE,
@@ -109,44 +112,58 @@ def _facts(run: Run) -> tuple[tuple[str, str], ...]:
 
 
 def _recordings(run: Run) -> Section:
-    table = quality_table(run)
-    rows = [
-        (
-            str(place), str(row["trace"]), _words(row["kernel"], row["architecture"]), _machine(row),
-            duration(row["duration_ns"]), count(row["events"]), count(row["passes"]),
-            recall(row["recall"]), recall(row["precision"]),
-            count(row["lost_events"]), count(row["unknown_frees"]), count(row["inferred_frees"]),
-            count(row["live_at_start"]), str(row["sha256"])[:12],
-        )
-        for place, row in enumerate(table.to_dict("records"), 1)
-    ]  # fmt: skip
-    columns = (
-        _NUMBER, _NAME, Column("recorded on", left=True, group=""), Column("simulated machine", left=True),
-        Column("length", group="content"), Column("events", group="content"),
-        Column("passes", group="content"),
-        Column("recall", group="truth"), Column("precision", group="truth"),
-        Column("lost events", group="quality"), Column("unknown frees", group="quality"),
-        Column("inferred frees", group="quality"), Column("live at start", group="quality"),
-        Column("sha256", left=True),
-    )  # fmt: skip
-    flagged = [f"{row['trace']}: {row['imperfect']}." for row in table.to_dict("records") if row["imperfect"]]
-    text = [
+    rows = quality_table(run).to_dict("records")
+    flagged = [f"{row['trace']}: {row['imperfect']}." for row in rows if row["imperfect"]]
+    text = (
         "A pass is one visit of the shrinker under memory pressure. Recall and precision hold the "
-        "recording's live "
-        "page tables against /proc/kpageflags at its end; a dash stands where that was not read."
-    ]
-    text.append(
+        "recording's "
+        "live page tables against /proc/kpageflags at its end; a dash stands where that was not read.",
         "Imperfect data, to be read with care:"
         if flagged
-        else "No recording falls short of what is checked here."
+        else "No recording falls short of what is checked here.",
     )
-    return Section("recordings", "Recordings and how far to trust them", tuple(text), tuple(flagged),
-                   tables=(Table("Recordings", columns, tuple(rows)),))  # fmt: skip
+    title = "Recordings and how far to trust them"
+    return Section(
+        "recordings", title, text, tuple(flagged), tables=(_contents_table(rows), _trust_table(rows))
+    )
 
 
-def _machine(row: dict[Any, Any]) -> str:
+def _contents_table(rows: list[dict[Hashable, Any]]) -> Table:
+    columns = (
+        _NUMBER, _NAME, Column("recorded on", left=True), Column("simulated machine", left=True),
+        Column("length", group="content"), Column("events", group="content"),
+        Column("passes", group="content"), Column("sha256", left=True),
+    )  # fmt: skip
+    cells = tuple(
+        (
+            str(place), str(row["trace"]), _words(row["kernel"], row["architecture"]), _machine(row),
+            duration(row["duration_ns"]), count(row["events"]), count(row["passes"]), str(row["sha256"])[:12],
+        )
+        for place, row in enumerate(rows, 1)
+    )  # fmt: skip
+    return Table("Recordings", columns, cells)
+
+
+def _trust_table(rows: list[dict[Hashable, Any]]) -> Table:
+    columns = (
+        _NUMBER, _NAME, Column("lost events", group="quality"), Column("unknown frees", group="quality"),
+        Column("inferred frees", group="quality"), Column("live at start", group="quality"),
+        Column("recall", group="truth"), Column("precision", group="truth"),
+    )  # fmt: skip
+    cells = tuple(
+        (
+            str(place), str(row["trace"]), count(row["lost_events"]), count(row["unknown_frees"]),
+            count(row["inferred_frees"]), count(row["live_at_start"]), recall(row["recall"]),
+            recall(row["precision"]),
+        )
+        for place, row in enumerate(rows, 1)
+    )  # fmt: skip
+    return Table("Their quality", columns, cells)
+
+
+def _machine(row: dict[Hashable, Any]) -> str:
     memory = size(row["memory_pages"] * row["page_size_kib"] / 1024)
-    return f"{memory}, {row['page_size_kib']} KiB pages, {row['linear_map']} map"
+    return f"{memory}, {row['page_size_kib']} KiB pages, {row['linear_map']}"
 
 
 def _words(*words: object) -> str:
@@ -238,6 +255,33 @@ def _mib(value: float) -> str:
     return f"{value:,.2f}"
 
 
+def _held_out(run: Run) -> Section:
+    table = held_out_table(run)
+    title = "Held out: does it hold where it was not chosen?"
+    if table.empty:
+        return Section("held-out", title, (held_out(run),))
+    columns = (
+        _NUMBER, Column("held out", left=True, key=True), Column("point", group="chosen on the others"),
+        *(Column(LETTERS[name], group="chosen on the others") for name in THRESHOLDS),
+        Column("seed", group="splits"), Column("chosen", group="splits"),
+        Column("seed", group="cached, MiB"), Column("chosen", group="cached, MiB"),
+    )  # fmt: skip
+    rows = [
+        (
+            str(place), str(row["trace"]), str(row["number"]), *(str(row[name]) for name in THRESHOLDS),
+            count(row["seed_pmd_splits"]), count(row["chosen_pmd_splits"]),
+            _mib(row["seed_mean_cached_mib"]), _mib(row["chosen_mean_cached_mib"]),
+        )
+        for place, row in enumerate(table.to_dict("records"), 1)
+    ]  # fmt: skip
+    return Section(
+        "held-out",
+        title,
+        (held_out(run),),
+        tables=(Table("On the recording held out", columns, tuple(rows)),),
+    )
+
+
 def _front(run: Run) -> Section:
     front = front_table(run)
     shown = _thinned(front)
@@ -310,7 +354,7 @@ def _flatness(run: Run) -> Section:
     text = [
         "Each threshold was moved alone, the other two held as recommended, with an exact replay at every "
         "value. An aim "
-        f"stays while it is within {percent(TOLERANCE)} of the recommended point's, up or down; only "
+        f"stays while it is within {100 * TOLERANCE:.0f} % of the recommended point's, up or down; only "
         "tested values count."
     ]
     if run.flatness.empty:

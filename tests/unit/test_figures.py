@@ -115,7 +115,8 @@ def test_pyplot_is_not_needed_and_settings_come_back():
 
 @pytest.mark.parametrize(
     ("values", "scale"),
-    [([1, 2, 3], "linear"), ([1, 31], "log"), ([0, 31], "symlog"), ([0, 0], "linear"), ([], "linear"),
+    [([1, 2, 3], "linear"), ([1, 31], "log"), ([0, 31], "linear"), ([0, 131], "symlog"),
+     ([0, 0], "linear"), ([], "linear"),
      ([5, 5], "linear"), ([0.5, 40], "log"), ([0, 0.001, 1], "symlog")],
 )  # fmt: skip
 def test_scales_follow_the_spread_of_the_values(values, scale):

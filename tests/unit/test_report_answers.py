@@ -91,7 +91,9 @@ def test_without_pressure_the_report_says_that_it_knows_nothing():
 
 
 def test_pressure_in_some_recordings_is_counted():
-    assert "2 of 3 recordings hold 120 shrinker passes; on the other 1" in text(sure(make_run()))
+    assert "2 of 3 recordings hold shrinker passes, 120 in all; without any" in text(sure(make_run()))
+    everywhere = make_run(traces=traces_table(passes=5))
+    assert "Each of the 3 recordings holds shrinker passes, 15 in all." in text(sure(everywhere))
 
 
 def test_imperfect_data_is_named_where_the_answers_are():
@@ -153,3 +155,22 @@ def test_every_question_is_answered():
         if "pmd_splits" not in run.flatness:
             run = replace(run, flatness=make_run(complete=False).flatness)
         assert [bool(answer.text) for answer in answers(run)] == [True] * 4
+
+
+def test_a_handful_of_splits_is_called_one():
+    assert "only 36 splits" not in text(sure(make_run(model=equal_everywhere)))
+    few = make_run(model=lambda u, m, b, trace: {**outcome(u, m, b, trace), "pmd_splits": 4})
+    assert "only 12 splits in all, so that a single one more or less is 8.3 %" in text(sure(few))
+
+
+def test_a_recording_that_decides_alone_is_named():
+    heavy = make_run(model=lambda u, m, b, trace: {
+        **outcome(u, m, b, trace), "mean_cached_mib": (100.0 if trace == 1 else 1.0)})  # fmt: skip
+    assert "postgres-pgbench alone has 98 % of the cached memory" in text(sure(heavy))
+    assert "alone has" not in text(sure(make_run()))
+
+
+def test_held_out_is_said_with_numbers_and_one_recording_cannot_be():
+    assert "the rule picks the same point in 3 of 3 cases" in text(sure(make_run()))
+    assert "splits lower on 3; mean cached memory lower on 3" in text(sure(make_run()))
+    assert "none can be held out" in text(sure(make_run(names=("only",))))

@@ -10,12 +10,15 @@ from pba.errors import StudyError
 from pba.report.data import (
     flatness_table,
     front_table,
+    held_out_table,
     points_table,
     quality_table,
     recordings_table,
     tolerance_table,
 )
 from pba.report.figures import thin
+from pba.study.objective import points_of
+from pba.study.recommend import recommend
 from tests.unit.report_fixture import corner_runs, equal_everywhere, make_run, traces_table
 
 CORNERS = corner_runs()
@@ -162,3 +165,25 @@ def test_thinning_a_timeline_keeps_its_peaks_and_ends():
     assert len(shown) < 1000
     assert {0, 12_345, 70_001, rows - 1} <= set(shown.index)
     assert shown.seconds.is_monotonic_increasing
+
+
+def test_a_recording_held_out_has_no_say_in_the_choice_and_judges_it():
+    def model(u, m, b, trace):
+        # Recording 2 alone prefers the large U, by far; the others prefer the small one.
+        splits = {8: 10, 512: 19}.get(u, 20) if trace < 2 else {512: 0}.get(u, 900)
+        return {**equal_everywhere(u, m, b, trace), "pmd_splits": splits}
+
+    run = make_run([(16, 64, 512), (8, 64, 512), (512, 64, 512)], model=model)
+    assert run.recommended == 2
+    table = held_out_table(run)
+    assert list(table.number) == [2, 2, 1]
+    assert list(table.unshrinkable_pages) == [512, 512, 8]
+    assert list(table.seed_pmd_splits) == [20, 20, 900] and list(table.chosen_pmd_splits) == [19, 19, 900]
+    assert held_out_table(make_run(names=("only",))).empty
+
+
+@corners
+def test_holding_out_agrees_with_a_study_of_the_other_recordings(run):
+    for row in held_out_table(run).itertuples():
+        others = points_of(run.per_trace.drop(index=row.trace, level="trace"))
+        assert row.number == recommend(others, run.seed)

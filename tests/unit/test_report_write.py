@@ -117,3 +117,27 @@ def test_every_plot_has_its_table():
     plots = {name[5:] for name in explore.__all__ if name.startswith("plot_")}
     tables = {name[3:] for name in explore.__all__ if name.startswith("df_")}
     assert plots == tables
+
+
+def test_the_command_writes_beside_the_run_or_elsewhere_and_refuses_first(run, tmp_path, monkeypatch, capsys):
+    from pba.cli.app import run as command
+
+    monkeypatch.setattr("pba.study.run.load_run", lambda folder: replace(run, folder=folder))
+    folder = tmp_path / "quickstart"
+    folder.mkdir()
+    assert command(["report", str(folder)]) == 0
+    assert capsys.readouterr().out.splitlines() == [str(path) for path in report_paths(folder / "report")]
+    assert command(["report", str(folder)]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "exists already" in said and "--force" in said
+    assert command(["report", str(folder), "-o", str(tmp_path / "else")]) == 0
+    assert files(tmp_path / "else") == files(folder / "report")
+    assert command(["report", str(folder), "--force"]) == 0
+
+
+def test_the_command_says_that_there_is_no_such_run(tmp_path, capsys):
+    from pba.cli.app import run as command
+
+    assert command(["report", str(tmp_path / "nothing")]) == 2
+    assert "no such run folder" in capsys.readouterr().err
+    assert not (tmp_path / "nothing").exists()
