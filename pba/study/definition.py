@@ -61,14 +61,15 @@ class Range:
 
 DEFAULT_SPACE: Final[dict[str, Range]] = {
     "unshrinkable_pages": Range(4, 16384, True),
-    "shrink_block_min_pages": Range(1, 512, True),
+    "shrink_block_min_pages": Range(1, 512, False),
     "batch": Range(8, 8192, True),
 }
 """What is searched unless a study says otherwise.
 
 U begins at `PBA_NR_RESERVED_PAGES`, below which a pass would take what splitting the linear map needs,
-and ends at 64 MiB, where hardly any cache is shrunk. M has all its range, up to a whole block. B begins at
-8, below which passes only get slower, and ends at 16 blocks.
+and ends at 64 MiB, where hardly any cache is shrunk. M has all its range, up to a whole block, and is
+searched evenly: on a log scale the last sixteenth of it, where only a nearly empty block is split, would get
+one point in a hundred. B begins at 8, below which passes only get slower, and ends at 16 blocks.
 """
 
 

@@ -44,7 +44,7 @@ def test_the_first_points_are_the_seed_the_corners_and_then_an_even_spread() -> 
     ranges = [DEFAULT_SPACE[name] for name in THRESHOLD_NAMES]
     assert set(points[1:9]) == set(itertools.product(*((r.low, r.high) for r in ranges)))
     for place, values in enumerate(ranges):
-        middle = (values.low * values.high) ** 0.5
+        middle = (values.low * values.high) ** 0.5 if values.log else (values.low + values.high) / 2
         below = sum(point[place] < middle for point in points[9:])
         assert 180 <= below <= 220
     assert points[9:] != list(itertools.islice(first_points(study.with_(seed=2)), 409))[9:]
