@@ -235,3 +235,25 @@ def test_free_of_a_failed_allocation_changes_nothing() -> None:
         Scenario(TWO_BLOCKS, Thresholds(16, 64, 512), events),
         allocs=509, alloc_failures=1, refill_failures=1, frees=1, nr_cached=4, free_pages=0,
     )  # fmt: skip
+
+
+def test_halves_of_the_largest_chunk_never_go_to_the_tail() -> None:
+    """What the chunk at 2560 and its buddy would make cannot merge again, though its neighbour is free."""
+    takes = [Event(number, "B", number, 9) for number in range(1, 6)]  # 512, 1024, 1536, 2048, 2560
+    scenario = Scenario(
+        Machine(4, 4096, "pmd"), Thresholds(16, 64, 512), [*takes, Event(6, "b", 1), Event(7, "b", 5)]
+    )
+    assert list(run_both(scenario).pba.buddy.free_area[9]) == [2560, 512]
+
+
+def test_as_many_nonblock_pages_as_asked_for_spare_the_block() -> None:
+    """A pass leaves three pages in no block; a refill brings a block; the next pass asks for three."""
+    allocs = [Event(number, "A", number) for number in range(505)]
+    events = [*allocs, Event(600, "S", 0, 0), Event(601, "A", 505)]
+    scenario = Scenario(TWO_BLOCKS, Thresholds(0, 1, 3), events)
+    outcome(scenario, blocks_split_by_shrinker=1, nonblock_scans=0, nr_cached=514, refills_block=2)
+    # 257 pages wanted by threes: the 3 in no block, 3 of the block (split), then 83 times what is left of it.
+    outcome(
+        scenario._replace(events=[*events, Event(602, "S", 0, 0)]),
+        blocks_split_by_shrinker=2, nonblock_scans=84,
+    )  # fmt: skip
