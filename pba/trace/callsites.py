@@ -8,6 +8,7 @@ them apart. Without that, `pba.trace.visits` infers it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -30,16 +31,20 @@ FIELDS: Final = (
     "total_scan",
 )  # fmt: skip
 """Fields of `mm_shrink_slab_start` that are decoded, in this order."""
+END_FIELDS: Final = ("retval",)
+"""Fields of `mm_shrink_slab_end`: how many objects were freed."""
+FREED: Final = VALUES
 FUNCTION, SHRINKER, NID, PRIORITY, DEFERRED, MEMCG, ITEMS, DELTA, TOTAL = range(VALUES, VALUES + len(FIELDS))
 RULE_BY_CALL_SITE: Final = (
     "root visits: lines whose stack shows the root cgroup's call in shrink_slab(), cut at a change of "
-    "priority or node, a repeated shrinker, a line of another cgroup, or a gap of 1 s"
+    "priority or node, a repeated shrinker, a line of another cgroup, or a gap of 1 s; and one more after a "
+    "round of drop_slab() that freed too much to be the last"
 )
 _PASS_GAP_NS: Final = 1_000_000_000
 
 
 def recorded_visits(
-    rows: NDArray[np.int64], stacks: NDArray[np.int64], symbols: Symbols
+    rows: NDArray[np.int64], ends: NDArray[np.int64], stacks: NDArray[np.int64], symbols: Symbols
 ) -> tuple[RootVisits, str]:
     """Return the root cgroup's visits, and the rule by which they were found.
 
@@ -47,6 +52,8 @@ def recorded_visits(
     ----------
     rows : ndarray of int64, shape (n, columns)
         Decoded `mm_shrink_slab_start` events (`FIELDS`), in order of time.
+    ends : ndarray of int64, shape (k, columns)
+        Decoded `mm_shrink_slab_end` events (`END_FIELDS`), in order of time.
     stacks : ndarray of int64, shape (m, depth)
         The return addresses of each stack.
     symbols : Symbols
@@ -56,7 +63,9 @@ def recorded_visits(
     names = [functions[value] for value in rows[:, FUNCTION].tolist()]
     is_root = root_lines(rows, names, stacks, symbols)
     if is_root is not None:
-        return cut_visits(rows, is_root), RULE_BY_CALL_SITE
+        droppers = set(rows[_in_function(rows, stacks, symbols, "drop_slab"), PID].tolist())
+        visits = add_unseen_drops(cut_visits(rows, is_root), ends, droppers)
+        return visits.as_root_visits(), RULE_BY_CALL_SITE
     return find_root_visits(_lines(rows, names, stacks, symbols)), RULE
 
 
@@ -83,9 +92,32 @@ def _call_site(frames: NDArray[np.int64], symbols: Symbols) -> int:
     return 0
 
 
-def cut_visits(rows: NDArray[np.int64], is_root: NDArray[np.bool_]) -> RootVisits:
+@dataclass(frozen=True)
+class Visits:
+    """Visits as (time in ns, priority, pid), and how many of them no line shows."""
+
+    visits: list[tuple[int, int, int]]
+    unseen: int = 0
+
+    def as_root_visits(self) -> RootVisits:
+        """Return them in order of time, with what a reader should know."""
+        notes = [LIMIT_NOTE] if self.visits else []
+        if self.unseen:
+            notes.append(
+                f"{self.unseen} rounds of drop_slab() have no line: they follow from what was freed before"
+            )
+        visits = sorted(self.visits)
+        return RootVisits(
+            np.array([time for time, _, _ in visits], np.int64),
+            np.array([priority for _, priority, _ in visits], np.int8),
+            self.unseen,
+            tuple(notes),
+        )
+
+
+def cut_visits(rows: NDArray[np.int64], is_root: NDArray[np.bool_]) -> Visits:
     """Cut each task's lines of the root cgroup into visits."""
-    visits: list[tuple[int, int]] = []
+    visits: list[tuple[int, int, int]] = []
     open_visits: dict[int, tuple[int, int, int, set[int]]] = {}
     columns = (rows[:, TIME], rows[:, PID], rows[:, NID], rows[:, PRIORITY], rows[:, SHRINKER], is_root)
     values = zip(*(column.tolist() for column in columns), strict=True)
@@ -96,24 +128,49 @@ def cut_visits(rows: NDArray[np.int64], is_root: NDArray[np.bool_]) -> RootVisit
         last, last_nid, last_priority, seen = open_visits.get(pid, (0, -1, -1, set()))
         same = (last_nid, last_priority) == (nid, priority) and time - last < _PASS_GAP_NS
         if not same or shrinker in seen:
-            visits.append((time, priority))
+            visits.append((time, priority, pid))
             seen = set()
         open_visits[pid] = (time, nid, priority, seen | {shrinker})
-    return RootVisits(
-        np.array([time for time, _ in visits], np.int64),
-        np.array([priority for _, priority in visits], np.int8),
-        0,
-        (LIMIT_NOTE,) if len(rows) else (),
-    )
+    return Visits(visits)
+
+
+def add_unseen_drops(found: Visits, ends: NDArray[np.int64], droppers: set[int]) -> Visits:
+    """Add the round that must have followed where the last one seen of `drop_slab()` freed much.
+
+    `drop_slab()` (mm/shrinker.c) goes on while `freed >> round` is above 1, `freed` summed over all
+    cgroups. A round in which the root's shrinkers have no objects leaves no line of the root, so this is a
+    lower bound: such rounds in a row count as one.
+    """
+    visits = list(found.visits)
+    for pid in droppers:
+        mine = ends[ends[:, PID] == pid]
+        starts = sorted(time for time, _, owner in found.visits if owner == pid)
+        number = 0
+        for start, following in zip(starts, [*starts[1:], np.iinfo(np.int64).max], strict=True):
+            inside = mine[(mine[:, TIME] >= start) & (mine[:, TIME] < following)]
+            inside = inside[inside[:, TIME] < start + _PASS_GAP_NS]
+            last = int(inside[-1, TIME]) if len(inside) else start
+            goes_on = int(inside[:, FREED].sum()) >> number > 1
+            if goes_on and following - last >= _PASS_GAP_NS:
+                visits.append((last, 0, pid))
+                goes_on = False
+            number = number + 1 if goes_on else 0
+    return Visits(visits, len(visits) - len(found.visits))
+
+
+def _in_function(
+    rows: NDArray[np.int64], stacks: NDArray[np.int64], symbols: Symbols, function: str
+) -> NDArray[np.bool_]:
+    """Say of each line whether its stack holds a function."""
+    known = {value: symbols.caller(value) == function for value in np.unique(stacks).tolist()}
+    holds = [any(known[value] for value in stack) for stack in stacks.tolist()]
+    return np.array([*holds, False], np.bool_)[rows[:, STACK]]  # no stack is -1: the False at the end
 
 
 def _lines(
     rows: NDArray[np.int64], names: list[str], stacks: NDArray[np.int64], symbols: Symbols
 ) -> ShrinkLines:
     """Return the lines as the general rule takes them."""
-    known = {value: symbols.caller(value) for value in np.unique(stacks).tolist()}
-    in_kswapd = [any(known[value] == "balance_pgdat" for value in stack) for stack in stacks.tolist()]
-    kswapd = np.array([*in_kswapd, False], np.bool_)[rows[:, STACK]]
     _, instance = np.unique(rows[:, [FUNCTION, SHRINKER]], axis=0, return_inverse=True)
     return ShrinkLines(
         time_ns=rows[:, TIME],
@@ -127,5 +184,5 @@ def _lines(
         delta=rows[:, DELTA],
         total_scan=rows[:, TOTAL],
         memcg=rows[:, MEMCG],
-        kswapd=kswapd,
+        kswapd=_in_function(rows, stacks, symbols, "balance_pgdat"),
     )

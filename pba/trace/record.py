@@ -33,7 +33,7 @@ from pba.trace.kpageflags import Snapshot
 from pba.trace.metadata import Metadata, Quality
 from pba.trace.table import Trace
 from pba.trace.tracefs import Instance, PageReader, explained, tracing_folder
-from pba.trace.tracing import ALLOC, SHRINK, Allocations, Collector, Formats, gather, pages_in
+from pba.trace.tracing import ALLOC, SHRINK, SHRINK_END, Allocations, Collector, Formats, gather, pages_in
 
 SOURCE: Final = "tracefs"
 DEFAULT_BUFFER_MIB: Final = 32
@@ -272,7 +272,9 @@ def _make_trace(captured: _Captured, symbols: Symbols, name: str) -> Trace:
         collector.rows(ALLOC), collector.names_of_stacks(symbols), collector.formats.gfp
     )
     stacks = collector.stacks.frames[: int(collector.stacks.count[0])]
-    visits, rule = callsites.recorded_visits(collector.rows(SHRINK), stacks, symbols)
+    visits, rule = callsites.recorded_visits(
+        collector.rows(SHRINK), collector.rows(SHRINK_END), stacks, symbols
+    )
     keep = pages_in(np.union1d(allocations.pages(), captured.start.pfns))
     raw = gather(allocations, collector.frees(keep), visits, keep)
     live, raw = live_after(captured.start, raw)

@@ -39,7 +39,8 @@ from pba.trace.visits import RootVisits
 ALLOC_EVENT: Final = "kmem/mm_page_alloc"
 FREE_EVENT: Final = "kmem/mm_page_free"
 SHRINK_EVENT: Final = "vmscan/mm_shrink_slab_start"
-ALLOC, FREE, SHRINK = 0, 1, 2
+SHRINK_END_EVENT: Final = "vmscan/mm_shrink_slab_end"
+ALLOC, FREE, SHRINK, SHRINK_END = 0, 1, 2, 3
 """Numbers of the wanted events in `KIND`."""
 MAX_ORDER: Final = 1
 """A page table is one page; x86 with page-table isolation has two for a pgd."""
@@ -79,6 +80,7 @@ class Formats:
     alloc: EventFormat
     free: EventFormat
     shrink: EventFormat
+    shrink_end: EventFormat
     gfp: GfpBits
 
     @classmethod
@@ -91,6 +93,7 @@ class Formats:
             alloc,
             instance.format(FREE_EVENT),
             instance.format(SHRINK_EVENT),
+            instance.format(SHRINK_END_EVENT),
             GfpBits.of(alloc),
         )
 
@@ -102,6 +105,7 @@ class Formats:
     def switch_on(self, instance: Instance) -> None:
         """Enable the events; frees first, so that no recorded allocation's free is missed."""
         instance.enable(FREE_EVENT, f"order <= {MAX_ORDER}")
+        instance.enable(SHRINK_END_EVENT)
         instance.enable(SHRINK_EVENT, stack=True)
         instance.enable(ALLOC_EVENT, self.gfp.filter(), stack=True)
         instance.write("tracing_on", "1")
@@ -116,6 +120,7 @@ class Formats:
                 Wanted(self.alloc, ("pfn", "order", "gfp_flags"), stack=True),
                 free,
                 Wanted(self.shrink, callsites.FIELDS, stack=True),
+                Wanted(self.shrink_end, callsites.END_FIELDS),
             ),
         )
 
@@ -138,7 +143,7 @@ class Collector:
         self._decoders = [Decoder(spec, self.stacks) for _ in self.readers]
         self._chunks: list[list[NDArray[np.int64]]] = [[] for _ in self.readers]
         self._positions = [0 for _ in self.readers]
-        self._counts = {ALLOC: 0, FREE: 0, SHRINK: 0}
+        self._counts = {ALLOC: 0, FREE: 0, SHRINK: 0, SHRINK_END: 0}
 
     def advance(self) -> None:
         """Decode all whole pages that have been read from the kernel since the last time."""

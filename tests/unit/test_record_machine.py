@@ -141,7 +141,8 @@ def test_an_existing_output_is_refused_before_anything_is_traced(tmp_path: Path)
 def test_without_permission_it_says_what_to_do() -> None:
     nobody = pwd.getpwnam("nobody")
     try:
-        subprocess.run([sys.executable, "-c", "import pba"], user=nobody.pw_uid, check=True, capture_output=True)
+        command = [sys.executable, "-c", "import pba"]
+        subprocess.run(command, user=nobody.pw_uid, check=True, capture_output=True)
     except (PermissionError, subprocess.CalledProcessError):
         pytest.skip("another user cannot read this installation")
     environment = {**os.environ, "HOME": "/nonexistent", "PBA_CACHE_DIR": "/nonexistent"}

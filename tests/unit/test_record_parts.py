@@ -35,6 +35,7 @@ SYMBOLS = Symbols.parse(
             (0x400, "t", "super_cache_scan\t[ext4]"),
             (0x500, "t", "ext4_es_scan"),
             (0x600, "t", "shrink_node"),
+            (0x680, "t", "drop_slab"),
             (0x700, "t", "other"),
         )
     )
@@ -200,9 +201,10 @@ def shrink_rows(*lines: tuple[int, int, str, int, int, int]) -> np.ndarray:
     )  # fmt: skip
 
 
-ROOT, OTHER = 0, 1
+ROOT, OTHER, DROP = 0, 1, 2
+NO_ENDS = rows()
 SIGNED = BASE - (1 << 64)
-STACKS = np.array([[SIGNED + 0x310, SIGNED + 0x610], [SIGNED + 0x390, SIGNED + 0x610]], np.int64)
+STACKS = SIGNED + np.array([[0x310, 0x610], [0x390, 0x610], [0x310, 0x690]])
 
 
 def test_root_visits_are_told_by_the_call_site() -> None:
@@ -216,10 +218,27 @@ def test_root_visits_are_told_by_the_call_site() -> None:
         (7, 5, "super_cache_scan", 100, 11, ROOT),
         (8, 5, "super_cache_scan", 100, 11, ROOT),
     )
-    visits, rule = recorded_visits(lines, STACKS, SYMBOLS)
+    visits, rule = recorded_visits(lines, NO_ENDS, STACKS, SYMBOLS)
     assert rule == RULE_BY_CALL_SITE
     assert visits.time_ns.tolist() == [1, 3, 6, 7, 8]
     assert visits.priority.tolist() == [12, 12, 12, 11, 11]
+
+
+def test_rounds_of_drop_slab_without_a_line_follow_from_what_was_freed() -> None:
+    late = 5_000_000_000
+    lines = shrink_rows(
+        (10, 5, "ext4_es_scan", 101, 0, DROP),
+        (20, 5, "ext4_es_scan", 101, 0, DROP),  # the second round frees 3 >> 1: it is the last
+        (late, 5, "ext4_es_scan", 101, 0, DROP),
+        (late + 10, 5, "ext4_es_scan", 101, 0, DROP),  # frees 8 >> 1: another one must have followed
+        (late, 6, "ext4_es_scan", 101, 12, ROOT),  # kswapd: it does not count
+    )
+    freed = ((11, 5, 100), (12, 5, 7), (21, 5, 3), (late + 1, 5, 9), (late + 11, 5, 8), (late + 1, 6, 900))
+    ends = rows(*({TIME: time, PID: pid, VALUES: count} for time, pid, count in freed))
+    visits, _ = recorded_visits(lines, ends, STACKS, SYMBOLS)
+    assert visits.time_ns.tolist() == [10, 20, late, late, late + 10, late + 11]
+    assert visits.inferred == 1
+    assert "1 rounds of drop_slab()" in visits.notes[1]
 
 
 def test_without_call_sites_the_general_rule_decides() -> None:
@@ -227,8 +246,8 @@ def test_without_call_sites_the_general_rule_decides() -> None:
         (1, 5, "super_cache_scan", 100, 0, ROOT),
         (2, 5, "super_cache_scan", 101, 0, ROOT),
     )
-    visits, rule = recorded_visits(only_aware, STACKS, SYMBOLS)
+    visits, rule = recorded_visits(only_aware, NO_ENDS, STACKS, SYMBOLS)
     assert rule == RULE
     assert visits.time_ns.tolist() == [1]
-    nothing, _ = recorded_visits(only_aware[:0], STACKS[:0], SYMBOLS)
+    nothing, _ = recorded_visits(only_aware[:0], NO_ENDS, STACKS[:0], SYMBOLS)
     assert len(nothing) == 0
