@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -16,10 +18,10 @@ from pba.trace.held import hold_against, live_after
 from pba.trace.kallsyms import Symbols
 from pba.trace.kpageflags import CHUNK_PAGES, KPF_COMPOUND_HEAD, KPF_PGTABLE, Snapshot
 from pba.trace.metadata import Metadata
-from pba.trace.record import parse_buddyinfo
+from pba.trace.record import _Watch, parse_buddyinfo
 from pba.trace.ringbuffer import NR_COLUMNS, PID, STACK, TIME, VALUES
-from pba.trace.tracefs import explained, remove_stale, tracing_folder
-from pba.trace.tracing import Allocations, GfpBits, gather, pages_in
+from pba.trace.tracefs import Instance, explained, remove_stale, tracing_folder
+from pba.trace.tracing import Allocations, Collector, GfpBits, gather, pages_in
 from pba.trace.visits import RULE, RootVisits
 
 BASE = 0xFFFF_FFFF_8100_0000
@@ -251,3 +253,16 @@ def test_without_call_sites_the_general_rule_decides() -> None:
     assert visits.time_ns.tolist() == [1]
     nothing, _ = recorded_visits(only_aware[:0], NO_ENDS, STACKS[:0], SYMBOLS)
     assert len(nothing) == 0
+
+
+def test_a_full_disk_ends_the_recording_with_advice() -> None:
+    class Reader:
+        error = OSError(errno.ENOSPC, "No space left on device")
+
+    class Readers:
+        readers = (Reader(),)
+
+    watch = _Watch(cast(Instance, None), cast(Collector, Readers()), None)
+    with pytest.raises(RecordError, match="No space left") as caught:
+        watch.step()
+    assert "free some space" in caught.value.hint
