@@ -271,7 +271,7 @@ def _make_trace(captured: _Captured, symbols: Symbols, name: str) -> Trace:
     allocations = Allocations.classify(
         collector.rows(ALLOC), collector.names_of_stacks(symbols), collector.formats.gfp
     )
-    stacks = collector.stacks.frames[: int(collector.stacks.count[0])]
+    stacks = collector.stacks.frames[: int(collector.stacks.used[0])]
     visits, rule = callsites.recorded_visits(
         collector.rows(SHRINK), collector.rows(SHRINK_END), stacks, symbols
     )

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,7 +133,7 @@ class Stacks(NamedTuple):
     """Open-addressed hash table: number of a stack, or -1."""
     frames: NDArray[np.int64]
     """(stack, depth): return addresses, innermost first, 0 behind the last. Never stored in a trace."""
-    count: NDArray[np.int64]
+    used: NDArray[np.int64]
     """(1,): how many there are."""
     scratch: NDArray[np.int64]
     """(depth,): room for the stack at hand; compiled code allocates nothing."""
@@ -158,6 +158,8 @@ class CpuState(NamedTuple):
     """`PENDING`, `ROWS`, `EVENTS`, `GAPS`, `ORPHANS` below."""
 
 
+Int: TypeAlias = Any
+"""A whole number in compiled code, 64 bits wide (`int` to Python, `np.int64` to NumPy)."""
 PENDING, ROWS, EVENTS, GAPS, ORPHANS = 0, 1, 2, 3, 4
 """Events that wait for a stack; rows returned so far; events seen; pages that say events are missing before
 them; stacks without an event."""
@@ -203,7 +205,7 @@ def make_spec(page: EventFormat, stack: EventFormat, wanted: Sequence[Wanted]) -
 
 
 @jit
-def _value(words: NDArray[np.uint32], base: int, offset: int, size: int) -> int:
+def _value(words: NDArray[np.uint32], base: Int, offset: Int, size: Int) -> Int:
     """Return a field of 1 to 8 bytes at byte `offset` behind word `base`; -1 for a field of size 0."""
     if size == 0:
         return -1
@@ -217,7 +219,7 @@ def _value(words: NDArray[np.uint32], base: int, offset: int, size: int) -> int:
 
 
 @jit
-def _intern(frames: NDArray[np.int64], depth: int, stacks: Stacks) -> int:
+def _intern(frames: NDArray[np.int64], depth: Int, stacks: Stacks) -> Int:
     """Return the number of a stack, giving it one if it is new; -1 if the table is full."""
     size = len(stacks.table)
     slot = np.int64(0)
@@ -235,18 +237,18 @@ def _intern(frames: NDArray[np.int64], depth: int, stacks: Stacks) -> int:
         if same:
             return number
         slot = (slot + 1) & (size - 1)
-    number = stacks.count[0]
+    number = stacks.used[0]
     if number >= len(stacks.frames):
         return -1
     for i in range(depth):
         stacks.frames[number, i] = frames[i]
     stacks.table[slot] = number
-    stacks.count[0] = number + 1
+    stacks.used[0] = number + 1
     return number
 
 
 @jit
-def _take_stack(words: NDArray[np.uint32], base: int, length: int, spec: Spec, stacks: Stacks) -> int:
+def _take_stack(words: NDArray[np.uint32], base: Int, length: Int, spec: Spec, stacks: Stacks) -> Int:
     """Return the number of the stack whose record of `length` bytes starts at word `base`."""
     frames = stacks.scratch
     first = spec.header[_STACK_FRAMES]
@@ -257,7 +259,7 @@ def _take_stack(words: NDArray[np.uint32], base: int, length: int, spec: Spec, s
 
 
 @jit
-def _pair(pid: int, number: int, cpu: CpuState, rows: NDArray[np.int64], base_row: int) -> int:
+def _pair(pid: Int, number: Int, cpu: CpuState, rows: NDArray[np.int64], base_row: Int) -> Int:
     """Give a stack to the latest event of the same pid that waits; return 1 if that took a `PATCH` row.
 
     A stack follows its event in the CPU's buffer, but an interrupt may record events and stacks of its own
@@ -284,7 +286,7 @@ def _pair(pid: int, number: int, cpu: CpuState, rows: NDArray[np.int64], base_ro
 
 
 @jit
-def _wait_for_stack(cpu: CpuState, row: int, pid: int) -> None:
+def _wait_for_stack(cpu: CpuState, row: Int, pid: Int) -> None:
     """Note that an event waits for its stack; the oldest one gives up when too many do."""
     counters = cpu.counters
     if counters[PENDING] == MAX_PENDING:
@@ -299,7 +301,7 @@ def _wait_for_stack(cpu: CpuState, row: int, pid: int) -> None:
 
 @jit
 def _take_event(
-    words: NDArray[np.uint32], base: int, spec: Spec, cpu: CpuState, row: NDArray[np.int64]
+    words: NDArray[np.uint32], base: Int, spec: Spec, cpu: CpuState, row: NDArray[np.int64]
 ) -> None:
     """Decode the record at word `base` into `row` (whose time is set), if it is wanted."""
     kind = spec.kind_of[words[base] & 0xFFFF]
@@ -328,7 +330,7 @@ def _decode_page(
     if commit & _MISSED_EVENTS:
         counters[GAPS] += 1
         counters[PENDING] = 0
-    at = spec.header[_DATA] >> 2
+    at: Int = spec.header[_DATA] >> 2
     end = min(at + ((commit & _COMMIT_MASK) >> 2), len(words))
     while at < end:
         kind = words[at] & 31
@@ -366,7 +368,7 @@ def _decode_page(
 @jit
 def _decode(
     words: NDArray[np.uint32], spec: Spec, stacks: Stacks, cpu: CpuState, rows: NDArray[np.int64]
-) -> int:
+) -> Int:
     """Decode whole pages until they end or `rows` might overflow; return how many were decoded."""
     page_words = spec.header[_PAGE_BYTES] >> 2
     nr_pages = len(words) // page_words
@@ -435,4 +437,5 @@ def join_rows(chunks: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
     rows = np.concatenate([np.empty((0, NR_COLUMNS), np.int64), *chunks])
     patches = rows[:, KIND] == PATCH
     rows[rows[patches, VALUES], STACK] = rows[patches, STACK]
-    return rows[~patches]
+    events: NDArray[np.int64] = rows[~patches]
+    return events

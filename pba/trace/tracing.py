@@ -199,7 +199,7 @@ class Collector:
 
     def names_of_stacks(self, symbols: Symbols) -> list[tuple[str, ...]]:
         """Return the functions of every stack, innermost first."""
-        frames = self.stacks.frames[: int(self.stacks.count[0])]
+        frames = self.stacks.frames[: int(self.stacks.used[0])]
         known = {int(value): symbols.caller(int(value)) for value in np.unique(frames) if value}
         return [tuple(known[value] for value in stack if value) for stack in frames.tolist()]
 
