@@ -10,8 +10,8 @@ from pba.errors import MachineError, ThresholdError
 KIB: Final = 1024
 LINEAR_MAPS: Final = ("pmd", "contpmd", "pud")
 """Largest leaf allowed in the linear map, smallest first."""
-MAX_MEMORY_PAGES: Final = 1 << 31
-"""Page frame numbers are kept in 32 bits."""
+MAX_MEMORY_PAGES: Final = (1 << 31) - (1 << 13)
+"""Page frame numbers, and the heads of the free lists after them, are kept in 32 bits."""
 PBA_NR_RESERVED_PAGES: Final = 4
 """Cached pages that only a split of the linear map may take (v6 14/30, mm/kpkeys_hardened_pgtables.c)."""
 DEFAULT_MEMORY_BYTES: Final = 4 << 30

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+
 from pba._jit import kernel_function, kernel_inline
 from pba.kernel.buddy import free_one_page, rmqueue_smallest
-from pba.kernel.linear_map import NEED_TABLE, is_pte_mapped, split_kernel_leaf_mapping
+from pba.kernel.linear_map import HAS_TABLE, NEED_TABLE, NO_TABLE, is_pte_mapped, split_kernel_leaf_mapping
 from pba.kernel.state import (
     DEADLOCKS,
     END_MANAGED,
@@ -28,6 +30,9 @@ from pba.kernel.state import (
 
 PBA_NR_RESERVED_PAGES: Final = 4
 """Cached pages that only a split of the linear map may take."""
+KEEP_ALL: Final = np.int64(0)
+TAKE_ONE: Final = np.int64(1)
+"""For `take_one`: whether the caller of a refill takes its first page at once."""
 
 
 @kernel_function
@@ -55,7 +60,7 @@ def cached_list_del_page(state):
     """Take the head of the list, which must not be empty; `dec_block_nr_free()` is part of it."""
     nr_cached = state.vars[NR_CACHED] - 1
     state.vars[NR_CACHED] = nr_cached
-    page = int(state.cached[nr_cached])
+    page = np.int64(state.cached[nr_cached])
     block = page >> state.orders.block
     if state.block_nr_free[block] == NOT_MANAGED:
         state.vars[NR_NONBLOCK] -= 1
@@ -83,26 +88,26 @@ def mark_block_noncached(state, block):
 @kernel_function
 def _split_boundary_refilling(state, page):
     """Split at a boundary with cached pages alone; return 1, or 0 if they run out."""
-    has_table = 0
+    has_table = NO_TABLE
     while split_kernel_leaf_mapping(state, page, has_table) == NEED_TABLE:
         if state.vars[NR_CACHED] == 0:
             state.vars[DEADLOCKS] += 1
             return 0
         cached_list_del_page(state)
-        has_table = 1
+        has_table = HAS_TABLE
     return 1
 
 
 @kernel_function
 def _split_boundary(state, page):
     """Split at a boundary, refilling the cache if it runs out of tables; return 1, or 0 on failure."""
-    has_table = 0
+    has_table = NO_TABLE
     while split_kernel_leaf_mapping(state, page, has_table) == NEED_TABLE:
         if state.vars[NR_CACHED] > 0:
             cached_list_del_page(state)
-        elif refill_pages(state, 1) == NIL:
+        elif refill_pages(state, TAKE_ONE) == NIL:
             return 0
-        has_table = 1
+        has_table = HAS_TABLE
     return 1
 
 
@@ -125,7 +130,7 @@ def set_pkey_default(state, page, nr_pages):
     boundary that can split anything, the odd one: the even one is a boundary of every leaf that the odd
     one splits.
     """
-    if state.vars[NR_CACHED] < PBA_NR_RESERVED_PAGES and refill_pages(state, 0) == NIL:
+    if state.vars[NR_CACHED] < PBA_NR_RESERVED_PAGES and refill_pages(state, KEEP_ALL) == NIL:
         return 0
     if nr_pages == 1:
         return is_pte_mapped(state, page) or _split_boundary(state, page | 1)
@@ -165,7 +170,7 @@ def _add_refill(state, page, order, take_one):
 
 @kernel_function
 def refill_pages(state, take_one):
-    """Refill the cache: `refill_pages()` (`take_one` 0), `refill_pages_and_alloc_one()` (1).
+    """Refill the cache: `refill_pages()` (KEEP_ALL), `refill_pages_and_alloc_one()` (TAKE_ONE).
 
     Never called while a refill is in progress. Returns the refill's first pfn, which with `take_one` is
     the caller's, or NIL.
@@ -185,7 +190,7 @@ def pba_pgtable_alloc(state):
     """Allocate a page-table page; return its pfn or NIL. An ordinary caller may not use the reserve."""
     if state.vars[NR_CACHED] > PBA_NR_RESERVED_PAGES:
         return cached_list_del_page(state)
-    return refill_pages(state, 1)
+    return refill_pages(state, TAKE_ONE)
 
 
 @kernel_function
@@ -210,10 +215,10 @@ def pba_init(state):
     page, order = _take_from_buddy(state)
     if page == NIL:
         return
-    _add_refill(state, page, order, 0)
+    _add_refill(state, page, order, KEEP_ALL)
     state.vars[PROTECT_CALLS] += 1
     state.vars[PROTECT_PAGES] += 1 << order
-    if state.vars[NR_CACHED] < PBA_NR_RESERVED_PAGES and refill_pages(state, 0) == NIL:
+    if state.vars[NR_CACHED] < PBA_NR_RESERVED_PAGES and refill_pages(state, KEEP_ALL) == NIL:
         return
     if _split_boundary(state, page):
         _split_boundary(state, page + (1 << order))

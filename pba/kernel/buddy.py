@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from pba._jit import kernel_function, kernel_inline
 from pba.kernel.state import FREE_PAGES, NIL
 
@@ -36,7 +38,7 @@ def rmqueue_smallest(state, order):
     max_page = state.orders.max_page
     for current in range(order, max_page + 1):
         head = first_head + current
-        page = int(state.buddy_next[head])
+        page = np.int64(state.buddy_next[head])
         if page == head:
             continue
         _unlink(state, page)
@@ -79,6 +81,6 @@ def free_one_page(state, page, order):
     if order < max_page - 1:
         merged = page & ~(1 << order)
         if _is_free_chunk(state, merged ^ (2 << order), order + 1):
-            node = int(state.buddy_prev[head])
+            node = np.int64(state.buddy_prev[head])
     state.buddy_order[page] = order
     _insert_after(state, node, page)

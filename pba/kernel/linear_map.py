@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+
 from pba._jit import kernel_function, kernel_inline
 from pba.kernel.state import (
     CONTPMD_SPLITS,
@@ -22,6 +24,9 @@ from pba.kernel.state import (
     SPLIT_TABLE_PAGES,
 )
 
+NO_TABLE: Final = np.int64(0)
+HAS_TABLE: Final = np.int64(1)
+"""For `has_table`. Numba would compile a function once for each plain number that is passed to it."""
 DONE: Final = 0
 """The map has a boundary there now."""
 NEED_TABLE: Final = 1
@@ -50,8 +55,8 @@ def split_kernel_leaf_mapping(state, page, has_table):
     page : int
         The boundary, as the pfn after it.
     has_table : int
-        1 if the caller holds a page for one new table. The first split that needs a table uses it up;
-        a caller that offers one has been told NEED_TABLE, so it never goes unused.
+        HAS_TABLE if the caller holds a page for one new table, else NO_TABLE. The first split that needs a
+        table uses it up; a caller that offers one has been told NEED_TABLE, so it never goes unused.
 
     Returns
     -------
@@ -65,7 +70,7 @@ def split_kernel_leaf_mapping(state, page, has_table):
     if state.leaf[pmd] == LEAF_PUD:
         if not has_table:
             return NEED_TABLE
-        has_table = 0
+        has_table = NO_TABLE
         _split_pud(state, page >> orders.pud)
     if _aligned(page, orders.contpmd):
         return DONE

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+import numpy as np
+
 from pba._jit import kernel_function
 from pba.kernel.shrinker import SHRINK_STOP, pba_shrink_count, pba_shrink_scan
 from pba.kernel.state import NR_DEFERRED, SHRINK_CALLS
+
+DROP_PRIORITY: Final = np.int64(0)
+"""The priority of `drop_slab()`."""
 
 
 @kernel_function
@@ -37,5 +44,5 @@ def drop_slab(state, tunables):
     The kernel goes on while all shrinkers together free enough; here this one is the only one.
     """
     shift = 0
-    while do_shrink_slab(state, tunables, 0) >> shift > 1:
+    while do_shrink_slab(state, tunables, DROP_PRIORITY) >> shift > 1:
         shift += 1

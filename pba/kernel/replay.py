@@ -69,7 +69,9 @@ def new_state(orders: Orders, memory_pages: int, largest_leaf: int) -> State:
         vars=np.zeros(NR_VARS, np.int64),
     )
     state.vars[FIRST_MANAGED] = blocks
-    boot(state, largest_leaf)
+    _free_all_memory(state)
+    _map_memory(state, largest_leaf)
+    boot(state)
     return state
 
 
@@ -82,48 +84,34 @@ def new_holders(nr_slots: int, nr_background_slots: int) -> Holders:
     )
 
 
-@kernel_entry
-def boot(state, largest_leaf):
-    """Fill the buddy allocator, map all memory, make the first refill."""
-    _free_all_memory(state)
-    _map_memory(state, largest_leaf)
-    pba_init(state)
-    state.vars[PEAK_CACHED] = state.vars[NR_CACHED]
-
-
-@kernel_function
-def _free_all_memory(state):
+def _free_all_memory(state: State) -> None:
     """Put all memory on the highest list as chunks, lowest address first: `memblock_free_all()`."""
     pages = len(state.buddy_order)
-    for node in range(pages, len(state.buddy_next)):
-        state.buddy_next[node] = node
-        state.buddy_prev[node] = node
     max_page = state.orders.max_page
+    state.buddy_next[pages:] = state.buddy_prev[pages:] = np.arange(pages, pages + MAX_LISTS)
     head = pages + max_page
-    last = head
-    for page in range(0, pages, 1 << max_page):
-        state.buddy_order[page] = max_page
-        state.buddy_next[last] = page
-        state.buddy_prev[page] = last
-        last = page
-    state.buddy_next[last] = head
-    state.buddy_prev[head] = last
+    ring = np.concatenate([[head], np.arange(0, pages, 1 << max_page), [head]])
+    state.buddy_next[ring[:-1]] = ring[1:]
+    state.buddy_prev[ring[1:]] = ring[:-1]
+    state.buddy_order[ring[1:-1]] = max_page
     state.vars[FREE_PAGES] = pages
 
 
-@kernel_function
-def _map_memory(state, largest_leaf):
+def _map_memory(state: State, largest_leaf: int) -> None:
     """Give each region the largest allowed leaf that lies wholly inside memory: `map_mem()`."""
     orders = state.orders
-    pages = len(state.buddy_order)
-    for block in range(pages >> orders.block):
-        page = block << orders.block
-        leaf = LEAF_PMD
-        if largest_leaf >= LEAF_PUD and ((page >> orders.pud) + 1) << orders.pud <= pages:
-            leaf = LEAF_PUD
-        elif largest_leaf >= LEAF_CONTPMD and ((page >> orders.contpmd) + 1) << orders.contpmd <= pages:
-            leaf = LEAF_CONTPMD
-        state.leaf[block] = leaf
+    state.leaf[:] = LEAF_PMD
+    for leaf, order in ((LEAF_CONTPMD, orders.contpmd), (LEAF_PUD, orders.pud)):
+        if leaf <= largest_leaf:
+            whole = len(state.buddy_order) >> order
+            state.leaf[: whole << (order - orders.block)] = leaf
+
+
+@kernel_entry
+def boot(state):
+    """Make the first refill and protect it."""
+    pba_init(state)
+    state.vars[PEAK_CACHED] = state.vars[NR_CACHED]
 
 
 @kernel_inline
@@ -152,7 +140,7 @@ def _alloc(state, holders, slot):
 @kernel_function
 def _free(state, holders, slot):
     """Event `F`: a page-table page is freed, unless its allocation failed."""
-    page = int(holders.page[slot])
+    page = np.int64(holders.page[slot])
     if page != NIL:
         pba_pgtable_free(state, page)
         state.vars[FREES] += 1
@@ -171,9 +159,9 @@ def _background_alloc(state, holders, slot, order):
 @kernel_function
 def _background_free(state, holders, slot):
     """Event `b`: and gives it back."""
-    page = int(holders.chunk[slot])
+    page = np.int64(holders.chunk[slot])
     if page != NIL:
-        free_one_page(state, page, int(holders.chunk_order[slot]))
+        free_one_page(state, page, np.int64(holders.chunk_order[slot]))
 
 
 @kernel_function
@@ -214,15 +202,15 @@ def _replay_stretch(state, holders, events, first, end):
     at = first
     while at < end:
         op = events.op[at]
-        slot = int(events.slot[at])
+        slot = np.int64(events.slot[at])
         elapsed = events.time_ns[at] - last_time
         if op > OP_FREE or slot < 0 or nr_cached <= PBA_NR_RESERVED_PAGES:
             break
         if elapsed > LONG_GAP_NS or area >= AREA_LIMIT:
             break
-        is_alloc = OP_FREE - int(op)
-        head = int(state.cached[nr_cached - 1])
-        held = int(holders.page[slot])
+        is_alloc = OP_FREE - np.int64(op)
+        head = np.int64(state.cached[nr_cached - 1])
+        held = np.int64(holders.page[slot])
         page = head if is_alloc else held
         if page == NIL:
             break
@@ -234,7 +222,7 @@ def _replay_stretch(state, holders, events, first, end):
         nr_cached += change
         nr_allocs += is_alloc
         peak = max(peak, nr_cached)
-        nr_free = int(state.block_nr_free[page >> shift])
+        nr_free = np.int64(state.block_nr_free[page >> shift])
         nr_nonblock += change if nr_free == NOT_MANAGED else 0
         state.block_nr_free[page >> shift] = nr_free + (0 if nr_free == NOT_MANAGED else change)
         at += 1
@@ -262,7 +250,7 @@ def replay_events(state, tunables, holders, events, span):
             time_ns = events.time_ns[at]
             _add_area(state, time_ns - var[LAST_TIME])
             var[LAST_TIME] = time_ns
-            where = (int(events.slot[at]), int(events.arg[at]))
+            where = (np.int64(events.slot[at]), np.int64(events.arg[at]))
             _event(state, tunables, holders, events.op[at], where)
             var[PEAK_CACHED] = max(var[PEAK_CACHED], var[NR_CACHED])
             at += 1

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+
 from pba._jit import kernel_function, kernel_inline
 from pba.kernel.allocator import (
     cached_list_add_nonblock,
@@ -36,6 +38,8 @@ from pba.kernel.state import (
 
 SHRINK_STOP: Final = -1
 """What `pba_shrink_scan` returns when it freed nothing."""
+ORDER_0: Final = np.int64(0)
+"""A single page."""
 
 
 @kernel_inline
@@ -55,7 +59,7 @@ def _first_block_with(state, nr_free):
     """Return the block of the first page on the list whose block has `nr_free` free pages."""
     shift = state.orders.block
     for i in range(state.vars[NR_CACHED] - 1, -1, -1):
-        block = int(state.cached[i]) >> shift
+        block = np.int64(state.cached[i]) >> shift
         if state.block_nr_free[block] == nr_free:
             return block
     return NIL
@@ -75,9 +79,9 @@ def emptiest_block(state):
     """
     first = state.vars[FIRST_MANAGED]
     end = state.vars[END_MANAGED]
-    best = 0
+    best = np.int64(0)
     for block in range(first, end):
-        best = max(best, int(state.block_nr_free[block]))
+        best = max(best, np.int64(state.block_nr_free[block]))
     if best == 0:
         return NIL, 0
     equals = 0
@@ -112,7 +116,7 @@ def _is_wanted(state, page, target):
 
 @kernel_function
 def _take_pages(state, target, wanted):
-    """Move pages of block `target` (NIL: of no block) to the release list, as a walk from the head meets them.
+    """Move pages of block `target` (NIL: of no block) to the release list, as a walk from the head goes.
 
     `wanted` is at most what there is. The second loop of `pba_shrink_scan()`; the counts are the caller's.
     """
@@ -122,13 +126,13 @@ def _take_pages(state, target, wanted):
     lowest = nr_cached
     while taken < wanted:
         lowest -= 1
-        page = int(state.cached[lowest])
+        page = np.int64(state.cached[lowest])
         if _is_wanted(state, page, target):
             state.cached[last - taken] = page
             taken += 1
     kept = lowest
     for i in range(lowest, nr_cached):
-        page = int(state.cached[i])
+        page = np.int64(state.cached[i])
         if not _is_wanted(state, page, target):
             state.cached[kept] = page
             kept += 1
@@ -143,14 +147,14 @@ def release_page_list(state, nr_pages):
     """
     last = len(state.cached) - 1
     for i in range(nr_pages - 1, -1, -1):
-        page = int(state.cached[last - i])
+        page = np.int64(state.cached[last - i])
         state.vars[UNPROTECT_CALLS] += 1
         state.vars[UNPROTECT_PAGES] += 1
         if not set_pkey_default(state, page, 1):
             cached_list_add_nonblock(state, page, 1)
             state.vars[PAGES_LEAKED] += i
             return nr_pages - 1 - i
-        free_one_page(state, page, 0)
+        free_one_page(state, page, ORDER_0)
     return nr_pages
 
 
@@ -166,7 +170,7 @@ def release_whole_block(state, block):
         return 0
     last = len(state.cached) - 1
     for i in range(nr_pages - 1, -1, -1):
-        free_one_page(state, int(state.cached[last - i]), 0)
+        free_one_page(state, np.int64(state.cached[last - i]), ORDER_0)
     state.vars[WHOLE_BLOCKS_RELEASED] += 1
     return nr_pages
 
