@@ -147,10 +147,10 @@ class Trace:
         level = self.level if len(self.level) else np.zeros(len(self), np.int8)
         columns: dict[str, Any] = {
             "time_ns": self.time_ns,
-            "op": pd.Categorical.from_codes(self.op, categories=list(OP_LETTERS)),  # type: ignore[arg-type]
+            "op": pd.Categorical.from_codes(self.op, pd.Index(OP_LETTERS)),
             "id": self.id,
             "arg": self.arg,
-            "level": pd.Categorical.from_codes(level, categories=list(LEVELS)),  # type: ignore[arg-type]
+            "level": pd.Categorical.from_codes(level, pd.Index(LEVELS)),
         }
         if len(self.pfn):
             columns["pfn"] = self.pfn
