@@ -5,7 +5,8 @@
     >>> pba.Thresholds.seed(machine)
     Thresholds(unshrinkable_pages=16, shrink_block_min_pages=64, batch=512)
 
-Then `pba.read_trace`, `pba.replay`. Everything heavy is imported when it is first asked for.
+Then `pba.recordings`, `pba.read_trace`, `pba.replay`; `pba.tune`, `pba.load_run`; for Jupyter `pba.explore`.
+Everything heavy is imported when it is first asked for.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from pba.machine import Machine, Thresholds
 if TYPE_CHECKING:
     from pba.model import machine_of, replay
     from pba.results import ReplayResult
+    from pba.study.run import load_run
+    from pba.study.tune import tune
+    from pba.trace.corpus import recordings
     from pba.trace.metadata import Metadata, Quality
     from pba.trace.read import read_trace
     from pba.trace.table import Trace
@@ -32,6 +36,9 @@ _LAZY = {
     "Trace": "pba.trace.table",
     "Metadata": "pba.trace.metadata",
     "Quality": "pba.trace.metadata",
+    "recordings": "pba.trace.corpus",
+    "tune": "pba.study.tune",
+    "load_run": "pba.study.run",
 }
 
 __all__ = [
@@ -43,9 +50,12 @@ __all__ = [
     "Thresholds",
     "Trace",
     "__version__",
+    "load_run",
     "machine_of",
     "read_trace",
+    "recordings",
     "replay",
+    "tune",
 ]
 
 

@@ -14,7 +14,11 @@ from pba.errors import OutputError
 
 def refuse_overwrite(path: Path, force: bool) -> None:
     """Raise `OutputError` if `path` exists and `force` is not given. For use before long work starts."""
-    if path.exists() and not force:
+    try:
+        exists = path.exists()
+    except OSError as error:  # the folder may not be searched
+        raise output_error(path, error) from error
+    if exists and not force:
         raise OutputError(f"{path}: exists already", "choose another name, or say --force to replace it")
     if path.is_dir():
         raise OutputError(f"{path}: is a folder", "name a file")

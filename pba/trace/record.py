@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import signal
 import subprocess
@@ -311,12 +312,21 @@ def _describe_machine() -> Metadata:
     present = sum(int(line.split()[1]) for line in zones.splitlines() if line.split()[:1] == ["present"])
     return Metadata(
         source=SOURCE,
-        kernel=platform.release(),
+        kernel=upstream_release(platform.release()),
         architecture=platform.machine(),
         page_size_kib=page_bytes // 1024,
         memory_pages=present,
         buddyinfo=parse_buddyinfo(Path("/proc/buddyinfo").read_text()),
     )
+
+
+def upstream_release(release: str) -> str:
+    """Return a kernel's release without what its builder added: `6.12.107` for `6.12.107+deb13-arm64-16k`.
+
+    The rest says who built it and where, which is nothing that a trace should tell.
+    """
+    found = re.match(r"\d+(\.\d+)*(-rc\d+)?", release)
+    return found.group() if found else ""
 
 
 def parse_buddyinfo(text: str) -> tuple[dict[str, Any], ...]:

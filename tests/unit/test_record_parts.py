@@ -18,7 +18,7 @@ from pba.trace.held import hold_against, live_after
 from pba.trace.kallsyms import Symbols
 from pba.trace.kpageflags import CHUNK_PAGES, KPF_COMPOUND_HEAD, KPF_PGTABLE, Snapshot
 from pba.trace.metadata import Metadata
-from pba.trace.record import _Watch, parse_buddyinfo
+from pba.trace.record import _Watch, parse_buddyinfo, upstream_release
 from pba.trace.ringbuffer import NR_COLUMNS, PID, STACK, TIME, VALUES
 from pba.trace.tracefs import Instance, explained, remove_stale, tracing_folder
 from pba.trace.tracing import Allocations, Collector, GfpBits, gather, pages_in
@@ -266,3 +266,17 @@ def test_a_full_disk_ends_the_recording_with_advice() -> None:
     with pytest.raises(RecordError, match="No space left") as caught:
         watch.step()
     assert "free some space" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("release", "expected"),
+    [
+        ("6.18.44", "6.18.44"),
+        ("6.12.107+deb13-arm64-16k", "6.12.107"),
+        ("7.0-rc3-next", "7.0-rc3"),
+        ("6.1.0-41-amd64", "6.1.0"),
+        ("custom", ""),
+    ],
+)
+def test_a_release_says_nothing_of_its_builder(release: str, expected: str) -> None:
+    assert upstream_release(release) == expected
