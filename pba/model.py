@@ -27,6 +27,7 @@ from pba.kernel.state import (
 )
 from pba.machine import LINEAR_MAPS, Machine, Thresholds
 from pba.results import ReplayResult
+from pba.trace.check import refuse_unknown_frees
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -175,14 +176,8 @@ def _check_trace(trace: Trace, machine: Machine, strict: bool) -> None:
             f"the largest order there is {machine.orders.max_page}",
             event=where,
         )
-    if strict and trace.unknown_frees:
-        where = int(np.flatnonzero((trace.slot < 0) & np.isin(trace.op, (1, 5)))[0])
-        raise TraceError(
-            f"{trace.name}: id {trace.id[where]} is freed but not live, "
-            f"the first of {trace.unknown_frees} such frees",
-            "without strict they are skipped and counted",
-            event=where,
-        )
+    if strict:
+        refuse_unknown_frees(trace)
 
 
 def _timeline(trace: Trace, run: tuple[State, Tunables, Holders, Events]) -> pd.DataFrame:

@@ -31,9 +31,10 @@ def record(
 ) -> None:
     """Record this machine's page tables and memory pressure, system-wide (as root).
 
-    Recorded are the page-table pages that are allocated and freed, and the passes of the shrinkers, by page
-    frame and level; no names of programs, no addresses. The recording ends with the command, after the given
-    time, or on Ctrl-C. It uses an instance of tracefs of its own and cleans up after itself.
+    Recorded are the page-table pages that are allocated and freed, by page
+    frame and level, and the passes of the shrinkers; no names of programs, no
+    addresses. The recording ends with the command, after the given time, or on
+    Ctrl-C. It uses a tracing instance of its own and cleans up after itself.
     """
     from pba.trace.record import record as record_machine
 

@@ -68,7 +68,7 @@ def replay(
     """Replay a trace through the simulated block allocator and shrinker."""
     from pba.model import replay as run_model
 
-    events = open_trace(trace)
+    events = open_trace(trace, strict=strict)
     machine = _machine(events, page_size, memory, linear_map)
     thresholds = _thresholds(machine, unshrinkable, min_pages, batch)
     result = run_model(events, thresholds, machine, strict=strict)

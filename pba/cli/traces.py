@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from pba.trace.table import Trace
 
 
-def open_trace(name: Path) -> Trace:
-    """Read a trace: a file, or a recording that comes with pba by its name.
+def open_trace(name: Path, *, strict: bool = False) -> Trace:
+    """Read a trace: a file, or a recording that comes with pba by its name; `strict` as in `read_trace`.
 
     Raises
     ------
@@ -21,4 +21,4 @@ def open_trace(name: Path) -> Trace:
     from pba.trace.read import read_trace
 
     is_path = name.exists() or len(name.parts) > 1
-    return read_trace(name if is_path else find(name))
+    return read_trace(name if is_path else find(name), strict=strict)

@@ -24,6 +24,8 @@ from pba.events import (
 if TYPE_CHECKING:
     import pandas as pd
 
+    from pba.trace.table import Trace
+
 MAX_ORDER = 13
 """Largest `MAX_PAGE_ORDER` of all page sizes."""
 
@@ -141,6 +143,19 @@ def _assign_slots(time_ns, op, ids, arg, slot, nr_ids):  # type: ignore[no-untyp
             spare[space, nr_spare[space]] = slot[i]
             nr_spare[space] += 1
     return GOOD, -1, nr_slots[0], nr_slots[1], unknown
+
+
+def refuse_unknown_frees(trace: Trace, path: str | Path | None = None, line: int | None = None) -> None:
+    """Raise `TraceError` if a trace frees what is not live; `line` is the line of its first such event."""
+    where = trace.first_unknown_free()
+    if where is not None:
+        raise TraceError(
+            f"id {trace.id[where]} is freed but not live, the first of {trace.unknown_frees} such frees",
+            "without strict they are skipped and counted",
+            path=path or trace.name,
+            line=line,
+            event=where,
+        )
 
 
 def describe(arrays: dict[str, NDArray[Any]], status: int, where: int, path: str | Path | None) -> TraceError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pba.errors import TraceError
+from pba.trace.check import refuse_unknown_frees
 from pba.trace.opening import open_stream
 from pba.trace.table import Trace
 
@@ -12,13 +13,15 @@ HEAD_BYTES = 1 << 16
 FORMS = "expected a trace as Parquet, the text form ('1500 A 7'), or ftrace text; plain, .gz, .xz or .zst"
 
 
-def read_trace(path: str | Path) -> Trace:
+def read_trace(path: str | Path, *, strict: bool = False) -> Trace:
     """Read a trace: Parquet, the text form, or ftrace text; plain or compressed.
 
     Parameters
     ----------
     path : str or Path
         The file. What it holds is found by its content.
+    strict : bool
+        Refuse a trace that frees what is not live, rather than count those frees (`Trace.unknown_frees`).
 
     Raises
     ------
@@ -26,6 +29,14 @@ def read_trace(path: str | Path) -> Trace:
         If there is no such file, or it holds none of these forms, or its events contradict each other.
     """
     path = Path(path)
+    trace = _read(path, strict)
+    if strict:
+        refuse_unknown_frees(trace, path)
+    return trace
+
+
+def _read(path: Path, strict: bool) -> Trace:
+    """Find a file's form and read it; the text form checks `strict` itself, as it knows the line."""
     with open_stream(path) as stream:
         head = stream.read(HEAD_BYTES)
     if not head:
@@ -38,7 +49,7 @@ def read_trace(path: str | Path) -> Trace:
     from pba.trace.text import looks_like_text, read_text
 
     if looks_like_text(head):
-        return read_text(path)
+        return read_text(path, strict=strict)
 
     from pba.trace import ftrace
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pba.events import LEVELS, OP_LETTERS
+from pba.events import LEVELS, OP_BG_FREE, OP_FREE, OP_LETTERS
 from pba.trace.metadata import Metadata
 
 if TYPE_CHECKING:
@@ -170,6 +170,13 @@ class Trace:
         from pba.trace.store import write_trace
 
         return write_trace(self, Path(path), force=force)
+
+    def first_unknown_free(self) -> int | None:
+        """Return the number of the first event that frees what is not live, or None."""
+        if not self.unknown_frees:
+            return None
+        frees = np.isin(self.op, (OP_FREE, OP_BG_FREE))
+        return int(np.flatnonzero(frees & (self.slot < 0))[0])
 
     def counts(self) -> dict[str, int]:
         """Return how many events there are of each op, by its letter."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pba._jit import jit
 from pba.errors import TraceError
 from pba.events import OP_ALLOC, OP_BG_ALLOC, OP_BG_FREE, OP_DROP, OP_FREE, OP_LETTERS, OP_SHRINK
+from pba.trace.check import refuse_unknown_frees
 from pba.trace.metadata import Metadata
 from pba.trace.opening import open_stream
 from pba.trace.table import Trace
@@ -44,8 +45,8 @@ def looks_like_text(head: bytes) -> bool:
     return METADATA_MARK in head
 
 
-def read_text(path: str | Path) -> Trace:
-    """Read the text form, plain or compressed.
+def read_text(path: str | Path, *, strict: bool = False) -> Trace:
+    """Read the text form, plain or compressed; `strict` refuses a free of what is not live.
 
     Raises
     ------
@@ -70,12 +71,16 @@ def read_text(path: str | Path) -> Trace:
     if not metadata.name:
         metadata = metadata.with_(name=Path(path).name.split(".")[0])
     try:
-        return Trace.from_arrays(columns, metadata)
+        trace = Trace.from_arrays(columns, metadata)
     except TraceError as error:
         if error.event is None:
             raise
         message = error.message.split(": ", 1)[1]
         raise TraceError(message, error.hint, path=path, line=int(lines[error.event])) from None
+    where = trace.first_unknown_free()
+    if strict and where is not None:
+        refuse_unknown_frees(trace, path, int(lines[where]))
+    return trace
 
 
 def _whole_lines(stream: BinaryIO) -> Iterator[bytes]:

@@ -241,3 +241,18 @@ def test_slots_are_dense_and_unique_among_the_live() -> None:
 def test_bytes_an_event() -> None:
     trace = with_pages()
     assert trace.nbytes == 27 * len(trace)
+
+
+def test_strict_names_the_line_of_a_free_of_what_is_not_live(tmp_path: Path) -> None:
+    path = tmp_path / "x.events"
+    path.write_text("# so\n5 A 1\n6 F 2\n7 b 3\n")
+    trace = pba.read_trace(path)
+    assert trace.unknown_frees == 2
+    assert trace.first_unknown_free() == 1
+    with pytest.raises(TraceError, match=r"x\.events:3: id 2 is freed but not live, the first of 2"):
+        pba.read_trace(path, strict=True)
+    stored = trace.write(tmp_path / "x.parquet")
+    with pytest.raises(TraceError, match=r"x\.parquet: event 1: id 2 is freed"):
+        pba.read_trace(stored, strict=True)
+    path.write_text("5 A 1\n6 F 1\n")
+    assert pba.read_trace(path, strict=True).first_unknown_free() is None
