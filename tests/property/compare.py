@@ -65,13 +65,19 @@ class KernelRun:
 
     def step(self, event: Event) -> None:
         """Take the next event."""
-        kernel.replay_events(self.state, self.tunables, self.holders, self.events, (self.at, self.at + 1))
-        slot = int(self.trace.slot[self.at])
-        if event.op in "AB":
-            self.slots[event.op][event.ident] = slot
-        elif event.op in "Fb" and slot >= 0:
-            del self.slots["A" if event.op == "F" else "B"][event.ident]
-        self.at += 1
+        self.jump([event])
+
+    def jump(self, events: list[Event]) -> None:
+        """Take the next events in one stretch."""
+        end = self.at + len(events)
+        kernel.replay_events(self.state, self.tunables, self.holders, self.events, (self.at, end))
+        for at, event in enumerate(events, self.at):
+            slot = int(self.trace.slot[at])
+            if event.op in "AB":
+                self.slots[event.op][event.ident] = slot
+            elif event.op in "Fb" and slot >= 0:
+                del self.slots["A" if event.op == "F" else "B"][event.ident]
+        self.at = end
 
     def snapshot(self) -> dict[str, Any]:
         """Return the whole state in the words of the reference's `Replay.snapshot`."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from functools import cache
+from itertools import pairwise
 
 import pytest
-from hypothesis import HealthCheck, event, given, settings, target
+from hypothesis import HealthCheck, given, settings, target
+from hypothesis import event as note_event
 from hypothesis import strategies as st
 from numba import config
 
-from tests.property.compare import run_both
+from tests.property.compare import KernelRun, run_both
 from tests.property.generate import (
     MAX_BURST,
     Action,
@@ -95,7 +98,7 @@ def test_kernel_matches_reference(scenario: Scenario) -> None:
     totals = run_both(scenario).totals()
     reached = [name for name in RARE if totals[name]]
     for name in reached:
-        event(name)
+        note_event(name)
     target(float(len(reached)), label="rare counters reached")
 
 
@@ -105,6 +108,22 @@ def test_kernel_matches_reference(scenario: Scenario) -> None:
 @pytest.mark.parametrize("seed", COMPARED_SEEDS)
 def test_kernel_matches_reference_on_seed(seed: int) -> None:
     run_both(random_scenario(seed))
+
+
+@pytest.mark.parametrize("seed", COMPARED_SEEDS)
+def test_stretches_end_where_single_events_do(seed: int) -> None:
+    """Held against the reference are single events; a replay takes them in stretches, of any length."""
+    scenario = random_scenario(seed)
+    events = scenario.events
+    cuts = sorted(random.Random(seed).choices(range(len(events)), k=9))
+    single, cut, whole = KernelRun(scenario), KernelRun(scenario), KernelRun(scenario)
+    for first, end in pairwise([0, *cuts, len(events)]):
+        for event in events[first:end]:
+            single.step(event)
+        cut.jump(events[first:end])
+        assert cut.snapshot() == single.snapshot()
+    whole.jump(events)
+    assert whole.snapshot() == single.snapshot()
 
 
 @cache
