@@ -38,10 +38,10 @@ def tune(
         bool, typer.Option("--force", help="Forget an earlier run in that folder and run anew.")
     ] = False,
 ) -> None:
-    """Search thresholds on recordings for few PMD splits and little cached memory.
+    """Search thresholds on recordings for few PMD splits and few cached pages.
 
     Every point is replayed exactly on every recording. Both aims are kept apart: PMD splits (summed over the
-    recordings) and cached MiB (weighted by time, then averaged over the recordings). The patch's own values
+    recordings) and cached pages (weighted by time, then averaged over the recordings). The patch's own values
     are point 0. The same command again goes on with a stopped run, or says that it is done.
 
     Searched by default, in pages: PBA_UNSHRINKABLE_PAGES 4 to 16384 on a log scale,
@@ -122,18 +122,19 @@ def show_comparison(run: Run, console: Console) -> None:
 
     from pba.study.summary import comparison
 
-    table = Table(title="patch -> recommended", title_justify="left", box=None, pad_edge=False)
-    table.add_column("recording", no_wrap=True)
-    for heading in ("PMD splits", "mean cached MiB", "peak cached MiB"):
+    title = "patch -> recommended (all: sum, means, highest peak)"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("\nrecording", no_wrap=True)
+    for heading in ("PMD\nsplits", "mean cached\npages", "mean cached\nMiB", "peak cached\nMiB"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, row in comparison(run).iterrows():
         cells = [
             f"{row['pmd_splits_seed']:.0f} -> {row['pmd_splits_recommended']:>5.0f}",
-            f"{row['mean_cached_mib_seed']:.2f} -> {row['mean_cached_mib_recommended']:>6.2f}",
-            f"{row['peak_cached_mib_seed']:.2f} -> {row['peak_cached_mib_recommended']:>6.2f}",
+            f"{row['mean_cached_pages_seed']:.0f} -> {row['mean_cached_pages_recommended']:>5.0f}",
+            f"{row['mean_cached_mib_seed']:.2f} -> {row['mean_cached_mib_recommended']:>5.2f}",
+            f"{row['peak_cached_mib_seed']:.1f} -> {row['peak_cached_mib_recommended']:>5.1f}",
         ]
-        last = name == "all"
-        table.add_row("all: sum, mean, highest" if last else str(name), *cells, style="bold" if last else "")
+        table.add_row(str(name), *cells, style="bold" if name == "all" else "")
     console.print(table)
     console.print()
 
@@ -146,15 +147,18 @@ def show_front(run: Run, console: Console) -> None:
 
     shown = front_table(run, FRONT_ROWS)
     table = Table(
-        title="Pareto front (thresholds in 4 KiB pages)", title_justify="left", box=None, pad_edge=False
+        title="Pareto front (thresholds and mean cached in pages)",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
     )
-    for heading in ("point", "unshrinkable", "min pages", "batch", "PMD splits", "mean MiB", ""):
+    for heading in ("point", "unshrinkable", "min pages", "batch", "PMD splits", "mean cached", ""):
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for number, row in shown.iterrows():
         note = {run.recommended: "<- recommended", run.seed: "<- patch"}.get(int(str(number)), "")
         cells = [f"{row[name]:.0f}" for name in shown.columns[:4]]
         style = "bold" if number == run.recommended else ""
-        table.add_row(str(number), *cells, f"{row['mean_cached_mib']:.3f}", note, style=style)
+        table.add_row(str(number), *cells, f"{row['mean_cached_pages']:.1f}", note, style=style)
     console.print(table)
     more = front_size(run) - len(shown)
     if more:

@@ -26,7 +26,7 @@ from pba.report.data import (
     tolerance_table,
 )
 from pba.report.document import Answer
-from pba.report.words import count, listing, moves, percent, plural, recall, relative, size
+from pba.report.words import count, listing, mean_count, moves, pages, percent, plural, recall, relative, size
 
 if TYPE_CHECKING:
     from pba.study.run import Run
@@ -63,21 +63,26 @@ def what(run: Run) -> tuple[str, ...]:
     if run.recommended == run.seed:
         return (
             f"{over} the seed makes {plural(seed.pmd_splits, 'PMD split')} and caches "
-            f"{size(seed.mean_cached_mib)} on average, at most {size(seed.peak_cached_mib)}; "
+            f"{pages(seed.mean_cached_pages)} on average, at most {size(seed.peak_cached_mib)}; "
             "nothing is changed, so nothing is bought.",
         )
     text = [
         f"{over} PMD splits {moves(*_pair(run, 'pmd_splits'), count)}, "
-        f"mean cached memory {moves(*_pair(run, 'mean_cached_mib'), size, one=True)}, "
-        f"and its highest peak {moves(*_pair(run, 'peak_cached_mib'), size, one=True)}."
+        f"mean cached pages {moves(*_pair(run, 'mean_cached_pages'), mean_count)}, "
+        f"and the highest peak {moves(*_pair(run, 'peak_cached_mib'), size, one=True)}."
     ]
+    if run.traces.page_size_kib.nunique() > 1:
+        text.append(
+            "A page counts as one whatever its size. In MiB, where larger pages weigh more, the same mean "
+            f"{moves(*_pair(run, 'mean_cached_mib'), size, one=True)}."
+        )
     if all(same(*_pair(run, aim)) for aim in AIMS):
         text.append("Both aims come out equal to the seed's: the recommended values buy nothing here.")
     elif all(_within(*_pair(run, aim)) for aim in AIMS):
         text.append("Both changes are within 5 %: keeping the patch's values costs next to nothing here.")
     if len(run.traces) > 1:
         text.append(per_recording(run))
-    return tuple(text)
+    return (*text, *hinges(run))
 
 
 def _pair(run: Run, aim: str) -> tuple[float, float]:
@@ -92,25 +97,39 @@ def per_recording(run: Run) -> str:
     """Say on how many recordings each aim falls, rises and stays."""
     table = recordings_table(run)
     parts = []
-    for aim, name in zip(AIMS, ("splits", "mean cached memory"), strict=True):
+    for aim, name in zip(AIMS, ("splits", "mean cached pages"), strict=True):
         pairs = list(zip(table[f"seed_{aim}"], table[f"recommended_{aim}"], strict=True))
         equal = sum(same(before, after) for before, after in pairs)
         less = sum(after < before and not same(before, after) for before, after in pairs)
         numbers = {"fall on": less, "rise on": len(pairs) - equal - less, "are the same on": equal}
-        if name != "splits":
-            numbers = {"falls on": less, "rises on": len(pairs) - equal - less, "is the same on": equal}
         said = [f"{verb} {number}" for verb, number in numbers.items() if number]
         parts.append(f"{name} {listing(said)}")
     return f"Of {plural(len(table), 'recording')}: {'; '.join(parts)}."
+
+
+def hinges(run: Run) -> tuple[str, ...]:
+    """Name the recording without which an aim that falls would rise: for the others it is a loss."""
+    table = recordings_table(run)
+    if len(table) < 3:
+        return ()
+    text = []
+    for aim, name, write in zip(AIMS, ("PMD splits", "mean cached pages"), (count, mean_count), strict=True):
+        before, after = table[f"seed_{aim}"], table[f"recommended_{aim}"]
+        most = int((before - after).argmax())
+        rest = len(table) - 1 if aim == AIMS[1] else 1
+        first, last = (float(column.drop(index=most).sum()) / rest for column in (before, after))
+        if after.sum() < before.sum() and last > first and not same(first, last):
+            text.append(f"Without {table.trace[most]}, {name} would {moves(first, last, write)}.")
+    return tuple(text)
 
 
 def matter(run: Run) -> tuple[str, ...]:
     """Say how far the aims move over all points, and which threshold moves them."""
     points = points_table(run)
     few, many = points.pmd_splits.min(), points.pmd_splits.max()
-    least, most = points.mean_cached_mib.min(), points.mean_cached_mib.max()
+    least, most = points.mean_cached_pages.min(), points.mean_cached_pages.max()
     if same(few, many) and same(least, most):
-        outcome = f"{plural(few, 'PMD split')} and {size(least)} of cache"
+        outcome = f"{plural(few, 'PMD split')} and {pages(least)} of cache"
         spread = f"No: all {count(len(points))} tried points come to the same, {outcome}."
         return (spread,) if len(points) > 1 else ("Unknown: only one point was tried.", *_inert(run))
     splits = (
@@ -118,8 +137,12 @@ def matter(run: Run) -> tuple[str, ...]:
         if few < many
         else f"splits are always {count(few)}"
     )
-    cached = "is always " + size(least) if same(least, most) else f"ranges from {size(least)} to {size(most)}"
-    spread = f"Over the {plural(len(points), 'tried point')} {splits}, mean cached memory {cached}."
+    cached = (
+        f"are always {mean_count(least)}"
+        if same(least, most)
+        else f"range from {mean_count(least)} to {mean_count(most)}"
+    )
+    spread = f"Over the {plural(len(points), 'tried point')} {splits}, mean cached pages {cached}."
     if _within(many, few) and _within(most, least):
         spread = f"Hardly: no choice moves either aim by more than 5 %. {spread}"
     return (spread, *_inert(run))
@@ -217,7 +240,7 @@ def _lopsided(run: Run) -> str:
     if len(table) < 3:
         return ""
     said = []
-    for aim, name in (("pmd_splits", "the splits"), ("mean_cached_mib", "the cached memory")):
+    for aim, name in (("pmd_splits", "the splits"), ("mean_cached_pages", "the cached pages")):
         values = table[f"seed_{aim}"]
         if values.sum() > 0 and values.max() > LOPSIDED * values.sum():
             most = table.trace.iloc[int(values.argmax())]
@@ -232,7 +255,7 @@ def held_out(run: Run) -> str:
         return "With one recording none can be held out: the one that chose the point also judges it."
     equal = int((table.number == run.recommended).sum())
     parts = []
-    for aim, name in zip(AIMS, ("splits", "mean cached memory"), strict=True):
+    for aim, name in zip(AIMS, ("splits", "mean cached pages"), strict=True):
         pairs = list(zip(table[f"seed_{aim}"], table[f"chosen_{aim}"], strict=True))
         equals = sum(same(before, after) for before, after in pairs)
         lower = sum(after < before and not same(before, after) for before, after in pairs)
@@ -298,5 +321,5 @@ def _change(before: float, after: float, aim: str) -> str:
     if same(before, after):
         return "unchanged"
     if before == 0:
-        return f"{count(after)} instead of 0" if aim == "pmd_splits" else f"{size(after)} instead of 0"
+        return f"{count(after) if aim == 'pmd_splits' else pages(after)} instead of 0"
     return relative(before, after)

@@ -22,11 +22,12 @@ KERNEL_NAMES: Final = {
     "batch": "shrinker->batch",
 }
 """What the patch calls them (v6 17/30, mm/kpkeys_hardened_pgtables.c)."""
-AIMS: Final = ("pmd_splits", "mean_cached_mib")
+AIMS: Final = ("pmd_splits", "mean_cached_pages")
+"""What a study minimises: `pba.study.objective.AIMS`."""
 TOLERANCE: Final = 0.05
 """An aim "stays" while it differs from the recommended point's by at most this share of it."""
 PASS_TOLERANCE: Final = 1e-9
-"""Two mean cached sizes nearer than this share of each other are the same number, rounded twice."""
+"""Two mean numbers of cached pages nearer than this share of each other are the same, rounded twice."""
 
 
 def point(run: Run, number: int) -> Any:
@@ -56,11 +57,11 @@ def points_table(run: Run) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `number`, the three thresholds in pages, `pmd_splits` (sum over the recordings), `mean_cached_mib`
-        (mean over the recordings of the time-weighted mean, in MiB), `peak_cached_mib` (largest of any
-        recording), `on_front`, `role` ("seed", "recommended", "seed and recommended" or empty).
+        `number`, the three thresholds in pages, `pmd_splits` (sum over the recordings), `mean_cached_pages`
+        (mean over the recordings of the time-weighted mean), `peak_cached_mib` (largest of any recording),
+        `on_front`, `role` ("seed", "recommended", "seed and recommended" or empty).
     """
-    columns = [*THRESHOLDS, "pmd_splits", "mean_cached_mib", "peak_cached_mib", "on_front"]
+    columns = [*THRESHOLDS, *AIMS, "peak_cached_mib", "on_front"]
     table = run.points.sort_index().rename_axis(None)[columns].copy()
     table.insert(0, "number", table.index)
     role = pd.Series("", index=table.index, dtype=object)
@@ -77,13 +78,13 @@ def front_table(run: Run) -> pd.DataFrame:
     -------
     DataFrame
         `number` (the recommended point, the seed or the lowest number of those that share the outcome), the
-        three thresholds, `pmd_splits`, `mean_cached_mib`, `peak_cached_mib`, `equal_points` (how many
+        three thresholds, `pmd_splits`, `mean_cached_pages`, `peak_cached_mib`, `equal_points` (how many
         points share the outcome), `recommended`, `seed` (whether that row holds them); sorted by splits.
     """
     front = run.points.loc[list(run.front)].rename_axis("number").reset_index()
     front["rank"] = np.where(front.number == run.recommended, 0, np.where(front.number == run.seed, 1, 2))
-    front["cached_key"] = front.mean_cached_mib.map(lambda value: f"{value:.9g}")
-    front = front.sort_values(["pmd_splits", "mean_cached_mib", "rank", "number"])
+    front["cached_key"] = front.mean_cached_pages.map(lambda value: f"{value:.9g}")
+    front = front.sort_values([*AIMS, "rank", "number"])
     rows = []
     for _, group in front.groupby(["pmd_splits", "cached_key"], sort=False):
         first = group.iloc[0]
@@ -92,14 +93,14 @@ def front_table(run: Run) -> pd.DataFrame:
                 "number": int(first.number),
                 **{name: int(first[name]) for name in THRESHOLDS},
                 "pmd_splits": int(first.pmd_splits),
-                "mean_cached_mib": float(first.mean_cached_mib),
+                "mean_cached_pages": float(first.mean_cached_pages),
                 "peak_cached_mib": float(first.peak_cached_mib),
                 "equal_points": len(group),
                 "recommended": bool((group.number == run.recommended).any()),
                 "seed": bool((group.number == run.seed).any()),
             }
         )
-    return pd.DataFrame(rows).sort_values(["pmd_splits", "mean_cached_mib"], ignore_index=True)
+    return pd.DataFrame(rows).sort_values(list(AIMS), ignore_index=True)
 
 
 def recordings_table(run: Run) -> pd.DataFrame:
@@ -108,13 +109,14 @@ def recordings_table(run: Run) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `trace`, then for `pmd_splits`, `mean_cached_mib` and `peak_cached_mib` the columns `seed_...`,
-        `recommended_...` and `change_...` (recommended less seed); in the run's order of recordings.
+        `trace`, then for `pmd_splits`, `mean_cached_pages`, `mean_cached_mib` and `peak_cached_mib` the
+        columns `seed_...`, `recommended_...` and `change_...` (recommended less seed); in the run's order
+        of recordings.
     """
     order = [str(name) for name in run.traces["trace"]]
     table = pd.DataFrame({"trace": order})
     wanted = run.per_trace.reset_index()
-    for aim in ("pmd_splits", "mean_cached_mib", "peak_cached_mib"):
+    for aim in (*AIMS, "mean_cached_mib", "peak_cached_mib"):
         for role, number in (("seed", run.seed), ("recommended", run.recommended)):
             values = wanted[wanted["number"] == number].set_index("trace")[aim]
             missing = [name for name in order if name not in values.index]
@@ -176,8 +178,8 @@ def flatness_table(run: Run) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `threshold`, `value` (pages), `pmd_splits`, `mean_cached_mib`, `within` (whether both aims are within
-        5 % of the recommended point's); sorted by threshold and value.
+        `threshold`, `value` (pages), `pmd_splits`, `mean_cached_pages`, `within` (whether both aims are
+        within 5 % of the recommended point's); sorted by threshold and value.
     """
     here = point(run, run.recommended)
     parts = []
@@ -240,10 +242,13 @@ def quality_table(run: Run) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The columns of `run.traces` that the report prints, and `imperfect`: what is so, in words
-        (empty where nothing is).
+        The columns of `run.traces` that the report prints, `live_at_start` being NaN where it is unknown
+        (no pages, and no truth that would confirm it), and `imperfect`: what is so, in words (empty where
+        nothing is).
     """
     table = run.traces.reset_index(drop=True).copy()
+    unknown = (table["live_at_start"] == 0) & table["recall"].isna()
+    table["live_at_start"] = table["live_at_start"].astype("float64").mask(unknown)
     table["imperfect"] = [_flags(row) for row in table.to_dict("records")]
     return table
 

@@ -18,7 +18,7 @@ from pba.report.data import (
     recordings_table,
 )
 from pba.report.style import BAND, FRONT, GRID, INK, MUTED, POINT, RECOMMENDED, SEED, SURFACE, Picture, style
-from pba.report.words import count, percent, plural, shorten, size
+from pba.report.words import count, mean_count, pages, percent, plural, shorten, size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from pba.study.run import Run
 
 SPLITS = "PMD splits"
-CACHED = "mean cached memory, MiB"
+CACHED = "mean cached pages"
+CACHED_MIB = "mean cached memory, MiB"
 _SEED_MARK: dict[str, Any] = {
     "marker": "D", "markersize": 7.5, "markerfacecolor": SURFACE, "markeredgecolor": SEED,
     "markeredgewidth": 1.8, "linestyle": "none", "zorder": 6,
@@ -65,7 +66,7 @@ def _settle(figure: Figure) -> None:
 
 
 def _outcome(role: str, row: pd.Series) -> str:
-    return f"{role}, {values(row)}: {plural(row.pmd_splits, 'split')}, {size(row.mean_cached_mib)}"
+    return f"{role}, {values(row)}: {plural(row.pmd_splits, 'split')}, {pages(row.mean_cached_pages)}"
 
 
 # --- the two aims against each other -------------------------------------------------------------------
@@ -74,7 +75,7 @@ def _outcome(role: str, row: pd.Series) -> str:
 def front_picture(run: Run) -> Picture:
     """Draw all points by their two aims, with the front, the seed and the recommended point marked."""
     table, front = points_table(run), front_table(run)
-    title = "What the tried thresholds cost: splits against cached memory"
+    title = "What the tried thresholds cost: splits against cached pages"
     with style():
         figure = _new_figure(7.2, 4.9, title)
         axes = figure.add_subplot()
@@ -90,23 +91,23 @@ def front_picture(run: Run) -> Picture:
 
 
 def _draw_front(axes: Axes, table: pd.DataFrame, front: pd.DataFrame) -> None:
-    outcomes = table.groupby(["pmd_splits", "mean_cached_mib"]).ngroups
+    outcomes = table.groupby(["pmd_splits", "mean_cached_pages"]).ngroups
     label = f"{plural(len(table), 'point')}, {plural(outcomes, 'distinct outcome')}"
-    axes.plot(table.pmd_splits, table.mean_cached_mib, "o", color=POINT, markersize=4.5, alpha=0.6,
+    axes.plot(table.pmd_splits, table.mean_cached_pages, "o", color=POINT, markersize=4.5, alpha=0.6,
               markeredgewidth=0, label=label, zorder=2)  # fmt: skip
-    axes.plot(front.pmd_splits, front.mean_cached_mib, color=FRONT, linewidth=1.2, marker="o", markersize=4,
+    axes.plot(front.pmd_splits, front.mean_cached_pages, color=FRONT, linewidth=1.2, marker="o", markersize=4,
               drawstyle="steps-post", zorder=4,
               label=f"Pareto front, {plural(len(front), 'distinct outcome')}")  # fmt: skip
     seed = table[table.role.str.startswith("seed")].iloc[0]
     best = table[table.role.str.endswith("recommended")].iloc[0]
-    together = (seed.pmd_splits, seed.mean_cached_mib) == (best.pmd_splits, best.mean_cached_mib)
-    axes.plot([seed.pmd_splits], [seed.mean_cached_mib], **(_SEED_UNDER if together else _SEED_MARK),
+    together = (seed.pmd_splits, seed.mean_cached_pages) == (best.pmd_splits, best.mean_cached_pages)
+    axes.plot([seed.pmd_splits], [seed.mean_cached_pages], **(_SEED_UNDER if together else _SEED_MARK),
               label=_outcome("seed", seed))  # fmt: skip
-    axes.plot([best.pmd_splits], [best.mean_cached_mib], **_RECOMMENDED_MARK,
+    axes.plot([best.pmd_splits], [best.mean_cached_pages], **_RECOMMENDED_MARK,
               label=_outcome("recommended", best))  # fmt: skip
-    logs = [spread(axes, "x", table.pmd_splits, whole=True), spread(axes, "y", table.mean_cached_mib)]
+    logs = [spread(axes, "x", table.pmd_splits, whole=True), spread(axes, "y", table.mean_cached_pages)]
     axes.set_xlabel(f"{SPLITS}, all recordings together{_scale_note(logs[0])}")
-    axes.set_ylabel(f"{CACHED}{_scale_note(logs[1])}")
+    axes.set_ylabel(f"{CACHED}, mean of all recordings{_scale_note(logs[1])}")
 
 
 def _scale_note(scale: str) -> str:
@@ -118,8 +119,8 @@ def _front_alt(table: pd.DataFrame, front: pd.DataFrame) -> str:
     best = table[table.role.str.endswith("recommended")].iloc[0]
     few, many = front.iloc[0], front.iloc[-1]
     ends = (
-        f"The front goes from {plural(few.pmd_splits, 'split')} at {size(few.mean_cached_mib)} "
-        f"to {plural(many.pmd_splits, 'split')} at {size(many.mean_cached_mib)}."
+        f"The front goes from {plural(few.pmd_splits, 'split')} at {pages(few.mean_cached_pages)} "
+        f"to {plural(many.pmd_splits, 'split')} at {pages(many.mean_cached_pages)}."
         if len(front) > 1
         else "The front is a single outcome."
     )
@@ -141,7 +142,7 @@ def recordings_picture(run: Run) -> Picture:
         figure = _new_figure(7.6, 1.55 + 0.27 * max(len(table), 2), title)
         left, right = figure.subplots(1, 2, sharey=True)
         _draw_pairs(left, table, "pmd_splits", SPLITS)
-        _draw_pairs(right, table, "mean_cached_mib", CACHED)
+        _draw_pairs(right, table, "mean_cached_mib", CACHED_MIB)
         left.set_yticks(range(len(table)), [shorten(name, 34) for name in table.trace])
         left.set_ylim(len(table) - 0.4, -0.6)
         handles, labels = left.get_legend_handles_labels()
@@ -186,7 +187,7 @@ def flatness_picture(run: Run) -> Picture:
         grid = figure.subplots(2, 3, sharex="col", sharey="row")
         for column, name in enumerate(THRESHOLDS):
             line = table[table.threshold == name]
-            for row, aim in enumerate(("pmd_splits", "mean_cached_mib")):
+            for row, aim in enumerate(("pmd_splits", "mean_cached_pages")):
                 _draw_line(grid[row][column], line, aim, roles["best"][name], roles["best"][aim])
                 grid[row][column].axvline(
                     roles["seed"][name], color=SEED, linewidth=1.2, linestyle=(0, (4, 2)), zorder=1,
@@ -196,9 +197,9 @@ def flatness_picture(run: Run) -> Picture:
             grid[0][column].set_title(f"{LETTERS[name]}: {KERNEL_NAMES[name]}", fontsize=7.5)
             grid[1][column].set_xlabel(f"{LETTERS[name]}, pages")
         scales = [spread(grid[row][0], "y", table[aim], from_zero=True, whole=aim == "pmd_splits")
-                  for row, aim in enumerate(("pmd_splits", "mean_cached_mib"))]  # fmt: skip
+                  for row, aim in enumerate(("pmd_splits", "mean_cached_pages"))]  # fmt: skip
         grid[0][0].set_ylabel(SPLITS + {"linear": ""}.get(scales[0], " (log)"))
-        grid[1][0].set_ylabel("mean cached, MiB" + {"linear": ""}.get(scales[1], " (log)"))
+        grid[1][0].set_ylabel("mean cached pages" + {"linear": ""}.get(scales[1], " (log)"))
         handles, labels = grid[0][0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower left", ncols=4, handletextpad=0.5)
         _settle(figure)
@@ -224,8 +225,8 @@ def _flatness_alt(table: pd.DataFrame) -> str:
         parts.append(
             f"along {LETTERS[name]} ({count(line.value.min())} to {count(line.value.max())} pages) splits "
             "range "
-            f"from {count(line.pmd_splits.min())} to {count(line.pmd_splits.max())}, mean cached memory from "
-            f"{size(line.mean_cached_mib.min())} to {size(line.mean_cached_mib.max())}"
+            f"from {count(line.pmd_splits.min())} to {count(line.pmd_splits.max())}, mean cached pages from "
+            f"{mean_count(line.mean_cached_pages.min())} to {mean_count(line.mean_cached_pages.max())}"
         )
     share = percent(float(table.within.mean()))
     return f"Lines: {'; '.join(parts)}. {share} of the replayed values keep both aims within 5 %."

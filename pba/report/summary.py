@@ -21,7 +21,7 @@ from pba.report.data import (
     tolerance_table,
 )
 from pba.report.document import Column, Document, Section, Table
-from pba.report.words import count, duration, listing, plural, recall, relative, size
+from pba.report.words import count, duration, listing, mean_count, pages, plural, recall, relative, size
 
 if TYPE_CHECKING:
     from pba.study.run import Run
@@ -103,8 +103,9 @@ def _facts(run: Run) -> tuple[tuple[str, str], ...]:
         ("space", f"{space}; pages"),
         (
             "aims",
-            "fewest PMD splits (sum over recordings), least mean cached memory (time-weighted in a "
-            "recording, plain mean over recordings)",
+            "fewest PMD splits (sum over recordings), fewest mean cached pages (time-weighted in a "
+            "recording, plain mean over recordings; a page counts as one whatever its size, so that no "
+            "recording outweighs the others by its page size)",
         ),
         ("recordings", f"{count(len(traces))}: {length}"),
         ("machines", "; ".join(f"{name} ({plural(n, 'recording')})" for name, n in machines.items())),
@@ -117,7 +118,8 @@ def _recordings(run: Run) -> Section:
     text = (
         "A pass is one visit of the shrinker under memory pressure. Recall and precision hold the "
         "recording's "
-        "live page tables against /proc/kpageflags at its end; a dash stands where that was not read.",
+        "live page tables against /proc/kpageflags at its end; a dash stands where that was not read, and "
+        "where the page tables that were live before it are not known.",
         "Imperfect data, to be read with care:"
         if flagged
         else "No recording falls short of what is checked here.",
@@ -153,12 +155,16 @@ def _trust_table(rows: list[dict[Hashable, Any]]) -> Table:
     cells = tuple(
         (
             str(place), str(row["trace"]), count(row["lost_events"]), count(row["unknown_frees"]),
-            count(row["inferred_frees"]), count(row["live_at_start"]), recall(row["recall"]),
+            count(row["inferred_frees"]), _known(row["live_at_start"]), recall(row["recall"]),
             recall(row["precision"]),
         )
         for place, row in enumerate(rows, 1)
     )  # fmt: skip
     return Table("Their quality", columns, cells)
+
+
+def _known(number: float) -> str:
+    return "-" if number != number else count(number)
 
 
 def _machine(row: dict[Hashable, Any]) -> str:
@@ -182,7 +188,7 @@ def _baseline(run: Run) -> Section:
         "Baseline: the seed's thresholds",
         (
             f"The patch as posted has {thresholds(seed)}. With them: {plural(seed.pmd_splits, 'PMD split')}, "
-            f"{size(seed.mean_cached_mib)} cached on average, {size(seed.peak_cached_mib)} at the highest "
+            f"{pages(seed.mean_cached_pages)} cached on average, {size(seed.peak_cached_mib)} at the highest "
             "peak.",
             place,
         ),
@@ -191,8 +197,8 @@ def _baseline(run: Run) -> Section:
 
 def _beaten(run: Run) -> str:
     seed, points = point(run, run.seed), run.points
-    better = (points.pmd_splits <= seed.pmd_splits) & (points.mean_cached_mib <= seed.mean_cached_mib)
-    better &= (points.pmd_splits < seed.pmd_splits) | (points.mean_cached_mib < seed.mean_cached_mib)
+    better = (points.pmd_splits <= seed.pmd_splits) & (points.mean_cached_pages <= seed.mean_cached_pages)
+    better &= (points.pmd_splits < seed.pmd_splits) | (points.mean_cached_pages < seed.mean_cached_pages)
     return (
         f"{plural(better.sum(), 'tried point is', 'tried points are')} at least as good in both aims and "
         "better in one."
@@ -225,20 +231,20 @@ def _shrinker(run: Run) -> list[str]:
 
 def _comparison(run: Run) -> Table:
     table, seed, best = recordings_table(run), point(run, run.seed), point(run, run.recommended)
-    groups = (("pmd_splits", "PMD splits", count), ("mean_cached_mib", "mean cached, MiB", _mib),
+    groups = (("pmd_splits", "PMD splits", count), ("mean_cached_pages", "mean cached pages", mean_count),
+              ("mean_cached_mib", "mean cached, MiB", _mib),
               ("peak_cached_mib", "peak cached, MiB", _mib))  # fmt: skip
     columns = [_NUMBER, _NAME]
     for _, title, _ in groups:
-        columns += [
-            Column("seed", group=title),
-            Column("recomm.", group=title),
-            Column("change", group=title),
-        ]
+        columns += [Column(head, group=title) for head in ("seed", "recomm.", "change")]
+    # Of one recording, pages and MiB change by the same share: said once, so that the table fits a page.
+    del columns[columns.index(Column("change", group="mean cached, MiB"))]
 
     def cells(before: Any, after: Any) -> list[str]:
         row = []
         for aim, _, write in groups:
-            row += [write(before[aim]), write(after[aim]), relative(before[aim], after[aim])]
+            row += [write(before[aim]), write(after[aim])]
+            row += [relative(before[aim], after[aim])] if aim != "mean_cached_mib" else []
         return row
 
     rows = []
@@ -247,7 +253,7 @@ def _comparison(run: Run) -> Table:
             {aim: row[f"{role}_{aim}"] for aim, _, _ in groups} for role in ("seed", "recommended")
         )
         rows.append((str(place), str(row["trace"]), *cells(before, after)))
-    rows.append(("", "sum, mean, maximum", *cells(seed, best)))
+    rows.append(("", "sum, means, maximum", *cells(seed, best)))
     return Table("Seed against recommended", tuple(columns), tuple(rows), totals=1)
 
 
@@ -264,13 +270,13 @@ def _held_out(run: Run) -> Section:
         _NUMBER, Column("held out", left=True, key=True), Column("point", group="chosen on the others"),
         *(Column(LETTERS[name], group="chosen on the others") for name in THRESHOLDS),
         Column("seed", group="splits"), Column("chosen", group="splits"),
-        Column("seed", group="cached, MiB"), Column("chosen", group="cached, MiB"),
+        Column("seed", group="cached pages"), Column("chosen", group="cached pages"),
     )  # fmt: skip
     rows = [
         (
             str(place), str(row["trace"]), str(row["number"]), *(str(row[name]) for name in THRESHOLDS),
             count(row["seed_pmd_splits"]), count(row["chosen_pmd_splits"]),
-            _mib(row["seed_mean_cached_mib"]), _mib(row["chosen_mean_cached_mib"]),
+            mean_count(row["seed_mean_cached_pages"]), mean_count(row["chosen_mean_cached_pages"]),
         )
         for place, row in enumerate(table.to_dict("records"), 1)
     ]  # fmt: skip
@@ -294,8 +300,8 @@ def _front(run: Run) -> Section:
     if len(front) > 1:
         few, many = front.iloc[0], front.iloc[-1]
         text.append(
-            f"Its ends: {plural(few.pmd_splits, 'split')} for {size(few.mean_cached_mib)} of cache "
-            f"({thresholds(few)}), {plural(many.pmd_splits, 'split')} for {size(many.mean_cached_mib)} "
+            f"Its ends: {plural(few.pmd_splits, 'split')} for {pages(few.mean_cached_pages)} of cache "
+            f"({thresholds(few)}), {plural(many.pmd_splits, 'split')} for {pages(many.mean_cached_pages)} "
             f"({thresholds(many)})."
         )
     if len(shown) < len(front):
@@ -304,13 +310,13 @@ def _front(run: Run) -> Section:
         )
     columns = (
         Column("point", key=True), *(Column(LETTERS[name], group="thresholds") for name in THRESHOLDS),
-        Column("PMD splits"), Column("mean MiB", group="cached"), Column("peak MiB", group="cached"),
+        Column("PMD splits"), Column("mean pages", group="cached"), Column("peak MiB", group="cached"),
         Column("equal points"), Column("role", left=True),
     )  # fmt: skip
     rows = [
         (
             str(row["number"]), *(str(row[name]) for name in THRESHOLDS), count(row["pmd_splits"]),
-            _mib(row["mean_cached_mib"]), _mib(row["peak_cached_mib"]), str(row["equal_points"] - 1),
+            mean_count(row["mean_cached_pages"]), _mib(row["peak_cached_mib"]), str(row["equal_points"] - 1),
             _role(row),
         )
         for row in shown.to_dict("records")
@@ -342,14 +348,14 @@ def _flatness(run: Run) -> Section:
             _span(row["from"], row["to"], count) if row["tested"] > 1 else "-",
             _span(row["lowest"], row["highest"], count) + f" ({row['tested']})",
             _span(row["min_pmd_splits"], row["max_pmd_splits"], count),
-            _span(row["min_mean_cached_mib"], row["max_mean_cached_mib"], _mib),
+            _span(row["min_mean_cached_pages"], row["max_mean_cached_pages"], mean_count),
         )
         for name, row in table.iterrows()
     ]  # fmt: skip
     columns = (
         Column("", left=True, key=True), Column("seed", group="pages"), Column("recomm.", group="pages"),
         Column("within 5 %", group="pages"), Column("tested (values)", group="pages"),
-        Column("splits", group="over what was tested"), Column("cached MiB", group="over what was tested"),
+        Column("splits", group="over what was tested"), Column("cached pages", group="over what was tested"),
     )  # fmt: skip
     text = [
         "Each threshold was moved alone, the other two held as recommended, with an exact replay at every "

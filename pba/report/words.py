@@ -21,6 +21,17 @@ def count(number: float) -> str:
     return f"{number:,.0f}"
 
 
+def mean_count(number: float) -> str:
+    """Return a mean of counts with the digits that tell: `1,918`, `12.3`."""
+    return count(number) if abs(number) >= 99.95 else f"{number:.3g}"
+
+
+def pages(number: float) -> str:
+    """Return a mean number of pages as people read it: `1,918 pages`, `12.3 pages`."""
+    written = mean_count(number)
+    return f"{written} page{'' if written == '1' else 's'}"
+
+
 def plural(number: float, word: str, words: str = "") -> str:
     """Return `1 recording`, `9 recordings`."""
     return f"{count(number)} {word if number == 1 else words or word + 's'}"

@@ -39,7 +39,7 @@ def around(
     Returns
     -------
     DataFrame
-        `threshold, value, pmd_splits, mean_cached_mib`, sorted by value within a threshold; the
+        `threshold, value, pmd_splits, mean_cached_pages`, sorted by value within a threshold; the
         recommended value is always among them.
     """
     import pandas as pd
@@ -70,7 +70,7 @@ def flat_range(
     """
     line = flatness[flatness["threshold"] == threshold].sort_values("value")
     values = [int(value) for value in line["value"]]
-    aims = list(zip(line["pmd_splits"].astype(float), line["mean_cached_mib"].astype(float), strict=True))
+    aims = list(zip(line["pmd_splits"].astype(float), line["mean_cached_pages"].astype(float), strict=True))
     at = values.index(center)
     low, high = _run_around(at, [within(item, aims[at], tolerance) for item in aims])
     return values[low], values[high]

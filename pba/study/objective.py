@@ -4,9 +4,11 @@ Two aims, both to be small:
 
 - **PMD splits**: how many 2 MiB (32 MiB, 512 MiB) mappings of the linear map the allocator broke. The
   sum over all recordings; nothing folds a split back, so each one counts alike.
-- **Mean cached pages**: memory that the allocator holds without using it, in MiB, weighted by time
-  within a recording; then the plain mean over the recordings, so that a recording counts the same
-  whether it lasts twenty seconds or five minutes.
+- **Mean cached pages**: what the allocator holds without using it, weighted by time within a recording;
+  then the plain mean over the recordings, so that a recording counts the same whether it lasts twenty
+  seconds or five minutes. A page counts as one whatever its size, as it does in the thresholds: in MiB,
+  one recording with 16 KiB pages would outweigh several with 4 KiB pages, and a small fall on it would
+  pay for rises on all the others.
 """
 
 from __future__ import annotations
@@ -24,8 +26,11 @@ if TYPE_CHECKING:
 
     from pba.results import ReplayResult
 
-AIMS: Final = ("pmd_splits", "mean_cached_mib")
+AIMS: Final = ("pmd_splits", "mean_cached_pages")
 """The two columns that a study minimises."""
+
+AVERAGED: Final = ("mean_cached_pages", "mean_cached_mib")
+"""Columns whose plain mean over the recordings describes a point; in MiB for information alone."""
 
 SUMMED: Final = (
     "pmd_splits", "contpmd_splits", "contpte_splits", "pud_splits", "unprotect_calls", "pages_released",
@@ -56,9 +61,10 @@ def row_of(result: ReplayResult) -> dict[str, Any]:
 
 
 def combine(rows: list[Mapping[str, Any]]) -> dict[str, float]:
-    """Return the figures of all recordings taken together: sums, a mean, a maximum."""
+    """Return the figures of all recordings taken together: sums, means, a maximum."""
     combined: dict[str, float] = {name: sum(int(row[name]) for row in rows) for name in SUMMED}
-    combined["mean_cached_mib"] = float(sum(row["mean_cached_mib"] for row in rows) / len(rows))
+    for name in AVERAGED:
+        combined[name] = float(sum(row[name] for row in rows) / len(rows))
     combined["peak_cached_mib"] = float(max(row["peak_cached_mib"] for row in rows))
     return combined
 
@@ -69,7 +75,7 @@ def points_of(per_trace: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Indexed by `number`: the thresholds, the two aims, the peak, the sums, and `on_front`.
+        Indexed by `number`: the thresholds, the two aims, the mean and the peak in MiB, the sums, `on_front`.
     """
     import pandas as pd
 
@@ -77,11 +83,12 @@ def points_of(per_trace: pd.DataFrame) -> pd.DataFrame:
     points = groups[list(THRESHOLD_NAMES)].first()
     points["pmd_splits"] = groups["pmd_splits"].sum()
     # A plain left-to-right sum, as `combine` does it: the same bits whoever adds them up.
-    points["mean_cached_mib"] = groups["mean_cached_mib"].agg(lambda column: sum(column) / len(column))
+    for name in AVERAGED:
+        points[name] = groups[name].agg(lambda column: sum(column) / len(column))
     points["peak_cached_mib"] = groups["peak_cached_mib"].max()
     others = [name for name in SUMMED if name not in points and name in per_trace]
     points = pd.concat([points, groups[others].sum()], axis=1)
-    points["on_front"] = on_front(points["pmd_splits"].to_numpy(), points["mean_cached_mib"].to_numpy())
+    points["on_front"] = on_front(*(points[aim].to_numpy() for aim in AIMS))
     return points
 
 

@@ -63,7 +63,8 @@ class Tally:
 
 def aims_text(aims: tuple[float, float]) -> str:
     """Return the two aims as people read them."""
-    return f"{aims[0]:.0f} splits, {aims[1]:.3g} MiB"
+    pages = f"{aims[1]:,.0f}" if aims[1] >= 100 else f"{aims[1]:.3g}"
+    return f"{aims[0]:.0f} splits, {pages} pages"
 
 
 class ProgressWatch:

@@ -18,7 +18,7 @@ CLOSE: Final = 0.01
 RULE: Final = (
     "Of the points on the Pareto front that are no worse than the patch's own thresholds in either aim, "
     "on all recordings taken together, take the one with the least product of PMD splits and mean cached "
-    "MiB (so one per cent less of either counts alike); among those within 1 % of the least product, "
+    "pages (so one per cent less of either counts alike); among those within 1 % of the least product, "
     "the one whose thresholds are nearest to the patch's (in factors)."
 )
 
@@ -38,7 +38,7 @@ def recommend(points: pd.DataFrame, seed: int) -> int:
     There always is one: if the seed is not on the front itself, a point on the front beats it.
     """
     splits = points["pmd_splits"].to_numpy(float)
-    cached = points["mean_cached_mib"].to_numpy(float)
+    cached = points["mean_cached_pages"].to_numpy(float)
     row = points.index.to_list().index(seed)
     able = points["on_front"].to_numpy(bool) & (splits <= splits[row]) & (cached <= cached[row])
     product = np.where(able, splits * cached, np.inf)

@@ -25,8 +25,8 @@ from pba.study.definition import THRESHOLD_NAMES, StudyDefinition, parse_definit
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMAT_VERSION: Final = 1
-"""Version of the folder's layout; a reader refuses a newer one."""
+FORMAT_VERSION: Final = 2
+"""Version of the folder's layout; a reader refuses any other. In 1, the second aim was in MiB."""
 
 STUDY_FILE: Final = "study.toml"
 RUN_FILE: Final = "run.json"
@@ -37,7 +37,7 @@ JOURNAL_FILE: Final = "optuna.journal"
 SEED_NUMBER: Final = 0
 """Number of the point with the patch's own thresholds."""
 
-FLATNESS_COLUMNS: Final = ("threshold", "value", "pmd_splits", "mean_cached_mib")
+FLATNESS_COLUMNS: Final = ("threshold", "value", "pmd_splits", "mean_cached_pages")
 _ANEW: Final = "say --force to run it anew, or --run another folder"
 
 
@@ -64,8 +64,8 @@ class Run:
         `recall`, `precision` (NaN where there was no truth to hold it against).
     points : DataFrame
         Indexed by `number`: the thresholds as for 4 KiB pages, `pmd_splits` (sum over recordings),
-        `mean_cached_mib` (mean over recordings of the time-weighted mean), `peak_cached_mib` (the
-        largest), other counters' sums, and `on_front`.
+        `mean_cached_pages` (mean over recordings of the time-weighted mean; the second aim), the same in
+        `mean_cached_mib`, `peak_cached_mib` (the largest), other counters' sums, and `on_front`.
     per_trace : DataFrame
         Indexed by `number` and `trace`: the thresholds, every counter, `mean_cached_pages`,
         `mean_cached_mib`, `peak_cached_mib`, `block_mapped_share`.
@@ -78,7 +78,7 @@ class Run:
     front : list of int
         Numbers of the points that no other beats, by rising `pmd_splits`.
     flatness : DataFrame
-        `threshold, value, pmd_splits, mean_cached_mib`: replays along each threshold, the others held at
+        `threshold, value, pmd_splits, mean_cached_pages`: replays along each threshold, the others held at
         the recommended point. Empty while a run is not complete.
     """
 
@@ -127,11 +127,11 @@ def assemble_run(
     """Put a `Run` together from its parts; points, front and recommendation follow from `per_trace`."""
     import pandas as pd
 
-    from pba.study.objective import points_of
+    from pba.study.objective import AIMS, points_of
     from pba.study.recommend import RULE, recommend
 
     points = points_of(per_trace)
-    front = points[points["on_front"]].sort_values(["pmd_splits", "mean_cached_mib"], kind="stable")
+    front = points[points["on_front"]].sort_values(list(AIMS), kind="stable")
     return Run(
         folder=folder,
         study=study,
@@ -171,6 +171,10 @@ def read_record(folder: Path) -> dict[str, Any]:
     version = record.get("format_version") if isinstance(record, dict) else None
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise StudyError(f"{path}: written by a newer pba (layout {version})", "use that one to read it")
+    if isinstance(version, int) and version < FORMAT_VERSION:
+        raise StudyError(
+            f"{path}: written by an older pba (layout {version})", "pba tune --force runs it anew"
+        )
     kinds = {"state": str, "versions": dict, "command": str, "traces": list, "study_sha256": str,
              "points": int, "seed": int, "files": dict}  # fmt: skip
     wrong = [key for key, kind in kinds.items() if version is None or not isinstance(record.get(key), kind)]
@@ -212,11 +216,13 @@ def check_files(folder: Path, record: dict[str, Any]) -> None:
 
 def read_points(folder: Path, traces: list[str]) -> pd.DataFrame | None:
     """Read the table of replays, indexed by number and trace; None where there is none yet."""
+    from pba.study.objective import AIMS
+
     path = folder / POINTS_FILE
     if not path.exists():
         return None
     frame = _read_parquet(path)
-    wanted = {"number", "trace", *THRESHOLD_NAMES, "pmd_splits", "mean_cached_mib", "peak_cached_mib"}
+    wanted = {"number", "trace", *THRESHOLD_NAMES, *AIMS, "mean_cached_mib", "peak_cached_mib"}
     if not wanted <= set(frame.columns):
         raise damaged(path, f"the column {min(wanted - set(frame.columns))} is missing")
     numbers = len(frame) // len(traces)

@@ -11,7 +11,7 @@ from pba.study.run import Run
 if TYPE_CHECKING:
     import pandas as pd
 
-FIGURES: Final = ("pmd_splits", "mean_cached_mib", "peak_cached_mib")
+FIGURES: Final = (*AIMS, "mean_cached_mib", "peak_cached_mib")
 """What is compared, recording by recording."""
 
 
@@ -22,8 +22,9 @@ def comparison(run: Run) -> pd.DataFrame:
     -------
     DataFrame
         Indexed by `trace`, the last row being `all`; columns `pmd_splits_seed`,
-        `pmd_splits_recommended`, and so on for `mean_cached_mib` and `peak_cached_mib`. In `all` splits are
-        added up, means are averaged over recordings and the highest peak stands, as in `Run.points`.
+        `pmd_splits_recommended`, and so on for `mean_cached_pages`, `mean_cached_mib` and `peak_cached_mib`.
+        In `all` splits are added up, means are averaged over recordings and the highest peak stands, as in
+        `Run.points`.
     """
     import pandas as pd
 

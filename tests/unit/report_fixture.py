@@ -75,7 +75,7 @@ def make_run(
             rows.append({**row, "batch": b, **model(u, m, b, place)})
     per_trace = pd.DataFrame(rows).set_index(["number", "trace"])
     points = points_of(per_trace)
-    front = points[points["on_front"]].sort_values(["pmd_splits", "mean_cached_mib"], kind="stable")
+    front = points[points["on_front"]].sort_values(["pmd_splits", "mean_cached_pages"], kind="stable")
     chosen = recommend(points, 0) if recommended is None else recommended
     return Run(
         folder=Path("runs/made-up"),
@@ -107,7 +107,7 @@ def flatness_of(here: pd.Series, names: tuple[str, ...], model: Any) -> pd.DataF
             rows.append({
                 "threshold": name, "value": int(value),
                 "pmd_splits": int(sum(replay["pmd_splits"] for replay in replays)),
-                "mean_cached_mib": float(np.mean([replay["mean_cached_mib"] for replay in replays])),
+                "mean_cached_pages": float(np.mean([replay["mean_cached_pages"] for replay in replays])),
             })  # fmt: skip
     return pd.DataFrame(rows)
 

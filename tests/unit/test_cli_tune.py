@@ -9,6 +9,7 @@ import pytest
 
 from pba.cli.app import run as pba
 from pba.cli.tune import command_line
+from pba.study.objective import AIMS
 from pba.study.run import POINTS_FILE, load_run
 from tests.unit.study_fixture import TRACES, make_study
 
@@ -27,15 +28,16 @@ def test_it_tells_its_progress_ends_in_a_table_and_says_so_again(
     assert pba(arguments) == 0
     first = capsys.readouterr()
     assert re.search(
-        r"33/33 points, best \d+ splits, [\d.]+ MiB \(patch: \d+ splits, [\d.]+ MiB\)", first.err
+        r"33/33 points, best \d+ splits, [\d.,]+ pages \(patch: \d+ splits, [\d.,]+ pages\)", first.err
     )
     assert all(len(line) <= 80 for line in first.out.splitlines() if str(home) not in line)
     run = load_run(home / "run")
-    for row in (*TRACES, "all: sum, mean, highest"):
-        assert re.search(rf"^{row} +\d+ -> +\d+ +[\d.]+ -> +[\d.]+ +[\d.]+ -> +[\d.]+$", first.out, re.M)
+    for row in (*TRACES, "all"):
+        pairs = r" +\d+ -> +\d+ +\d+ -> +\d+ +\d+\.\d\d -> +\d+\.\d\d +\d+\.\d -> +\d+\.\d"
+        assert re.search(rf"^{row}{pairs}$", first.out, re.M)
     seed, best = run.points.loc[run.seed], run.points.loc[run.recommended]
-    total = f"{seed['pmd_splits']:.0f} -> {best['pmd_splits']:>5.0f}"
-    assert total in first.out
+    for aim in AIMS:
+        assert f"{seed[aim]:.0f} -> {best[aim]:>5.0f}" in first.out
     assert f"{run.recommended}" in first.out.split("<- recommended")[0].splitlines()[-1].split()
     assert "recommended: U=" in first.out
     assert " ".join(run.rule.split()) in " ".join(first.out.split())

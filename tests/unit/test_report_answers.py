@@ -38,8 +38,8 @@ def test_what_is_bought_has_the_numbers_and_their_direction():
     seed, best = run.points.pmd_splits[0], run.points.pmd_splits[1]
     said = text(what(run))
     assert f"PMD splits fall from {seed} to {best}" in said
-    assert "mean cached memory rises from" in said
-    assert "splits fall on 3; mean cached memory rises on 3" in said
+    assert "mean cached pages rise from" in said
+    assert "splits fall on 3; mean cached pages rise on 3" in said
     assert "next to nothing" not in said
 
 
@@ -140,7 +140,7 @@ def test_a_long_front_is_thinned_to_a_table_that_keeps_ends_and_marks():
     thresholds = [(16, 64, 512), *((4 + 7 * step, 64, 512) for step in range(200))]
 
     def model(u, m, b, trace):
-        return {**outcome(16, 64, 512, trace), "pmd_splits": 5000 - u, "mean_cached_mib": 1 + u / 100}
+        return {**outcome(16, 64, 512, trace), "pmd_splits": 5000 - u, "mean_cached_pages": 1 + u / 100}
 
     run = make_run(thresholds, model=model, recommended=77)
     table = section(run, "front").tables[0]
@@ -165,12 +165,60 @@ def test_a_handful_of_splits_is_called_one():
 
 def test_a_recording_that_decides_alone_is_named():
     heavy = make_run(model=lambda u, m, b, trace: {
-        **outcome(u, m, b, trace), "mean_cached_mib": (100.0 if trace == 1 else 1.0)})  # fmt: skip
-    assert "postgres-pgbench alone has 98 % of the cached memory" in text(sure(heavy))
+        **outcome(u, m, b, trace), "mean_cached_pages": (100.0 if trace == 1 else 1.0)})  # fmt: skip
+    assert "postgres-pgbench alone has 98 % of the cached pages" in text(sure(heavy))
     assert "alone has" not in text(sure(make_run()))
 
 
 def test_held_out_is_said_with_numbers_and_one_recording_cannot_be():
     assert "the rule picks the same point in 3 of 3 cases" in text(sure(make_run()))
-    assert "splits lower on 3; mean cached memory lower on 3" in text(sure(make_run()))
+    assert "splits lower on 3; mean cached pages lower on 3" in text(sure(make_run()))
     assert "none can be held out" in text(sure(make_run(names=("only",))))
+
+
+def two_page_sizes():
+    """Two recordings: 100 pages of 4 KiB and 100 of 16 KiB; U trades one for the other."""
+
+    def model(u, m, b, trace):
+        cached = {16: (100.0, 100.0), 8: (60.0, 110.0), 32: (130.0, 90.0)}.get(u, (200.0, 200.0))[trace]
+        mib = cached * (4, 16)[trace] / 1024
+        both = {"mean_cached_pages": cached, "mean_cached_mib": mib, "peak_cached_mib": mib}
+        return {**equal_everywhere(u, m, b, trace), "pmd_splits": 50, **both}
+
+    traces = traces_table(("small-pages", "large-pages"))
+    traces["page_size_kib"] = [4, 16]
+    thresholds = [(16, 64, 512), (8, 64, 512), (32, 64, 512)]
+    return make_run(thresholds, names=("small-pages", "large-pages"), model=model, traces=traces)
+
+
+def test_a_page_counts_as_one_whatever_its_size():
+    run = two_page_sizes()
+    assert list(run.points.mean_cached_pages) == [100.0, 85.0, 110.0]
+    # In MiB it is the other way round: what the 16 KiB recording loses weighs four times as much.
+    assert list(run.points.mean_cached_mib * 1024) == [1000.0, 1000.0, 980.0]
+    assert run.front == [1] and run.recommended == 1
+    said = text(what(run))
+    assert "mean cached pages fall from 100 to 85 (-15 %)" in said
+    assert "In MiB, where larger pages weigh more, the same mean stays at 1000 KiB." in said
+    assert "mean cached pages fall on 1 and rise on 1" in said
+    assert "In MiB" not in text(what(make_run()))
+
+
+def test_a_fall_that_hangs_on_one_recording_is_said_to():
+    def model(u, m, b, trace):
+        pages = {16: (100.0, 100.0, 900.0), 8: (150.0, 130.0, 500.0)}.get(u, (900.0, 900.0, 900.0))[trace]
+        return {**equal_everywhere(u, m, b, trace), "mean_cached_pages": pages}
+
+    said = text(what(make_run([(16, 64, 512), (8, 64, 512)], model=model)))
+    assert "mean cached pages fall from 367 to 260 (-29 %)" in said
+    assert "Without chromium-pages, mean cached pages would rise from 100 to 140 (+40 %)." in said
+    assert "Without" not in text(what(make_run()))
+
+
+def test_what_was_live_before_a_recording_is_unknown_rather_than_none():
+    traces = traces_table()
+    traces.loc[:1, "live_at_start"] = 0
+    traces.loc[0, ["recall", "precision"]] = float("nan")
+    table = section(make_run(traces=traces), "recordings").tables[1]
+    place = [column.title for column in table.columns].index("live at start")
+    assert [row[place] for row in table.rows] == ["-", "0", "2,113"]

@@ -38,13 +38,15 @@ def test_points_table_has_every_point_and_one_of_each_role(run):
 def test_no_point_beats_an_outcome_of_the_front_and_none_is_twice_there(run):
     front = front_table(run)
     assert front.pmd_splits.is_monotonic_increasing
-    assert not front.duplicated(["pmd_splits", "mean_cached_mib"]).any()
+    assert not front.duplicated(["pmd_splits", "mean_cached_pages"]).any()
     assert front.equal_points.sum() == len(run.front)
     for row in front.itertuples():
         no_worse = (run.points.pmd_splits <= row.pmd_splits) & (
-            run.points.mean_cached_mib <= row.mean_cached_mib
+            run.points.mean_cached_pages <= row.mean_cached_pages
         )
-        better = (run.points.pmd_splits < row.pmd_splits) | (run.points.mean_cached_mib < row.mean_cached_mib)
+        better = (run.points.pmd_splits < row.pmd_splits) | (
+            run.points.mean_cached_pages < row.mean_cached_pages
+        )
         assert not (no_worse & better).any()
 
 
@@ -62,6 +64,8 @@ def test_recordings_add_up_to_the_points(run):
     assert list(table.trace) == list(run.traces["trace"])
     for role, number in (("seed", run.seed), ("recommended", run.recommended)):
         assert table[f"{role}_pmd_splits"].sum() == run.points.pmd_splits[number]
+        pages = table[f"{role}_mean_cached_pages"].mean()
+        assert pages == pytest.approx(run.points.mean_cached_pages[number])
         assert table[f"{role}_mean_cached_mib"].mean() == pytest.approx(run.points.mean_cached_mib[number])
         assert table[f"{role}_peak_cached_mib"].max() == run.points.peak_cached_mib[number]
     assert np.allclose(table.change_mean_cached_mib,
@@ -69,14 +73,14 @@ def test_recordings_add_up_to_the_points(run):
 
 
 def flat_run(lines: dict[str, list[tuple[int, int, float]]], here: tuple[int, int, int] = (16, 64, 512)):
-    """Make a run whose recommended point has 100 splits and 10 MiB, with these replays around it."""
+    """Make a run whose recommended point has 100 splits and 10 pages, with these replays around it."""
 
     def model(u, m, b, trace):
-        return {**equal_everywhere(u, m, b, trace), "pmd_splits": 100, "mean_cached_mib": 10.0}
+        return {**equal_everywhere(u, m, b, trace), "pmd_splits": 100, "mean_cached_pages": 10.0}
 
     run = make_run([here], names=("only",), model=model, recommended=0)
     rows = [
-        {"threshold": name, "value": value, "pmd_splits": splits, "mean_cached_mib": cached}
+        {"threshold": name, "value": value, "pmd_splits": splits, "mean_cached_pages": cached}
         for name, line in lines.items()
         for value, splits, cached in line
     ]

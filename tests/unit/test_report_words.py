@@ -7,7 +7,9 @@ from pba.report.words import (
     count,
     duration,
     listing,
+    mean_count,
     moves,
+    pages,
     percent,
     plural,
     recall,
@@ -50,6 +52,18 @@ def test_moves_say_where_to():
 )
 def test_durations(seconds, written):
     assert duration(seconds * 1e9) == written
+
+
+def test_mean_pages_have_the_digits_that_tell():
+    assert [mean_count(value) for value in (0, 0.125, 12.34, 99.96, 1918.4)] == [
+        "0", "0.125", "12.3", "100", "1,918",
+    ]  # fmt: skip
+    assert [pages(value) for value in (0, 1, 1.5, 1918.4)] == [
+        "0 pages",
+        "1 page",
+        "1.5 pages",
+        "1,918 pages",
+    ]
 
 
 def test_a_share_below_one_is_never_written_as_one():

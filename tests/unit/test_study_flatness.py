@@ -19,7 +19,7 @@ def measure(points: Sequence[Point]) -> list[tuple[float, float]]:
 
 def test_it_finds_the_edges_between_the_steps() -> None:
     frame = around(StudyDefinition("x"), CENTER, measure)
-    assert list(frame.columns) == ["threshold", "value", "pmd_splits", "mean_cached_mib"]
+    assert list(frame.columns) == ["threshold", "value", "pmd_splits", "mean_cached_pages"]
     low, high = flat_range(frame, "unshrinkable_pages", 100)
     assert low == 4
     assert 200 / 1.1 < high <= 200
@@ -38,7 +38,7 @@ def test_every_row_is_an_exact_replay_with_the_others_held() -> None:
         assert getattr(CENTER, name) in set(line["value"])
         for row in line.itertuples():
             point = CENTER._replace(**{name: int(row.value)})
-            assert measure([point]) == [(row.pmd_splits, row.mean_cached_mib)]
+            assert measure([point]) == [(row.pmd_splits, row.mean_cached_pages)]
 
 
 def test_a_range_of_one_value_and_a_center_outside() -> None:
@@ -50,7 +50,7 @@ def test_a_range_of_one_value_and_a_center_outside() -> None:
 
 def test_the_run_is_broken_by_one_value_outside() -> None:
     rows = [("batch", value, splits, 1.0) for value, splits in ((1, 10), (2, 20), (3, 10), (4, 10), (5, 11))]
-    frame = pd.DataFrame(rows, columns=["threshold", "value", "pmd_splits", "mean_cached_mib"])
+    frame = pd.DataFrame(rows, columns=["threshold", "value", "pmd_splits", "mean_cached_pages"])
     assert flat_range(frame, "batch", 3) == (3, 4)
 
 

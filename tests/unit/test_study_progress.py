@@ -34,7 +34,7 @@ def test_the_best_is_never_worse_than_the_seed_in_either_aim() -> None:
         tally.add(aims)
     assert tally.seed == (10.0, 4.0)
     assert tally.best == (9.5, 3.0)
-    assert tally.text() == "best 10 splits, 3 MiB (patch: 10 splits, 4 MiB)"
+    assert tally.text() == "best 10 splits, 3 pages (patch: 10 splits, 4 pages)"
 
 
 def test_plain_lines_where_there_is_no_terminal() -> None:
@@ -49,7 +49,7 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
     assert lines[0] == "reading"
     assert lines[1] == "going on: 5 of 95 points are done"
     assert len(lines) == 2 + PLAIN_LINES
-    assert lines[-1].startswith("95/95 points, best 3 splits, 1 MiB")
+    assert lines[-1].startswith("95/95 points, best 3 splits, 1 pages")
     assert "\x1b" not in text.getvalue()
 
 

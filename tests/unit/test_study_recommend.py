@@ -17,10 +17,10 @@ TABLES = st.lists(st.tuples(POINTS, AIMS), min_size=1, max_size=40)
 def table(rows: list[tuple[tuple[int, int, int], tuple[float, float]]]) -> pd.DataFrame:
     frame = pd.DataFrame(
         [(*point, *aims) for point, aims in rows],
-        columns=["unshrinkable_pages", "shrink_block_min_pages", "batch", "pmd_splits", "mean_cached_mib"],
+        columns=["unshrinkable_pages", "shrink_block_min_pages", "batch", "pmd_splits", "mean_cached_pages"],
     )
     frame.index.name = "number"
-    frame["on_front"] = on_front(frame["pmd_splits"].to_numpy(), frame["mean_cached_mib"].to_numpy())
+    frame["on_front"] = on_front(frame["pmd_splits"].to_numpy(), frame["mean_cached_pages"].to_numpy())
     return frame
 
 

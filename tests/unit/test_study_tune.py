@@ -81,7 +81,7 @@ def test_every_figure_is_that_of_an_exact_replay(home: Path) -> None:
     for number in (run.seed, run.recommended, POINTS - 1):
         row = run.points.loc[number]
         point = Point(*(int(row[name]) for name in Point._fields))
-        means, splits, peaks = [], 0, []
+        means, pages, splits, peaks = [], [], 0, []
         for name, page_size_kib in zip(TRACES, (4, 16), strict=True):
             machine = Machine(page_size_kib, (64 << 10) // page_size_kib)
             result = replay(read_trace(home / f"{name}.parquet"), point.on(machine), machine)
@@ -91,10 +91,12 @@ def test_every_figure_is_that_of_an_exact_replay(home: Path) -> None:
             }
             assert kept["mean_cached_pages"] == result.mean_cached_pages
             assert kept["block_mapped_share"] == result.block_mapped_share
+            pages.append(result.mean_cached_pages)
             means.append(result.mean_cached_bytes / (1 << 20))
             peaks.append(result.peak_cached_bytes / (1 << 20))
             splits += result.counters["pmd_splits"]
         assert row["pmd_splits"] == splits
+        assert row["mean_cached_pages"] == pytest.approx(np.mean(pages), rel=1e-14)
         assert row["mean_cached_mib"] == pytest.approx(np.mean(means), rel=1e-14)
         assert row["peak_cached_mib"] == max(peaks)
 
@@ -103,7 +105,7 @@ def test_the_recommended_point_is_no_worse_than_the_seed(home: Path) -> None:
     run = load_run(home / "run")
     seed, chosen = run.points.loc[run.seed], run.points.loc[run.recommended]
     assert chosen["pmd_splits"] <= seed["pmd_splits"]
-    assert chosen["mean_cached_mib"] <= seed["mean_cached_mib"]
+    assert chosen["mean_cached_pages"] <= seed["mean_cached_pages"]
     assert run.recommended in run.front
     splits = run.points.loc[run.front, "pmd_splits"].tolist()
     assert splits == sorted(splits)
@@ -125,8 +127,8 @@ def test_flatness_is_replayed_around_the_recommended_point(home: Path) -> None:
     chosen = run.points.loc[run.recommended]
     for name, line in run.flatness.groupby("threshold"):
         here = line[line["value"] == chosen[name]]
-        assert here[["pmd_splits", "mean_cached_mib"]].values.tolist() == [
-            [chosen["pmd_splits"], chosen["mean_cached_mib"]]
+        assert here[["pmd_splits", "mean_cached_pages"]].values.tolist() == [
+            [chosen["pmd_splits"], chosen["mean_cached_pages"]]
         ]
 
 
@@ -134,7 +136,7 @@ def test_optuna_reads_the_same_points_from_the_journal(home: Path) -> None:
     run = load_run(home / "run")
     names = ["unshrinkable_pages", "shrink_block_min_pages", "batch"]
     assert trials(home / "run") == [
-        ({name: row[name] for name in names}, [row["pmd_splits"], row["mean_cached_mib"]])
+        ({name: row[name] for name in names}, [row["pmd_splits"], row["mean_cached_pages"]])
         for _, row in run.points.iterrows()
     ]
 
@@ -363,6 +365,18 @@ def test_a_run_under_way_can_be_read(home: Path, tmp_path: Path) -> None:
     (folder / POINTS_FILE).unlink()
     with pytest.raises(StudyError, match="holds no point yet"):
         load_run(folder)
+
+
+def test_a_run_of_an_older_layout_is_refused_and_can_be_run_anew(home: Path, tmp_path: Path) -> None:
+    folder = copy_run(home, tmp_path)
+    record = json.loads((folder / RUN_FILE).read_text())
+    (folder / RUN_FILE).write_text(json.dumps({**record, "format_version": 1}))
+    for attempt in (lambda: load_run(folder), lambda: tune(home / "small.toml", folder)):
+        with pytest.raises(StudyError, match=r"written by an older pba \(layout 1\)") as caught:
+            attempt()
+        assert "--force" in str(caught.value)
+        assert "\n" not in str(caught.value)
+    assert tune(home / "small.toml", folder, force=True, command=COMMAND).complete
 
 
 def test_other_peoples_folders_are_left_alone(home: Path, tmp_path: Path) -> None:
