@@ -87,14 +87,21 @@ def _content_rows(summary: Summary) -> Rows:
     if summary.passes:
         by_priority = ", ".join(f"{number(count)} at {key}" for key, count in summary.passes.items())
         rows.append(("passes by priority", f"{by_priority} (0 is the hardest pressure)"))
+    unknown = _start_is_unknown(summary)
     rows.append(
         (
             "live pages",
-            f"{number(summary.live_start_pages)} at the start, "
+            f"{'unknown' if unknown else number(summary.live_start_pages)} at the start, "
             f"{number(summary.live_peak_pages)} at the peak, {number(summary.live_end_pages)} at the end",
         )
     )
     return rows
+
+
+def _start_is_unknown(summary: Summary) -> bool:
+    """Whether a recording of a machine at work knows of no page table from before it began."""
+    imported = summary.metadata.source == "ftrace" and summary.metadata.quality.truth is None
+    return imported and summary.live_start_pages == 0
 
 
 def _quality_rows(quality: Quality, unknown_ids: int) -> Rows:

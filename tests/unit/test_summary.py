@@ -10,6 +10,7 @@ import pytest
 
 import pba
 from pba.cli.app import run
+from pba.cli.info import render
 from pba.cli.layout import columns, described, duration, number, share
 from pba.events import LEVEL_PMD, LEVEL_PTE, LEVEL_UNKNOWN
 from pba.trace.metadata import Metadata, Quality, Truth
@@ -50,6 +51,23 @@ def test_the_figures() -> None:
     assert (summary.live_start_pages, summary.live_peak_pages, summary.live_end_pages) == (2, 3, 2)
     assert summary.passes == {0: 1, 12: 2}
     assert summary.unknown_frees == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "quality", "told"),
+    [
+        ("ftrace", Quality(), "unknown at the start"),
+        ("ftrace", Quality(live_at_start=2), "2 at the start"),
+        ("tracefs", Quality(truth=Truth(100, 99, 98)), "0 at the start"),
+        ("text", Quality(), "0 at the start"),
+    ],
+)
+def test_what_was_live_before_an_imported_recording_is_unknown(
+    source: str, quality: Quality, told: str
+) -> None:
+    screen = render(summarize(recording(source=source, quality=quality)))
+    line = next(line for line in screen.splitlines() if line.startswith("live pages"))
+    assert line.split("  ")[-1].strip().startswith(told)
 
 
 def test_live_pages_skip_frees_of_what_is_not_live() -> None:
