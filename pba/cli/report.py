@@ -16,14 +16,16 @@ def report(
             "--output", "-o", metavar="DIR", help="Folder for the report.", show_default="RUN/report"
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an older report.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace files with other contents.")] = False,
 ) -> None:
-    """Write what a run found: HTML, Markdown, text for a mail, figures, CSV."""
-    from pba.report import refuse_report, write_report
+    """Write what a run found: HTML, Markdown, text for a mail, figures, CSV.
+
+    The same run gives the same bytes: a report that is there already stays as
+    it is. Files with other contents are replaced with --force alone.
+    """
+    from pba.report import write_report
     from pba.study.run import load_run
 
     folder = run / "report" if output is None else output
-    if run.is_dir():
-        refuse_report(folder, force)
     for path in write_report(load_run(run), folder, force=force):
         print(path)

@@ -40,13 +40,16 @@ def tune(
 ) -> None:
     """Search thresholds on recordings for few PMD splits and few cached pages.
 
-    Every point is replayed exactly on every recording. Both aims are kept apart: PMD splits (summed over the
-    recordings) and cached pages (weighted by time, then averaged over the recordings). The patch's own values
-    are point 0. The same command again goes on with a stopped run, or says that it is done.
+    Every point is replayed exactly on every recording. Both aims are kept
+    apart: PMD splits (summed over the recordings) and cached pages (weighted
+    by time, then averaged over the recordings). The patch's own values are
+    point 0. The same command again goes on with a stopped run, or says that
+    it is done.
 
-    Searched by default, in pages: PBA_UNSHRINKABLE_PAGES 4 to 16384 on a log scale,
-    PBA_SHRINK_BLOCK_MIN_PAGES 1 to 512 on a linear one, shrinker->batch 8 to 8192 on a log scale (the last
-    two as for 4 KiB pages; on larger pages they grow with the block). A study file says otherwise: copy
+    Searched by default, in pages: PBA_UNSHRINKABLE_PAGES 4 to 16384 on a log
+    scale, PBA_SHRINK_BLOCK_MIN_PAGES 1 to 512 on a linear one, shrinker->batch
+    8 to 8192 on a log scale (the last two as for 4 KiB pages; on larger pages
+    they grow with the block). A study file says otherwise: copy
     studies/quickstart.toml.
     """
     from rich.console import Console

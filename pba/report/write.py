@@ -1,4 +1,8 @@
-"""Writing a report's files: all of them or an error before the first."""
+"""Writing a report's files: all of them, or an error before the first.
+
+The same run gives the same bytes, so a report that is there already is no obstacle: it is only found again.
+Files with other contents are somebody's, and are replaced on demand alone.
+"""
 
 from __future__ import annotations
 
@@ -36,36 +40,37 @@ def write_report(run: Run, folder: str | Path, force: bool = False) -> list[Path
     folder : str or Path
         Where the report goes; made if it does not exist.
     force : bool
-        Whether the files of an older report may be replaced.
+        Whether files with other contents may be replaced.
 
     Returns
     -------
     list of Path
-        The files written, `report.html` first.
+        The report's files, `report.html` first.
 
     Raises
     ------
     OutputError
-        If a file of a report exists there already and `force` is not given (before any work), or a file
-        cannot be written.
+        If a file of a report exists there with other contents and `force` is not given (then nothing is
+        written), or a file cannot be written.
     """
-    paths = report_paths(folder)
-    refuse_report(folder, force)
-    _make_folders(Path(folder))
-    for path, content in _contents(run, Path(folder)).items():
-        with replacing(path, force=True) as temporary:
-            temporary.write_bytes(content)
-    return paths
-
-
-def refuse_report(folder: str | Path, force: bool) -> None:
-    """Raise `OutputError` if a report could not go there. For use before long work starts."""
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder}: is a file, not a folder", "name a folder for the report")
-    for path in report_paths(folder):
+    contents = _contents(run, folder)
+    changed = {path: content for path, content in contents.items() if not _holds(path, content)}
+    for path in changed:
         if path.exists():
             refuse_overwrite(path, force)
+    _make_folders(folder)
+    for path, content in changed.items():
+        with replacing(path, force=True) as temporary:
+            temporary.write_bytes(content)
+    return report_paths(folder)
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    """Return whether a file is there and holds exactly this."""
+    return path.is_file() and path.read_bytes() == content
 
 
 def _make_folders(folder: Path) -> None:

@@ -3,13 +3,13 @@ from __future__ import annotations
 import csv
 import io
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-import pba.report.write as write
 from pba.errors import OutputError, PbaError
 from pba.report import report_paths, write_report
 from tests.unit.report_fixture import make_run
@@ -52,17 +52,23 @@ def test_each_figure_has_its_data_beside_it(written):
         assert rows and None not in rows[0]
 
 
-def test_an_older_report_is_kept_without_force_and_no_work_begins(run, written, tmp_path, monkeypatch):
-    monkeypatch.setattr(write, "_contents", lambda *_: pytest.fail("work began"))
-    before = files(written)
-    with pytest.raises(OutputError, match=r"report\.html: exists already .*--force"):
-        write_report(run, written)
+def test_other_contents_are_kept_without_force(run, written, tmp_path):
     only = tmp_path / "r" / "figures"
     only.mkdir(parents=True)
     (only / "front.png").write_bytes(b"mine")
-    with pytest.raises(OutputError, match=r"front\.png: exists already"):
+    with pytest.raises(OutputError, match=r"front\.png: exists already .*--force"):
         write_report(run, tmp_path / "r")
-    assert files(written) == before and files(tmp_path / "r") == {"figures/front.png": b"mine"}
+    assert files(tmp_path / "r") == {"figures/front.png": b"mine"}
+
+
+def test_the_same_report_is_found_again_and_what_is_missing_is_added(run, written, tmp_path):
+    folder = tmp_path / "again"
+    shutil.copytree(written, folder)
+    (folder / "report.txt").unlink()
+    before = {path: path.stat().st_ino for path in folder.rglob("*") if path.is_file()}
+    assert write_report(run, folder) == report_paths(folder)
+    assert files(folder) == files(written)
+    assert {path: path.stat().st_ino for path in before} == before
 
 
 def test_force_replaces_an_older_report_and_touches_nothing_else(run, written, tmp_path):
@@ -119,7 +125,9 @@ def test_every_plot_has_its_table():
     assert plots == tables
 
 
-def test_the_command_writes_beside_the_run_or_elsewhere_and_refuses_first(run, tmp_path, monkeypatch, capsys):
+def test_the_command_writes_beside_the_run_or_elsewhere_and_keeps_what_differs(
+    run, tmp_path, monkeypatch, capsys
+):
     from pba.cli.app import run as command
 
     monkeypatch.setattr("pba.study.run.load_run", lambda folder: replace(run, folder=folder))
@@ -127,12 +135,16 @@ def test_the_command_writes_beside_the_run_or_elsewhere_and_refuses_first(run, t
     folder.mkdir()
     assert command(["report", str(folder)]) == 0
     assert capsys.readouterr().out.splitlines() == [str(path) for path in report_paths(folder / "report")]
+    assert command(["report", str(folder)]) == 0
+    (folder / "report" / "report.md").write_text("mine")
+    capsys.readouterr()
     assert command(["report", str(folder)]) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "exists already" in said and "--force" in said
     assert command(["report", str(folder), "-o", str(tmp_path / "else")]) == 0
-    assert files(tmp_path / "else") == files(folder / "report")
+    assert (folder / "report" / "report.md").read_text() == "mine"
     assert command(["report", str(folder), "--force"]) == 0
+    assert files(tmp_path / "else") == files(folder / "report")
 
 
 def test_the_command_says_that_there_is_no_such_run(tmp_path, capsys):
