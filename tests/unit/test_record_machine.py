@@ -17,7 +17,7 @@ import pytest
 import pba
 from pba.errors import OutputError, RecordError
 from pba.events import LEVELS
-from pba.trace.record import record
+from pba.trace.record import record, upstream_release
 from pba.trace.tracefs import tracing_folder
 
 PBA = (sys.executable, "-c", "from pba.cli import main; main()")
@@ -68,7 +68,7 @@ def test_a_recording_holds_what_the_kernel_lists(tmp_path: Path) -> None:
 
     trace = pba.read_trace(recording.path)
     meta = trace.metadata
-    assert (meta.name, meta.source, meta.kernel) == ("forks", "tracefs", os.uname().release)
+    assert (meta.name, meta.source, meta.kernel) == ("forks", "tracefs", upstream_release(os.uname().release))
     assert meta.page_size_kib == os.sysconf("SC_PAGE_SIZE") // 1024
     assert meta.memory_pages is not None and meta.memory_pages >= os.sysconf("SC_PHYS_PAGES")
     assert meta.buddyinfo
