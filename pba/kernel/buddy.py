@@ -55,7 +55,7 @@ def rmqueue_smallest(state, order):
 
 @kernel_inline
 def _is_free_chunk(state, page, order):
-    """`page_is_buddy()`: a free chunk of exactly this order starts at `page`, inside memory."""
+    """`page_is_buddy()` (mm/internal.h): whether a free chunk of exactly this order starts at `page`."""
     return page + (1 << order) <= len(state.buddy_order) and state.buddy_order[page] == order
 
 

@@ -38,10 +38,12 @@ from pba.kernel.state import (
 )
 
 FNV_OFFSET = 1469598103934665603
+"""What the vectors were hashed with: FNV-1a's own, 14695981039346656037, less its last digit."""
 FNV_PRIME = 1099511628211
 AREA_LIMIT = 1 << AREA_BITS
-LONG_GAP_NS = 1 << 30
-"""A gap between events up to which its product with a number of pages fits 61 bits."""
+GAP_BITS = 30
+LONG_GAP_NS = 1 << GAP_BITS
+"""A gap between events up to which its product with a number of pages (31 bits) fits `AREA_BITS`."""
 
 
 def new_state(orders: Orders, memory_pages: int, largest_leaf: int) -> State:
@@ -52,7 +54,7 @@ def new_state(orders: Orders, memory_pages: int, largest_leaf: int) -> State:
     orders : Orders
         Its orders.
     memory_pages : int
-        N, a multiple of `2**orders.max_page`, at most 2**31.
+        N, a multiple of `2**orders.max_page`, at most `pba.machine.MAX_MEMORY_PAGES`.
     largest_leaf : int
         LEAF_PMD, LEAF_CONTPMD or LEAF_PUD.
     """
@@ -116,17 +118,18 @@ def boot(state):
 
 @kernel_inline
 def _add_area(state, elapsed):
-    """Add `nr_cached` times the time since the event before to `cached_page_ns`."""
+    """Add `nr_cached` times the time since the event before to `cached_page_ns`.
+
+    The gap is taken in two parts of at most 32 and 30 bits, as times have 62 bits: their products with a
+    number of pages fit 63 and 61 bits, and so does the sum of all that is added here.
+    """
     nr_cached = state.vars[NR_CACHED]
-    low = state.vars[AREA_LOW]
-    while elapsed > 0:
-        step = min(elapsed, LONG_GAP_NS)
-        elapsed -= step
-        low += nr_cached * step
-        if low >= AREA_LIMIT:
-            low -= AREA_LIMIT
-            state.vars[AREA_HIGH] += 1
-    state.vars[AREA_LOW] = low
+    coarse = nr_cached * (elapsed >> GAP_BITS)  # in units of 2**GAP_BITS page-ns
+    unit_bits = AREA_BITS - GAP_BITS
+    low = state.vars[AREA_LOW] + nr_cached * (elapsed & (LONG_GAP_NS - 1))
+    low += (coarse & ((1 << unit_bits) - 1)) << GAP_BITS
+    state.vars[AREA_HIGH] += (coarse >> unit_bits) + (low >> AREA_BITS)
+    state.vars[AREA_LOW] = low & (AREA_LIMIT - 1)
 
 
 @kernel_function
@@ -281,7 +284,7 @@ def _write_row(state, row):
 
 @kernel_entry
 def cache_hash(state):
-    """64-bit FNV-1a over the cached pfns from head to tail, each as 8 bytes little-endian."""
+    """64-bit FNV-1a, from `FNV_OFFSET`, over the pfns from head to tail, each as 8 bytes little-endian."""
     value = np.uint64(FNV_OFFSET)
     prime = np.uint64(FNV_PRIME)
     for i in range(state.vars[NR_CACHED] - 1, -1, -1):

@@ -87,7 +87,7 @@ COUNTERS: Final = (
     FREE_PAGES,  # pages in the buddy allocator
     PEAK_CACHED,  # most pages cached after any event
     LAST_TIME,  # time of the event before, ns
-    AREA_LOW,  # cached_page_ns, low part, always below 2**AREA_BITS
+    AREA_LOW,  # cached_page_ns, low part, below 2**(AREA_BITS + 1)
     AREA_HIGH,  # cached_page_ns, in units of 2**AREA_BITS
     NR_EVENTS,  # events replayed
     NR_VARS,

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 MAX_ORDER = 13
 """Largest `MAX_PAGE_ORDER` of all page sizes."""
+LARGEST_TIME_NS = (1 << 62) - 1
+"""146 years: no difference of two times, and no sum in the kernel's time integral, overflows."""
 
 GOOD, BACKWARDS, DOUBLE_ALLOC, BAD_OP, BAD_ID, BAD_ARG = range(6)
 """What `_assign_slots` found."""
@@ -39,7 +41,8 @@ def cast_columns(columns: dict[str, Any], path: str | Path | None = None) -> dic
     Raises
     ------
     TraceError
-        If a column is missing, unknown, of another length, or holds values that its type cannot.
+        If a column is missing, unknown, of another length, or holds values that its type cannot, or a time
+        is negative or beyond `LARGEST_TIME_NS`.
     """
     from pba.trace.table import DTYPES
 
@@ -52,6 +55,8 @@ def cast_columns(columns: dict[str, Any], path: str | Path | None = None) -> dic
     cast = {}
     for name, dtype in DTYPES.items():
         given = np.asarray(columns.get(name, ()))
+        if given.ndim != 1:
+            raise TraceError(f"column {name} has {given.ndim} dimensions, not 1", path=path)
         if len(given) != length and not (name in ("level", "pfn") and len(given) == 0):
             raise TraceError(f"column {name} has {len(given)} values, not {length}", path=path)
         if len(given) and given.dtype.kind not in "iu":
@@ -61,11 +66,17 @@ def cast_columns(columns: dict[str, Any], path: str | Path | None = None) -> dic
             where = int(np.flatnonzero(values != given)[0])
             raise TraceError(f"{name} = {given[where]} does not fit {dtype}", path=path, event=where)
         cast[name] = values
-    levels = cast["level"]
-    if len(levels) and not 0 <= int(levels.min()) <= int(levels.max()) < len(LEVELS):
-        where = int(np.flatnonzero((levels < 0) | (levels >= len(LEVELS)))[0])
-        raise TraceError(f"page-table level {levels[where]} is unknown", path=path, event=where)
+    _refuse_outside(cast["time_ns"], LARGEST_TIME_NS, "time {} ns is out of range", path)
+    _refuse_outside(cast["level"], len(LEVELS) - 1, "page-table level {} is unknown", path)
     return cast
+
+
+def _refuse_outside(values: NDArray[Any], largest: int, message: str, path: str | Path | None) -> None:
+    """Raise `TraceError` for the first value below 0 or above `largest`."""
+    if len(values) and not 0 <= int(values.min()) <= int(values.max()) <= largest:
+        where = int(np.flatnonzero((values < 0) | (values > largest))[0])
+        hint = f"it ranges from 0 to {largest}"
+        raise TraceError(message.format(values[where]), hint, path=path, event=where)
 
 
 def assign_slots(
@@ -90,7 +101,8 @@ def assign_slots(
     ids = arrays["id"]
     if len(ids) and int(ids.max()) > 4 * len(ids) + (1 << 20):
         # A table as long as the largest id would dwarf the trace.
-        ids = np.unique(ids, return_inverse=True)[1].astype(np.int32)
+        dense = np.unique(ids, return_inverse=True)[1].astype(np.int32)
+        ids = np.where(ids < 0, ids, dense)
     nr_ids = int(ids.max()) + 1 if len(ids) else 0
     slot = np.empty(len(ids), np.int32)
     status, where, nr_slots, nr_background, unknown = _assign_slots(
@@ -194,12 +206,13 @@ def columns_from_frame(frame: pd.DataFrame) -> dict[str, Any]:
         if name not in columns or columns[name].dtype.kind in "iu":
             continue
         codes = {text: code for code, text in enumerate(names)}
-        unknown = [text for text in frame[name].unique() if text not in codes]
-        if unknown:
-            where = int(np.flatnonzero(columns[name] == unknown[0])[0])
+        found = np.array([codes.get(text, -1) for text in columns[name]], np.int8)
+        if len(found) and found.min() < 0:
+            where = int(np.flatnonzero(found < 0)[0])
             known = ", ".join(filter(None, names))
-            raise TraceError(f"{name} {unknown[0]!r} is unknown", f"it is one of {known}", event=where)
-        columns[name] = np.array([codes[text] for text in columns[name]], np.int8)
+            unknown = columns[name][where]
+            raise TraceError(f"{name} {unknown!r} is unknown", f"it is one of {known}", event=where)
+        columns[name] = found
     return columns
 
 

@@ -213,11 +213,24 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ({"time_ns": [1], "op": [6], "id": [0], "arg": [0]}, "op 6 is unknown"),
         ({"time_ns": [1], "op": [0], "id": [-1], "arg": [0]}, "an id is 0 or more"),
         ({"time_ns": [1], "op": [0], "id": [0], "arg": [0], "level": [9]}, "level 9 is unknown"),
+        ({"time_ns": [-1], "op": [0], "id": [0], "arg": [0]}, "event 0: time -1 ns is out of range"),
+        ({"time_ns": [0, 1 << 62], "op": [2, 2], "id": [0, 0], "arg": [0, 0]}, "event 1: time 46116"),
+        ({"time_ns": [[1]], "op": [0], "id": [0], "arg": [0]}, "column time_ns has 2 dimensions, not 1"),
+        # Ids this far apart are made dense first, and must not hide that one is no id.
+        ({"time_ns": [1, 2], "op": [0, 0], "id": [-1, (1 << 31) - 1], "arg": [0, 0]}, "A -1: an id is 0"),
     ],
 )
 def test_bad_columns(columns: dict[str, list[int]], words: str) -> None:
     with pytest.raises(TraceError, match=words):
         Trace.from_arrays({name: np.array(values) for name, values in columns.items()})
+
+
+@pytest.mark.parametrize(("column", "words"), [("op", "op None is"), ("level", "level None is")])
+def test_a_frame_with_a_hole(column: str, words: str) -> None:
+    frame = with_pages().to_frame().astype({column: object})
+    frame.loc[2, column] = None
+    with pytest.raises(TraceError, match=f"event 2: {words} unknown"):
+        Trace.from_frame(frame)
 
 
 def test_slots_are_dense_and_unique_among_the_live() -> None:
