@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Final
+from numbers import Integral
+from typing import Any, Final
 
 from pba.errors import MachineError, ThresholdError
 
@@ -12,8 +13,6 @@ LINEAR_MAPS: Final = ("pmd", "contpmd", "pud")
 """Largest leaf allowed in the linear map, smallest first."""
 MAX_MEMORY_PAGES: Final = (1 << 31) - (1 << 13)
 """Page frame numbers, and the heads of the free lists after them, are kept in 32 bits."""
-PBA_NR_RESERVED_PAGES: Final = 4
-"""Cached pages that only a split of the linear map may take (v6 14/30, mm/kpkeys_hardened_pgtables.c)."""
 DEFAULT_MEMORY_BYTES: Final = 4 << 30
 
 
@@ -73,18 +72,23 @@ class Machine:
             )
         orders = self.orders
         chunk = 1 << orders.max_page
+        object.__setattr__(self, "page_size_kib", int(self.page_size_kib))
+        object.__setattr__(self, "memory_pages", _whole(self.memory_pages))
+        if not isinstance(self.memory_pages, int):
+            raise MachineError(f"memory of {self.memory_pages!r} is not a whole number of pages")
         if self.memory_pages == 0:
             object.__setattr__(self, "memory_pages", DEFAULT_MEMORY_BYTES // self.page_size_bytes)
+        if self.memory_pages > MAX_MEMORY_PAGES:
+            raise MachineError(
+                "so much memory is too large for the model",
+                f"at most {MAX_MEMORY_PAGES} pages, {format_bytes(MAX_MEMORY_PAGES * self.page_size_bytes)}",
+            )
         if self.memory_pages <= 0 or self.memory_pages % chunk:
             nearest = max(chunk, round(self.memory_pages / chunk) * chunk)
             raise MachineError(
                 f"memory of {self.memory_pages} pages is not a multiple of {chunk} pages "
                 f"(2**MAX_PAGE_ORDER at {self.page_size_kib} KiB)",
                 f"the nearest is {nearest} pages, {format_bytes(nearest * self.page_size_bytes)}",
-            )
-        if self.memory_pages > MAX_MEMORY_PAGES:
-            raise MachineError(
-                f"memory of {self.memory_pages} pages is too large", f"at most {MAX_MEMORY_PAGES} pages"
             )
         if not self.linear_map:
             object.__setattr__(self, "linear_map", orders.largest_leaf)
@@ -156,6 +160,10 @@ class Thresholds:
     shrink_block_min_pages: int = 64
     batch: int = 512
 
+    def __post_init__(self) -> None:
+        for name in ("unshrinkable_pages", "shrink_block_min_pages", "batch"):
+            object.__setattr__(self, name, _whole(getattr(self, name)))
+
     @classmethod
     def seed(cls, machine: Machine) -> Thresholds:
         """Return the values of the patch as posted: 16, `BLOCK_NR_PAGES / 8`, `BLOCK_NR_PAGES`."""
@@ -170,7 +178,7 @@ class Thresholds:
         }
         for name, (low, high, note) in ranges.items():
             value = getattr(self, name)
-            if isinstance(value, bool) or int(value) != value:
+            if isinstance(value, bool) or not isinstance(value, int):
                 raise ThresholdError(f"{name} = {value!r} is not a whole number of pages")
             if not low <= value <= high:
                 hint = f"it ranges from {low} to {high} pages on {machine}"
@@ -182,6 +190,13 @@ class Thresholds:
 
     def __str__(self) -> str:
         return f"U={self.unshrinkable_pages} M={self.shrink_block_min_pages} B={self.batch}"
+
+
+def _whole(value: Any) -> Any:
+    """Return a whole number of any type (NumPy's, `16.0`) as an int, which JSON takes; others as they are."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
+    return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else value
 
 
 def format_bytes(size: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from html import escape
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pba.machine import Machine, Thresholds
@@ -48,7 +49,7 @@ MEANINGS: Final[dict[str, Meaning]] = {
     "background_failures": Meaning("chunks", "background allocations that failed"),
     "pages_leaked": Meaning("pages", "pages lost when a release failed half-way"),
     "nr_cached": Meaning("pages", "cached pages at the end"),
-    "peak_cached": Meaning("pages", "most cached pages after any event"),
+    "peak_cached": Meaning("pages", "most cached pages, at boot or after any event"),
     "cached_page_ns": Meaning("page-ns", "time integral of the cached pages"),
     "nr_deferred": Meaning("pages", "shrinker work put off, at the end"),
     "free_pages": Meaning("pages", "pages in the buddy allocator at the end"),
@@ -71,7 +72,8 @@ class ReplayResult:
     counters : dict
         Every counter by its name (see `MEANINGS`), as int; and `cache_hash` once more.
     cache_hash : str
-        64-bit FNV-1a over the cached pfns from the list's head to its tail, 16 hexadecimal digits.
+        64-bit FNV-1a over the cached pfns (8 bytes little-endian each) from the list's head to its tail, 16
+        hexadecimal digits. Its offset basis is the vectors' one, 1469598103934665603, a digit short of FNV's.
     duration_ns : int
         Time from the first event to the last, in ns.
     unknown_frees : int
@@ -147,5 +149,5 @@ class ReplayResult:
 
     def _repr_html_(self) -> str:
         """Show the counters as a table in Jupyter."""
-        title = f"{self.trace_name}: {self.thresholds} on {self.machine}"
+        title = escape(f"{self.trace_name}: {self.thresholds} on {self.machine}")
         return f"<p>{title}</p>{self.to_frame().to_html()}"

@@ -7,9 +7,9 @@ import re
 from pba.errors import MachineError
 
 UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt])(?:i?b)?", re.IGNORECASE)
-_PAGES = re.compile(r"(\d+)\s*(?:p|pages?)", re.IGNORECASE)
-_PAGE_SIZE = re.compile(r"(\d+)\s*(?:k|kib|kb)?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*([kmgt])(?:i?b)?", re.IGNORECASE)
+_PAGES = re.compile(r"(\d{1,18})\s*(?:p|pages?)", re.IGNORECASE)
+_PAGE_SIZE = re.compile(r"(\d{1,18})\s*(?:k|kib|kb)?", re.IGNORECASE)
 
 
 def parse_memory(text: str, page_size_kib: int) -> int:

@@ -265,6 +265,10 @@ OPTIONS = {
     "--memory 4": "write it as 4GiB",
     "--memory much": "write it as 4GiB",
     "--memory 64TiB": "too large",
+    "--memory 999999999999999999p": "too large",
+    f"--memory {'9' * 400}g": "write it as 4GiB",
+    f"--memory {'9' * 5000}p": "write it as 4GiB",
+    f"--page-size {'9' * 5000}": "use 4, 16 or 64",
     "--page-size 8": "page size 8 KiB does not exist",
     "--page-size 0": "page size 0 KiB does not exist",
     "--page-size 4096": "use 4, 16 or 64",
@@ -281,7 +285,7 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: options[:40])
 def test_a_machine_or_threshold_that_cannot_be(options: str, complaint: Complaint) -> None:
     assert OPTIONS[options] in complaint("replay", TINY, *options.split())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import pba
 from pba.errors import MachineError, PbaError, ThresholdError, TraceError
 from pba.results import MEANINGS
+from pba.trace.check import LARGEST_TIME_NS
 from tests.unit.traces import sawtooth
 
 MACHINE = pba.Machine(4, 16384, "pud")
@@ -34,6 +36,13 @@ def test_json_is_what_to_dict_says() -> None:
     result = pba.replay(sawtooth(), machine=MACHINE)
     assert json.loads(result.to_json()) == result.to_dict()
     assert result.to_dict()["machine"] == {"page_size_kib": 4, "memory_pages": 16384, "linear_map": "pud"}
+
+
+def test_a_name_is_no_markup() -> None:
+    trace = sawtooth()
+    named = pba.Trace.from_frame(trace.to_frame(), trace.metadata.with_(name="<b>x"))
+    shown = pba.replay(named, machine=MACHINE)._repr_html_()
+    assert shown.startswith("<p>&lt;b&gt;x: U=16 ")
 
 
 def test_timeline_ends_where_the_replay_ends() -> None:
@@ -81,7 +90,24 @@ def test_the_integral_outgrows_64_bits() -> None:
     assert result.timeline is not None
     expected = sum(int(cached) << 45 for cached in result.timeline["nr_cached"][:-1])
     assert result.counters["cached_page_ns"] == expected
-    assert expected > 1 << 61
+    assert expected > 1 << 63
+
+
+def test_one_gap_as_long_as_time_goes() -> None:
+    """The longest gap there is, odd in its every part, is one product: neither rounded nor long to take."""
+    gap = LARGEST_TIME_NS
+    columns = {"time_ns": [0, 5, gap, gap], "op": [2, 2, 2, 2], "id": [0] * 4, "arg": [12] * 4}
+    result = pba.replay(pba.Trace.from_arrays(columns), machine=MACHINE)
+    assert result.counters["nr_cached"] == 512, "nothing was to happen but time"
+    assert result.counters["cached_page_ns"] == 512 * gap
+    assert result.mean_cached_pages == 512
+
+
+def test_numbers_of_numpy_come_out_as_plain_ones() -> None:
+    machine = pba.Machine(np.int64(4), np.int32(16384), "pud")  # type: ignore[arg-type]
+    thresholds = pba.Thresholds(np.int64(16), np.int16(64), np.float64(512))  # type: ignore[arg-type]
+    result = pba.replay(sawtooth(), thresholds, machine)
+    assert json.loads(result.to_json()) == pba.replay(sawtooth(), machine=MACHINE).to_dict()
 
 
 def test_unknown_frees_are_counted_or_refused() -> None:
@@ -103,6 +129,9 @@ def test_unknown_frees_are_counted_or_refused() -> None:
         (pba.Thresholds(16, 513, 512), "shrink_block_min_pages = 513 is out of range"),
         (pba.Thresholds(16, 64, 0), "SHRINK_BATCH"),
         (pba.Thresholds(16, 64.5, 512), "is not a whole number"),  # type: ignore[arg-type]
+        (pba.Thresholds(float("nan"), 64, 512), "is not a whole number"),  # type: ignore[arg-type]
+        (pba.Thresholds(16, 64, None), "batch = None is not a whole number"),  # type: ignore[arg-type]
+        (pba.Thresholds(16, True, 512), "is not a whole number"),
     ],
 )
 def test_thresholds_out_of_range(thresholds: pba.Thresholds, words: str) -> None:
@@ -117,11 +146,14 @@ def test_thresholds_out_of_range(thresholds: pba.Thresholds, words: str) -> None
         ((4, 1000, "pud"), "not a multiple of 1024 pages.*nearest is 1024"),
         ((4, -1024, "pud"), "not a multiple"),
         ((4, 1 << 40, "pud"), "too large"),
+        ((4, 10**5000, "pud"), "too large"),
+        ((4, 1024.5, "pud"), "1024.5 is not a whole number of pages"),
+        ((4, "1024", "pud"), "'1024' is not a whole number of pages"),
         ((4, 16384, "huge"), "linear map 'huge' is unknown"),
         ((16, 16384, "pud"), "no pud leaves on 16 KiB"),
     ],
 )
-def test_machines_that_do_not_exist(arguments: tuple[int, int, str], words: str) -> None:
+def test_machines_that_do_not_exist(arguments: tuple[Any, Any, Any], words: str) -> None:
     with pytest.raises(MachineError, match=words):
         pba.Machine(*arguments)
 
