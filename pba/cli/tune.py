@@ -105,11 +105,13 @@ def write_report(run: Run) -> list[Path]:
 
 def show(run: Run, console: Console) -> None:
     """Print what the run found."""
+    from pba.report.words import plural
+
     points = run.points
     seed, best = points.loc[run.seed], points.loc[run.recommended]
     console.print(
-        f"[bold]{run.study.name}[/bold]: {len(points)} points on {len(run.traces)} recordings, "
-        f"in {run.folder}", soft_wrap=True,
+        f"[bold]{run.study.name}[/bold]: {plural(len(points), 'point')} on "
+        f"{plural(len(run.traces), 'recording')}, in {run.folder}", soft_wrap=True,
     )  # fmt: skip
     show_comparison(run, console)
     show_front(run, console)

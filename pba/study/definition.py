@@ -43,7 +43,7 @@ class Range:
     Attributes
     ----------
     low, high : int
-        Least and greatest value in pages (of 4 KiB), both included.
+        Least and greatest value in pages (M and B as for 4 KiB pages), both included.
     log : bool
         Whether the search is even on a log scale: a step from 8 to 16 then counts as one from 512 to 1024.
     """
@@ -67,9 +67,10 @@ DEFAULT_SPACE: Final[dict[str, Range]] = {
 """What is searched unless a study says otherwise.
 
 U begins at `PBA_NR_RESERVED_PAGES`, below which a pass would take what splitting the linear map needs,
-and ends at 64 MiB, where hardly any cache is shrunk. M has all its range, up to a whole block, and is
-searched evenly: on a log scale the last sixteenth of it, where only a nearly empty block is split, would get
-one point in a hundred. B begins at 8, below which passes only get slower, and ends at 16 blocks.
+and ends at 16384 (64 MiB of 4 KiB pages), where hardly any cache is shrunk. M has all its range, up to a
+whole block, and is searched evenly: on a log scale the last sixteenth of it, where only a nearly empty block
+is split, would get one point in a hundred. B begins at 8, below which passes only get slower, and ends at 16
+blocks.
 """
 
 
@@ -93,7 +94,7 @@ class StudyDefinition:
     linear_map : str
         Largest leaf of the linear map; empty takes the largest that the page size has.
     space : dict of str to Range
-        The values to search, by threshold, as for 4 KiB pages.
+        The values to search, by threshold; M and B as for 4 KiB pages.
     points : int
         How many distinct points to try, the seed's included.
     seed : int

@@ -60,7 +60,10 @@ def locked(folder: Path) -> Iterator[None]:
 def clear(folder: Path) -> None:
     """Remove what a run wrote, and nothing else."""
     for name in OWN_FILES:
-        (folder / name).unlink(missing_ok=True)
+        try:
+            (folder / name).unlink(missing_ok=True)
+        except OSError as error:  # a folder of that name, or one that may not be written
+            raise output_error(folder / name, error) from error
 
 
 def is_run(folder: Path, force: bool = False) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pba.files import output_error
 from pba.study.definition import THRESHOLD_NAMES, StudyDefinition
 from pba.study.objective import AIMS
 from pba.study.run import JOURNAL_FILE, damaged
@@ -45,6 +46,8 @@ class Journal:
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 self._study.set_metric_names(list(AIMS))
             self.tried = [_tried(trial) for trial in self._study.get_trials(deepcopy=False)]
+        except OSError as error:
+            raise output_error(self.path, error) from error
         except (ValueError, KeyError, TypeError, AttributeError, LookupError) as error:
             # What Optuna raises on a journal that is not one depends on where it stumbles.
             raise damaged(self.path, f"Optuna cannot read it ({type(error).__name__})") from error
@@ -60,7 +63,11 @@ class Journal:
                 values=list(tried.values),
                 system_attrs=tried.notes,
             )
-            self._study.add_trial(trial)
+            try:
+                self._study.add_trial(trial)
+            except OSError as error:
+                # What was cut short is taken back when the journal is next opened; the figures are stored.
+                raise output_error(self.path, error) from error
             self.tried.append(tried)
 
 

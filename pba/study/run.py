@@ -8,7 +8,8 @@
       flatness.parquet  replays around the recommended point
       report/           what `pba report` writes
 
-Nothing in it depends on the clock, so the same inputs and seed leave the same bytes.
+The same inputs and seed leave the same bytes, whatever the clock says; only Optuna's journal has times in it
+(and run.json the journal's hash).
 """
 
 from __future__ import annotations
@@ -38,6 +39,12 @@ SEED_NUMBER: Final = 0
 """Number of the point with the patch's own thresholds."""
 
 FLATNESS_COLUMNS: Final = ("threshold", "value", "pmd_splits", "mean_cached_pages")
+_TRACE_COLUMNS: Final = (
+    "trace", "path", "sha256", "machine", "page_size_kib", "memory_pages", "linear_map", "events", "allocs",
+    "frees", "passes", "duration_ns", "source", "kernel", "architecture", "lost_events", "unknown_frees",
+    "inferred_frees", "live_at_start", "recall", "precision",
+)  # fmt: skip
+"""What `run.json` says of each recording."""
 _ANEW: Final = "say --force to run it anew, or --run another folder"
 
 
@@ -180,6 +187,10 @@ def read_record(folder: Path) -> dict[str, Any]:
     wrong = [key for key, kind in kinds.items() if version is None or not isinstance(record.get(key), kind)]
     if wrong or record["state"] not in ("running", "complete") or not record["traces"]:
         raise damaged(path, "not what a run writes" + (f" ({wrong[0]} is missing)" if wrong else ""))
+    for row in record["traces"]:
+        lacks = [name for name in _TRACE_COLUMNS if not isinstance(row, dict) or name not in row]
+        if lacks:
+            raise damaged(path, f"a recording lacks {lacks[0]}")
     return dict(record)
 
 
@@ -285,4 +296,6 @@ def sha256_of(content: bytes) -> str:
 
 def damaged(path: Path, reason: object) -> StudyError:
     """Return the error for a file of a run that is not as the run left it."""
+    if isinstance(reason, OSError) and reason.strerror:
+        reason = reason.strerror  # the path is said already
     return StudyError(f"{path}: damaged run folder: {reason}", _ANEW)

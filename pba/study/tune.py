@@ -120,7 +120,9 @@ def tune(
     with rooms.locked(place):
         record, recordings = _open(place, definition, asked, force, watch)
         if record["state"] == "complete":
-            return load_run(place)
+            run = load_run(place)
+            watch.say(f"{place}: done already, all {len(run.points)} points; nothing is replayed again")
+            return run
         with Evaluator(recordings, workers or default_workers()) as evaluator:
             return _Session(place, definition, record, evaluator, watch).run()
 

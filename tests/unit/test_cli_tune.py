@@ -49,6 +49,7 @@ def test_it_tells_its_progress_ends_in_a_table_and_says_so_again(
     second = capsys.readouterr()
     assert second.out == first.out
     assert "points, best" not in second.err
+    assert "done already, all 33 points" in second.err and "done already" not in first.err
 
 
 def test_a_damaged_folder_ends_in_one_line_and_status_2(

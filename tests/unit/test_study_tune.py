@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pba.errors import PbaError, StudyError
+from pba.errors import OutputError, PbaError, StudyError
 from pba.machine import Machine
 from pba.model import replay
 from pba.study.folder import locked
@@ -290,6 +291,11 @@ def rewrite_points(path: Path) -> None:
     write_parquet(frame, path)
 
 
+def change_first_trace(path: Path, row: object) -> None:
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "traces": [row, *record["traces"][1:]]}))
+
+
 @pytest.mark.parametrize("name", [RUN_FILE, STUDY_FILE, POINTS_FILE, FLATNESS_FILE, JOURNAL_FILE])
 @pytest.mark.parametrize("damage", [truncate, Path.unlink], ids=["truncated", "missing"])
 def test_damage_to_a_complete_run_is_named(
@@ -336,6 +342,8 @@ def test_a_figure_changed_by_hand_is_noticed(home: Path, tmp_path: Path) -> None
         (JOURNAL_FILE, lambda path: path.write_bytes(b"{}\n" + path.read_bytes()), "Optuna cannot read it"),
         (JOURNAL_FILE, lambda path: path.write_bytes(b"\x00\x01\nrubbish\n"), "Optuna cannot read it"),
         (RUN_FILE, lambda path: path.write_text("[]"), "not what a run writes"),
+        (RUN_FILE, lambda path: change_first_trace(path, 3), "run.json: damaged .*: a recording lacks trace"),
+        (RUN_FILE, lambda path: change_first_trace(path, {"trace": "x"}), "a recording lacks path"),
         (RUN_FILE, lambda path: path.write_text('{"format_version": 9}'), "written by a newer pba"),
     ],
 )
@@ -354,6 +362,36 @@ def test_a_journal_that_a_kill_cut_short_is_made_whole(home: Path, tmp_path: Pat
     tune(home / "small.toml", folder, command=COMMAND)
     assert contents(folder) == contents(home / "run")
     assert trials(folder) == trials(home / "run")
+
+
+def test_a_folder_in_the_place_of_a_file_is_one_line(home: Path, tmp_path: Path) -> None:
+    folder = copy_run(home, tmp_path)
+    (folder / STUDY_FILE).unlink()
+    (folder / STUDY_FILE).mkdir()
+    with pytest.raises(StudyError, match=r"study\.toml: damaged run folder: Is a directory \("):
+        load_run(folder)
+    with pytest.raises(OutputError, match=r"study\.toml: cannot be written: Is a directory"):
+        tune(home / "small.toml", folder, force=True)
+
+
+def test_a_disk_that_fills_under_the_journal_is_one_line_and_nothing_is_lost(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from optuna.storages.journal import JournalFileBackend
+
+    folder, append = tmp_path / "run", JournalFileBackend.append_logs
+
+    def full(self: JournalFileBackend, logs: list[dict[str, object]]) -> None:
+        if any("values" in log for log in logs):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        append(self, logs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(JournalFileBackend, "append_logs", full)
+        with pytest.raises(OutputError, match=r"optuna\.journal: cannot be written: No space left"):
+            tune(home / "small.toml", folder, command=COMMAND)
+    tune(home / "small.toml", folder, command=COMMAND)
+    assert contents(folder) == contents(home / "run")
 
 
 def test_a_run_under_way_can_be_read(home: Path, tmp_path: Path) -> None:
