@@ -39,17 +39,16 @@ C_FIRST_UNPARSED_START: Final = 6
 C_LOST: Final = 7
 C_STACKS: Final = 8
 C_STRAY_STACKS: Final = 9
-C_FAILED: Final = 10
-C_FIRST_TIME: Final = 11
-C_LAST_TIME: Final = 12
-C_NEW_TEXTS: Final = 13
-C_TEXTS: Final = 14
-C_LATEST: Final = 15
-C_STEP_BACK: Final = 16
-C_WIDTH: Final = 17
+C_FIRST_TIME: Final = 10
+C_LAST_TIME: Final = 11
+C_NEW_TEXTS: Final = 12
+C_TEXTS: Final = 13
+C_LATEST: Final = 14
+C_STEP_BACK: Final = 15
+C_WIDTH: Final = 16
 """Places in the counters: rows and shrinker lines of this chunk, lines so far, lines with an event,
 lines not understood (number and place of this chunk's first), lost events, stacks, stacks without an event,
-failed allocations, least and greatest time, new texts of this chunk, texts so far, time of the last event,
+least and greatest time, new texts of this chunk, texts so far, time of the last event,
 longest step back in ns."""
 
 PENDING_NS: Final = 100_000_000
@@ -404,7 +403,6 @@ def _page_event(buf, at, end, kind, when, who, state):  # type: ignore[no-untype
         key, slot = _slot(who[0], who[1], who[2])
         pending[slot] = -1
         if pfn == 0 or pfn >= _FAILED_PFN:
-            counters[C_FAILED] += 1
             return True
         gfp = _intern((gfp_start, gfp_end), 1, buf, texts, counters, interned)
         pending[slot, 0], pending[slot, 1], pending[slot, 2] = key, counters[C_ROWS], when
@@ -446,6 +444,22 @@ def _event(buf, start, end, counters):  # type: ignore[no-untyped-def]
         if _starts(buf, at, end, system):
             at += len(system)
     return pid, cpu, context, time, at
+
+
+@jit
+def _understood(buf, span, when, who, state):  # type: ignore[no-untyped-def]
+    """Take in an event, if it is one of those that matter; False if a field of it is missing."""
+    (_, shrinks, _), counters, _, _ = state
+    line, at, end = span
+    if _starts(buf, at, end, _FREE):
+        return _page_event(buf, at + len(_FREE), end, KIND_FREE, when, who, state)
+    if _starts(buf, at, end, _ALLOC):
+        return _page_event(buf, at + len(_ALLOC), end, KIND_ALLOC, when, who, state)
+    if _starts(buf, at, end, _SHRINK):
+        row = shrinks[counters[C_SHRINKS]]
+        row[0], row[1], row[2], row[3] = when, who[0], line, end
+        counters[C_SHRINKS] += 1
+    return True
 
 
 @jit
@@ -491,21 +505,10 @@ def _scan(buf, outputs, counters, pending, interned):  # type: ignore[no-untyped
             _unparsed(counters, line)
             continue
         who = (pid, cpu, context)
-        understood = True
-        if _starts(buf, at, end, _FREE):
-            at += len(_FREE)
-            understood = _page_event(buf, at, end, KIND_FREE, when, who, state)
-        elif _starts(buf, at, end, _ALLOC):
-            at += len(_ALLOC)
-            understood = _page_event(buf, at, end, KIND_ALLOC, when, who, state)
-        elif _starts(buf, at, end, _STACK) or _starts(buf, at, end, _KERNEL_STACK):
+        if _starts(buf, at, end, _STACK) or _starts(buf, at, end, _KERNEL_STACK):
             in_stack = True
             stack_start = end + 1
-        elif _starts(buf, at, end, _SHRINK):
-            row = outputs[1][counters[C_SHRINKS]]
-            row[0], row[1], row[2], row[3] = when, pid, line, end
-            counters[C_SHRINKS] += 1
-        if not understood:
+        elif not _understood(buf, (line, at, end), when, who, state):
             counters[C_EVENTS] -= 1
             _unparsed(counters, line)
     if in_stack:
