@@ -3,6 +3,8 @@
 The kernel has no event for the allocation of a page table, and `pagetable_alloc()` and the constructors are
 inlined, so the caller's name in the stack is what there is. The frame that decides is the first one
 that is neither the tracepoint's own nor one of the page allocator's.
+
+Not seen: a pgd that comes from a slab (arch/arm64/mm/pgd.c: with 64 KiB pages, or 52-bit addresses).
 """
 
 from __future__ import annotations
@@ -52,6 +54,21 @@ _PAGE_ALLOCATOR: Final = (
 )
 _PASSED_OVER: Final = _TRACING + _PAGE_ALLOCATOR
 
+_LINEAR_MAP: Final = frozenset(
+    {
+        "__pgd_pgtable_alloc",
+        "pgd_pgtable_alloc_init_mm",
+        "pgd_pgtable_alloc_init_mm_gfp",
+        "pgd_pgtable_alloc_special_mm",
+        "split_pmd",
+        "split_pud",
+        "split_kernel_leaf_mapping",
+        "split_kernel_leaf_mapping_locked",
+    }
+)
+"""Functions of arch/arm64/mm/mmu.c that make and split the linear map; which of them stands in a stack is a
+matter of inlining. They clear the tables themselves, so these need no `__GFP_ZERO`."""
+
 _ALLOCATES: Final = {
     "pgd_alloc": LEVEL_PGD,
     "_pgd_alloc": LEVEL_PGD,
@@ -68,12 +85,9 @@ _ALLOCATES: Final = {
     "__pte_alloc_kernel": LEVEL_KERNEL,
     "pte_alloc_one_kernel": LEVEL_KERNEL,
     "__pte_alloc_one_kernel": LEVEL_KERNEL,
-    "__pgd_pgtable_alloc": LEVEL_KERNEL,
+    **dict.fromkeys(_LINEAR_MAP, LEVEL_KERNEL),
 }
 """Functions of mm/memory.c, arch/*/mm/pgtable.c, pgd.c and mmu.c that allocate nothing but tables."""
-
-_WITHOUT_ZERO: Final = frozenset({"__pgd_pgtable_alloc"})
-"""arm64's linear map clears these tables itself (arch/arm64/mm/mmu.c), so they need no `__GFP_ZERO`."""
 
 _PREALLOCATES_PTE: Final = frozenset(
     {
@@ -132,7 +146,7 @@ def level_of_stack(
     int
         A code of `pba.events.LEVELS`; 0 if it is not a page table. Tables of the kernel's own address
         space (no `__GFP_ACCOUNT`, `GFP_PGTABLE_KERNEL` of include/asm-generic/pgalloc.h) are `LEVEL_KERNEL`
-        at every level.
+        at every level, but for a pgd, which is always a process's.
     """
     if movable or order > 1:
         return NOT_A_TABLE
@@ -149,7 +163,7 @@ def _level(frames: tuple[str, ...], gfp_account: bool, gfp_zero: bool, order: in
         return LEVEL_PTE if inlined else NOT_A_TABLE
     if order and level != LEVEL_PGD:
         return NOT_A_TABLE
-    if not gfp_zero and caller not in _WITHOUT_ZERO:
+    if not gfp_zero and caller not in _LINEAR_MAP:
         return NOT_A_TABLE
     if level == LEVEL_PGD or gfp_account:
         return level
@@ -163,18 +177,3 @@ def deciding_function(frames: Sequence[str]) -> str:
         if name and not name.startswith(_PASSED_OVER):
             return name
     return ""
-
-
-def is_stack_of_allocation(frames: Sequence[str]) -> bool:
-    """Say whether a stack belongs to `mm_page_alloc`, as far as its innermost frames tell.
-
-    Other events may be recorded with stacks as well; theirs must not be taken for an allocation's.
-    """
-    for frame in frames:
-        name = function_of_frame(frame)
-        if name.startswith(_TRACING):
-            if name.startswith(("trace_event_raw_event_", "__traceiter_", "perf_trace_")):
-                return name.endswith("mm_page_alloc")
-            continue
-        return not name.startswith(("free_", "__free_", "do_shrink_slab"))
-    return False

@@ -64,6 +64,15 @@ def test_tables_without_account_are_the_kernels():
     assert level_of_stack(("__alloc_pages", "__pmd_alloc"), False, False, False, 0) == NOT_A_TABLE
 
 
+@pytest.mark.parametrize("caller", ["pgd_pgtable_alloc_init_mm_gfp", "split_pmd", "split_pud"])
+def test_tables_that_split_the_linear_map_need_no_zero(caller):
+    assert level_of_stack(("__alloc_pages_noprof", caller), False, False, False, 0) == LEVEL_KERNEL
+
+
+def test_a_pgd_is_a_process_s_even_without_account():
+    assert level_of_stack(("__alloc_pages", "pgd_alloc"), False, True, False, 0) == LEVEL_PGD
+
+
 def test_only_a_pgd_is_two_pages():
     assert user_table("__alloc_pages", "pgd_alloc", order=1) == LEVEL_PGD
     assert user_table("__alloc_pages", "__pmd_alloc", order=1) == NOT_A_TABLE
