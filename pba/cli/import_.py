@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pba.cli.layout import number
+
+if TYPE_CHECKING:
+    from pba.trace.table import Trace
 
 
 def import_(
@@ -20,7 +23,13 @@ def import_(
         ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="OUT", help="Where to write: .parquet or .events[.gz].")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="Where to write: .parquet, or .events[.gz] without levels and page frames.",
+        ),
     ],
     force: Annotated[bool, typer.Option("--force", help="Replace OUT if it exists.")] = False,
     page_size: Annotated[
@@ -45,15 +54,12 @@ def import_(
 
     The text of ftrace says neither page size nor memory: give them, so that a replay knows the machine.
     """
-    from pba.errors import TraceError
     from pba.files import refuse_overwrite
     from pba.trace.ftrace import read_any
+    from pba.trace.store import refuse_unknown_form
 
+    refuse_unknown_form(output)
     refuse_overwrite(output, force)
-    try:
-        zero_bit = int(gfp_zero, 0)
-    except ValueError:
-        raise TraceError(f"--gfp-zero {gfp_zero!r} is not a number", "write it as 0x100") from None
     page_size_kib, memory_pages = machine_options(page_size, memory)
     trace = read_any(
         source,
@@ -61,22 +67,50 @@ def import_(
         memory_pages=memory_pages,
         kernel=kernel,
         name=name,
-        gfp_zero=zero_bit,
+        gfp_zero=one_bit(gfp_zero),
         only_root=one_cgroup,
     )
     if note:
         quality = replace(trace.metadata.quality, notes=(*trace.metadata.quality.notes, *note))
         trace = replace(trace, metadata=trace.metadata.with_(quality=quality))
     trace.write(output, force=force)
+    print(summarize(output, trace))
+
+
+def summarize(output: Path, trace: Trace) -> str:
+    """Return what was imported, and how far it can be trusted, in a few lines."""
+    from pba.trace.store import TEXT_LOSES
+
     counts = trace.counts()
     quality = trace.metadata.quality
-    print(
+    lines = [
         f"{output}: {number(len(trace))} events: {number(counts['A'])} page tables allocated, "
         f"{number(counts['F'])} freed, {number(counts['S'])} shrinker passes; "
         f"{number(quality.lost_events)} events lost, {number(quality.unparsed_lines)} lines left out"
-    )
-    for line in quality.notes:
-        print(f"note: {line}")
+    ]
+    lines += [f"note: {note}" for note in quality.notes]
+    if output.suffix != ".parquet":
+        lines.append(f"note: {TEXT_LOSES}")
+    return "\n".join(lines)
+
+
+def one_bit(text: str) -> int:
+    """Return a flag given as a number, which must have one bit set.
+
+    Raises
+    ------
+    TraceError
+        If it has none or several, or is no number.
+    """
+    from pba.errors import TraceError
+
+    try:
+        value = int(text, 0)
+    except ValueError:
+        raise TraceError(f"--gfp-zero {text!r} is not a number", "write it as 0x100") from None
+    if value <= 0 or value & (value - 1):
+        raise TraceError(f"--gfp-zero {text} is not one bit", "write it as 0x100")
+    return value
 
 
 def machine_options(page_size: str | None, memory: str | None) -> tuple[int | None, int | None]:

@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
 def record(
     out: Annotated[
-        Path, typer.Option("-o", "--output", metavar="OUT", help="Trace to write, such as build.parquet.")
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="OUT",
+            help="Trace to write: .parquet, or .events[.gz] without levels and page frames.",
+        ),
     ],
     command: Annotated[
         list[str] | None,
@@ -68,6 +74,8 @@ def _show(progress: Progress) -> None:
 
 def summarize(recording: Recording) -> str:
     """Return what was recorded, and how far it can be trusted, in a few lines."""
+    from pba.trace.store import TEXT_LOSES
+
     trace = recording.trace
     quality, counts = trace.metadata.quality, trace.counts()
     lines = [
@@ -81,6 +89,8 @@ def summarize(recording: Recording) -> str:
         )
     lines.append(f"lost events: {quality.lost_events}, frees inferred: {quality.inferred_frees}")
     lines += [f"note: {note}" for note in quality.notes]
+    if recording.path.suffix != ".parquet":
+        lines.append(f"note: {TEXT_LOSES}")
     if recording.exit_status is not None:
         lines.append(f"the command ended with exit status {recording.exit_status}")
     return "\n".join(lines)

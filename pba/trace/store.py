@@ -21,14 +21,22 @@ from pba.trace.text import compressed, write_text
 MAGIC = b"PAR1"
 KEY = b"pba"
 COMPRESSION_LEVEL = 19
+ENDINGS = (".parquet", ".events.gz", ".events")
+"""Endings of the names of traces that can be written."""
+TEXT_LOSES = "the text form keeps neither levels nor page frames: write .parquet to keep them"
 DAMAGED = "it is truncated or damaged: fetch, record or import it again"
+
+
+def refuse_unknown_form(path: Path) -> None:
+    """Raise `OutputError` if a name does not say which form to write. For use before long work starts."""
+    if not path.name.endswith(ENDINGS):
+        raise OutputError(f"{path}: no such form of a trace", "use .parquet, .events or .events.gz")
 
 
 def write_trace(trace: Trace, path: Path, *, force: bool = False) -> Path:
     """Write a trace in the form that its name asks for; see `Trace.write`."""
+    refuse_unknown_form(path)
     name = path.name
-    if not name.endswith((".parquet", ".events", ".events.gz")):
-        raise OutputError(f"{path}: no such form of a trace", "use .parquet, .events or .events.gz")
     with replacing(path, force=force) as temporary:
         if name.endswith(".parquet"):
             write_parquet(trace, temporary)
@@ -85,6 +93,8 @@ def read_parquet(path: str | Path) -> Trace:
     path = Path(path)
     try:
         there = pq.read_schema(path).names
+        if len(set(there)) < len(there):
+            raise TraceError("has two columns of the same name", "a column stands once", path=path)
         file = pq.ParquetFile(path, read_dictionary=[name for name in ("op", "level") if name in there])
         raw = (file.schema_arrow.metadata or {}).get(KEY)
         if raw is None:
@@ -94,21 +104,30 @@ def read_parquet(path: str | Path) -> Trace:
         metadata = Metadata.from_dict(json.loads(raw), str(path))
         known = [name for name in DTYPES if name in file.schema_arrow.names]
         table = file.read(columns=known)
+        columns = {name: _values(table.column(name), name, path) for name in known}
     except (pa.ArrowException, OSError, ValueError, EOFError) as error:
         reason = str(error).split("\n")[0].split(". ")[0][:160]
         raise TraceError(f"cannot be read as Parquet: {reason}", DAMAGED, path=path) from error
-    columns: dict[str, Any] = {}
-    for name in known:
-        column = table.column(name)
-        if name in ("op", "level"):
-            columns[name] = _codes(column, OP_LETTERS if name == "op" else LEVELS, path)
-        elif name == "pfn":
-            columns[name] = column.fill_null(NO_PFN).to_numpy()
-        else:
-            columns[name] = column.to_numpy()
     if not metadata.name:
         metadata = metadata.with_(name=path.stem)
     return Trace.from_arrays(columns, metadata, path=path)
+
+
+def _values(column: pa.ChunkedArray, name: str, path: Path) -> NDArray[Any]:
+    """Return a column as numbers: names as our own codes, a missing pfn as `NO_PFN`."""
+    named = name in ("op", "level")
+    if not (pa.types.is_dictionary if named else pa.types.is_integer)(column.type):
+        wanted = "names" if named else "whole numbers"
+        raise TraceError(f"column {name} holds {column.type}, not {wanted}", path=path)
+    if name == "pfn":
+        column = column.cast(pa.int64()).fill_null(NO_PFN)
+    if column.null_count:
+        where = int(np.flatnonzero(column.is_null().to_numpy())[0])
+        raise TraceError(f"there is no {name}", "only a pfn may be missing", path=path, event=where)
+    if named:
+        return _codes(column, OP_LETTERS if name == "op" else LEVELS, path)
+    values: NDArray[Any] = column.to_numpy()
+    return values
 
 
 def _codes(column: pa.ChunkedArray, names: tuple[str, ...], path: Path) -> NDArray[np.int8]:
