@@ -126,29 +126,27 @@ def assemble(
     return Trace.from_arrays(columns, metadata)
 
 
-def live_pfns(trace: Trace) -> NDArray[np.int64]:
-    """Return the page frame numbers of the page-table pages that are live at a trace's end, ascending.
+def pages_of(
+    pfn: NDArray[np.int64], order: NDArray[Any] | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return every page that some events cover, and the place of its event, in the events' order.
 
-    To be held against the kernel's own list (`/proc/kpageflags`, bit 26, `KPF_PGTABLE`).
+    The one place that knows that a table can be more than a page (the order-1 pgd of x86 with page-table
+    isolation).
+
+    Parameters
+    ----------
+    pfn : ndarray of int64
+        First page of each event.
+    order : ndarray of int or None
+        log2 of the number of pages of each; None says that all are single pages.
     """
-    live: dict[int, int] = {}
-    for op, name, pfn in zip(trace.op.tolist(), trace.id.tolist(), trace.pfn.tolist(), strict=True):
-        if op == OP_ALLOC:
-            live[name] = pfn
-        elif op == OP_FREE:
-            live.pop(name, None)
-    return np.unique(np.fromiter((pfn for pfn in live.values() if pfn != NO_PFN), np.int64))
-
-
-def _pages_of_tables(raw: RawEvents) -> NDArray[np.int64]:
-    """Return every pfn that a `RAW_TABLE` covers, ascending and once."""
-    tables = raw.kind == RAW_TABLE
-    pages = [raw.pfn[tables]]
-    if raw.order is not None:
-        for order in range(1, int(raw.order[tables].max(initial=0)) + 1):
-            heads = raw.pfn[tables & (raw.order == order)]
-            pages += [heads + offset for offset in range(1, 1 << order)]
-    return np.unique(np.concatenate(pages))
+    if order is None:
+        return pfn, np.arange(len(pfn))
+    count = np.left_shift(np.int64(1), order.astype(np.int64))
+    place = np.repeat(np.arange(len(pfn)), count)
+    first = np.repeat(np.cumsum(count) - count, count)
+    return pfn[place] + (np.arange(len(place)) - first), place
 
 
 def _match(
@@ -159,7 +157,9 @@ def _match(
     Only pages that are ever a table matter: each event is reduced to the range of them that it covers,
     so that an event costs the same whatever its order and however large the pfns are.
     """
-    known = np.union1d(_pages_of_tables(raw), start_pages)
+    tables = raw.kind == RAW_TABLE
+    of_tables, _ = pages_of(raw.pfn[tables], None if raw.order is None else raw.order[tables])
+    known = np.union1d(of_tables, start_pages)
     low = np.searchsorted(known, raw.pfn, side="left")
     if raw.order is None:
         after = raw.pfn + 1

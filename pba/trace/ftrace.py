@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pba.errors import TraceError
 from pba.events import LEVEL_UNKNOWN
 from pba.trace import ftrace_scan as scan
-from pba.trace.assemble import RAW_FREE, RAW_OTHER, RAW_TABLE, RAW_VISIT, RawEvents, assemble
+from pba.trace.assemble import RAW_FREE, RAW_OTHER, RAW_TABLE, RAW_VISIT, RawEvents, assemble, pages_of
 from pba.trace.classify import GFP_ACCOUNT, GFP_MOVABLE, GFP_ZERO, level_of_stack
 from pba.trace.metadata import Metadata, Quality
 from pba.trace.opening import open_stream
@@ -39,7 +39,6 @@ STACKS_HINT: Final = (
 _LINE: Final = re.compile(
     rb"^.{1,60}-\d+\s+(?:\([-\s\d]+\)\s+)?\[\d+\]\s+(?:\S{4,8}\s+)?\d+\.\d+: +[\w:<]", re.MULTILINE
 )
-_TASK: Final = re.compile(r"^.*?-\d+ +")
 _HEADER: Final = re.compile(rb"^(?:# tracer: |cpus=\d+\s*$)", re.MULTILINE)
 _WRITTEN: Final = re.compile(rb"^# entries-in-buffer/entries-written: (\d+)/(\d+)", re.MULTILINE)
 _SHRINK: Final = re.compile(
@@ -242,8 +241,8 @@ class _Reader:
         self._new_texts(chunk)
         self._shrink_lines(chunk)
         line, start = self.counters[scan.C_FIRST_UNPARSED_LINE], self.counters[scan.C_FIRST_UNPARSED_START]
-        if self.first_unparsed is None and line >= 0:
-            self.first_unparsed = (int(line), _shown(chunk[start : start + 200].partition(b"\n")[0]))
+        if line >= 0:
+            self._not_understood(int(line), chunk[start : start + 200].partition(b"\n")[0])
         self.scanner.finish_chunk()
         self._keep(self.scanner.rows[: self.counters[scan.C_ROWS]])
 
@@ -262,6 +261,11 @@ class _Reader:
         if self.counters[scan.C_STACKS] == 0:
             raise TraceError("holds no stack traces, which tell page tables", STACKS_HINT, path=self.path)
 
+    def _not_understood(self, line: int, text: bytes) -> None:
+        """Remember the first line that was not understood."""
+        if self.first_unparsed is None or line < self.first_unparsed[0]:
+            self.first_unparsed = (line, _shown(text))
+
     def _new_texts(self, chunk: bytes) -> None:
         """Remember the texts that the scanner has numbered."""
         for _, start, end in self.scanner.texts[: self.counters[scan.C_NEW_TEXTS]].tolist():
@@ -278,8 +282,8 @@ class _Reader:
             match = _SHRINK.search(text)
             if match is None or int(match["priority"]) > 12:
                 self.unparsed_shrinks += 1
-                number = int(self.counters[scan.C_LINES]) - chunk.count(b"\n", start)
-                self.first_unparsed = self.first_unparsed or (number, _shown(chunk[start:end]))
+                number = int(self.counters[scan.C_LINES]) - chunk.count(b"\n", end, len(chunk) - 1)
+                self._not_understood(number, chunk[start:end])
                 continue
             instance = self.instances.setdefault((match["function"], match["pointer"]), len(self.instances))
             memcg = MEMCG_UNKNOWN if match["memcg"] is None else int(match["memcg"])
@@ -311,8 +315,7 @@ class _Reader:
             level[stacked] = found[shape.ravel()]
         pfn, order = rows[:, scan.ROW_PFN], np.minimum(rows[:, scan.ROW_ORDER], 62)
         table = level != LEVEL_UNKNOWN
-        pair = pfn[table & (order == 1)] + 1
-        self.tables = np.union1d(self.tables, np.concatenate([pfn[table], pair]))
+        self.tables = np.union1d(self.tables, pages_of(pfn[table], order[table])[0])
         low = np.searchsorted(self.tables, pfn)
         high = np.searchsorted(self.tables, pfn + np.left_shift(np.int64(1), order))
         matters = high > low
@@ -362,9 +365,8 @@ class _Reader:
         unparsed = int(counters[scan.C_UNPARSED]) + self.unparsed_shrinks
         notes = ["pages live when the recording began are unknown"]
         if unparsed and self.first_unparsed:
-            line, text = self.first_unparsed
-            text = _TASK.sub("", text)  # names of tasks stay out of what is stored
-            notes.append(f"{unparsed} lines could not be understood, the first is line {line}: {text!r}")
+            line, _ = self.first_unparsed  # its text may hold names of tasks and addresses: it is not stored
+            notes.append(f"{unparsed} lines could not be understood, the first is line {line}")
         if step_back > CLOCK_JUMP_NS:
             notes.append(f"time steps back by {step_back / 1e9:.3f} s: a clock jumped, or two recordings")
         elif step_back:

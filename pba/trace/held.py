@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pba.events import OP_ALLOC, OP_FREE
-from pba.trace.assemble import RAW_TABLE, RAW_VISIT, RawEvents
+from pba.trace.assemble import RAW_TABLE, RAW_VISIT, RawEvents, pages_of
 from pba.trace.kpageflags import Snapshot
 from pba.trace.metadata import Truth
 from pba.trace.table import Trace
@@ -78,13 +78,9 @@ def live_after(start: Snapshot, raw: RawEvents) -> tuple[Pages, RawEvents]:
 
 def _pages(raw: RawEvents, chosen: NDArray[np.bool_]) -> tuple[Pages, Pages]:
     """Return every page of the chosen events, and its event's number, in order of time."""
-    place = np.flatnonzero(chosen)
-    order = np.zeros(len(place), np.int8) if raw.order is None else raw.order[place]
-    second = place[order == 1]
-    both = np.concatenate([place, second])
-    pfns = np.concatenate([raw.pfn[place], raw.pfn[second] + 1])
-    rank = np.argsort(both, kind="stable")
-    return pfns[rank], both[rank]
+    number = np.flatnonzero(chosen)
+    pfns, place = pages_of(raw.pfn[number], None if raw.order is None else raw.order[number])
+    return pfns, number[place]
 
 
 def _last(pfns: Pages, values: NDArray[_Value]) -> tuple[Pages, NDArray[_Value]]:

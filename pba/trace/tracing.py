@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pba.errors import RecordError
 from pba.trace import callsites
-from pba.trace.assemble import RAW_FREE, RAW_OTHER, RAW_TABLE, RAW_VISIT, RawEvents
+from pba.trace.assemble import RAW_FREE, RAW_OTHER, RAW_TABLE, RAW_VISIT, RawEvents, pages_of
 from pba.trace.classify import level_of_stack
 from pba.trace.kallsyms import Symbols
 from pba.trace.ringbuffer import (
@@ -171,11 +171,6 @@ class Collector:
         """Events so far, of all kinds."""
         return sum(decoder.events for decoder in self._decoders)
 
-    @property
-    def gaps(self) -> int:
-        """Places where the buffers say that events are missing."""
-        return sum(decoder.gaps for decoder in self._decoders)
-
     def rows(self, kind: int) -> NDArray[np.int64]:
         """Return the rows of one kind, in order of time, with a column more: the CPU's place."""
         parts = []
@@ -225,7 +220,7 @@ class Allocations:
     level : ndarray of int8
         Code of `pba.events.LEVELS`; 0: something else than a page table.
     without_stack : int
-        Allocations whose stack is missing; they are left out where the flags do not decide.
+        Allocations whose stack is missing: none of them counts as a page table.
     """
 
     time_ns: NDArray[np.int64]
@@ -255,15 +250,16 @@ class Allocations:
     def pages(self) -> NDArray[np.int64]:
         """Return every page that was a page table at some time."""
         tables = self.level > 0
-        second = self.pfn[tables & (self.order == 1)] + 1
-        return np.unique(np.concatenate([self.pfn[tables], second]))
+        return np.unique(pages_of(self.pfn[tables], self.order[tables])[0])
 
 
 def gather(
     allocations: Allocations, frees: NDArray[np.int64], visits: RootVisits, keep: NDArray[np.bool_]
 ) -> RawEvents:
     """Merge everything by time; of allocations of pages that are never a table (`keep`), none is kept."""
-    inside = (allocations.level > 0) | keep[np.minimum(allocations.pfn, len(keep) - 1)]
+    pages, place = pages_of(allocations.pfn, allocations.order)
+    inside = np.zeros(len(allocations.pfn), np.bool_)
+    inside[place[keep[np.minimum(pages, len(keep) - 1)]]] = True
     kind = np.where(allocations.level > 0, RAW_TABLE, RAW_OTHER)[inside]
     none = np.zeros(len(visits), np.int64)
     raw = RawEvents(

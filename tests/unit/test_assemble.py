@@ -10,7 +10,7 @@ from pba.trace.assemble import (
     RAW_VISIT,
     RawEvents,
     assemble,
-    live_pfns,
+    pages_of,
 )
 from pba.trace.metadata import Metadata
 
@@ -50,7 +50,6 @@ def test_frees_are_matched_by_pfn_and_others_vanish():
     assert trace.level.tolist() == [LEVEL_PTE, LEVEL_PTE, 0, LEVEL_PTE]
     assert trace.metadata.time_origin_ns == 100
     assert trace.metadata.duration_ns == 60
-    assert live_pfns(trace).tolist() == [9]
 
 
 @pytest.mark.parametrize("kind", [RAW_TABLE, RAW_OTHER])
@@ -80,6 +79,14 @@ def test_a_pgd_of_two_pages_is_two_tables():
     assert rows(trace) == [(0, 0, 0, 0, 64), (0, 0, 1, 0, 65), (4, 1, 0, 0, 64), (4, 1, 1, 0, 65)]
 
 
+def test_pages_of_events_of_several_orders():
+    pages, place = pages_of(np.array([10, 64, 7]), np.array([0, 1, 2], np.int8))
+    assert pages.tolist() == [10, 64, 65, 7, 8, 9, 10]
+    assert place.tolist() == [0, 1, 1, 2, 2, 2, 2]
+    pages, place = pages_of(np.array([5, 3]), None)
+    assert (pages.tolist(), place.tolist()) == ([5, 3], [0, 1])
+
+
 def test_pages_live_at_the_start_are_allocated_at_time_0():
     trace = assemble(
         raw((50, RAW_FREE, 30, 0, 0), (60, RAW_OTHER, 20, 0, 0)),
@@ -94,7 +101,6 @@ def test_pages_live_at_the_start_are_allocated_at_time_0():
     assert trace.metadata.quality.live_at_start == 3
     assert trace.metadata.quality.inferred_frees == 1
     assert trace.metadata.duration_ns == 50
-    assert live_pfns(trace).tolist() == [10]
 
 
 def test_nothing_recorded_is_an_empty_trace():

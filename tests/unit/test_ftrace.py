@@ -197,19 +197,31 @@ def test_shrinker_lines_of_both_forms(written, form):
     assert trace.metadata.quality.visits_rule
 
 
-def test_lines_not_understood_are_counted_and_the_first_is_told_without_its_task(written):
+def test_lines_not_understood_are_counted_and_the_first_is_told_without_its_text(written):
     text = (
         alloc(0x10) + stack() + "what is this\n" + line("mm_page_free: page=0 pfn=0x1") + free(0x10, time=3)
     )
     quality = read_ftrace(written(text)).metadata.quality
     assert quality.unparsed_lines == 2
-    assert any("line 7: 'what is this'" in note for note in quality.notes)
-    quality = read_ftrace(
-        written(line("mm_page_free: page=0 pfn=0x1", task="secret-1") + text)
-    ).metadata.quality
-    assert quality.unparsed_lines == 3
-    assert any("line 1: '[000]" in note for note in quality.notes)
-    assert "secret" not in str(quality)
+    assert any(note.endswith("the first is line 7") for note in quality.notes)
+    leaky = (
+        line("mm_page_free: page=ffffea0001 pfn=0x1", task="my-1 secret-1"),
+        "secret  1234 [000]  1.000000:  kmem:mm_page_free: page=ffffea0001 pfn=0x1\n",
+    )
+    for first in leaky:
+        quality = read_ftrace(written(first + text)).metadata.quality
+        assert quality.unparsed_lines == 3
+        assert any(note.endswith("the first is line 1") for note in quality.notes)
+        assert "secret" not in str(quality)
+        assert "ffffea" not in str(quality)
+
+
+def test_the_first_line_not_understood_is_told_whatever_its_kind(written):
+    shrinker, other = line("mm_shrink_slab_start: in a form of its own"), "what is this\n"
+    good = alloc(0x10) + stack()
+    for text, number in ((good + shrinker + other, 7), (good + other + shrinker, 7), (good + shrinker, 7)):
+        quality = read_ftrace(written(text)).metadata.quality
+        assert any(note.endswith(f"the first is line {number}") for note in quality.notes)
 
 
 def test_a_chunk_may_end_anywhere(written, monkeypatch):
@@ -292,6 +304,14 @@ class TestCommand:
         assert "a cut" in trace.metadata.quality.notes
         assert content(trace) == content(read_ftrace(source))
 
+    def test_import_refuses_an_unknown_form_before_it_reads(self, tmp_path, capsys):
+        assert run(["import", str(tmp_path / "none.ftrace"), "-o", str(tmp_path / "x.txt")]) == 2
+        assert "no such form of a trace" in capsys.readouterr().err
+
+    def test_import_says_what_the_text_form_loses(self, tmp_path, capsys):
+        assert run(["import", str(GOLDEN / "arm64-7.3.ftrace"), "-o", str(tmp_path / "x.events.gz")]) == 0
+        assert "neither levels nor page frames" in capsys.readouterr().out
+
     def test_import_replaces_nothing_unasked(self, tmp_path, capsys):
         out = tmp_path / "x.parquet"
         out.write_text("mine")
@@ -308,6 +328,8 @@ class TestCommand:
             (["--page-size", "5"], "page size 5 KiB does not exist"),
             (["--page-size", "4", "--memory", "much"], "is not a size"),
             (["--gfp-zero", "zero"], "is not a number"),
+            (["--gfp-zero", "-1"], "is not one bit"),
+            (["--gfp-zero", "0x300"], "is not one bit"),
         ],
     )
     def test_import_refuses_wrong_options(self, tmp_path, capsys, options, message):
