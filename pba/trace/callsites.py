@@ -20,6 +20,7 @@ from pba.trace.visits import (
     LIMIT_NOTE,
     MEMCG_AWARE,
     MEMCG_UNKNOWN,
+    PASS_GAP_NS,
     RULE,
     RootVisits,
     ShrinkLines,
@@ -40,7 +41,6 @@ RULE_BY_CALL_SITE: Final = (
     "priority or node, a repeated shrinker, a line of another cgroup, or a gap of 1 s; and one more after a "
     "round of drop_slab() that freed too much to be the last"
 )
-_PASS_GAP_NS: Final = 1_000_000_000
 
 
 def recorded_visits(
@@ -63,8 +63,10 @@ def recorded_visits(
     names = [functions[value] for value in rows[:, FUNCTION].tolist()]
     is_root = root_lines(rows, names, stacks, symbols)
     if is_root is not None:
-        droppers = set(rows[_in_function(rows, stacks, symbols, "drop_slab"), PID].tolist())
-        visits = add_unseen_drops(cut_visits(rows, is_root), ends, droppers)
+        visits = cut_visits(rows, is_root)
+        if len(np.unique(rows[:, NID])) == 1:
+            droppers = set(rows[_in_function(rows, stacks, symbols, "drop_slab"), PID].tolist())
+            visits = add_unseen_drops(visits, ends, droppers)
         return visits.as_root_visits(), RULE_BY_CALL_SITE
     return find_root_visits(_lines(rows, names, stacks, symbols)), RULE
 
@@ -126,7 +128,7 @@ def cut_visits(rows: NDArray[np.int64], is_root: NDArray[np.bool_]) -> Visits:
             open_visits.pop(pid, None)
             continue
         last, last_nid, last_priority, seen = open_visits.get(pid, (0, -1, -1, set()))
-        same = (last_nid, last_priority) == (nid, priority) and time - last < _PASS_GAP_NS
+        same = (last_nid, last_priority) == (nid, priority) and time - last < PASS_GAP_NS
         if not same or shrinker in seen:
             visits.append((time, priority, pid))
             seen = set()
@@ -139,19 +141,19 @@ def add_unseen_drops(found: Visits, ends: NDArray[np.int64], droppers: set[int])
 
     `drop_slab()` (mm/shrinker.c) goes on while `freed >> round` is above 1, `freed` summed over all
     cgroups. A round in which the root's shrinkers have no objects leaves no line of the root, so this is a
-    lower bound: such rounds in a row count as one.
+    lower bound: such rounds in a row count as one. For machines of one node, where a visit is a round.
     """
     visits = list(found.visits)
     for pid in droppers:
         mine = ends[ends[:, PID] == pid]
-        starts = sorted(time for time, _, owner in found.visits if owner == pid)
+        starts = sorted(time for time, priority, owner in found.visits if owner == pid and priority == 0)
         number = 0
         for start, following in zip(starts, [*starts[1:], np.iinfo(np.int64).max], strict=True):
             inside = mine[(mine[:, TIME] >= start) & (mine[:, TIME] < following)]
-            inside = inside[inside[:, TIME] < start + _PASS_GAP_NS]
+            inside = inside[inside[:, TIME] < start + PASS_GAP_NS]
             last = int(inside[-1, TIME]) if len(inside) else start
             goes_on = int(inside[:, FREED].sum()) >> number > 1
-            if goes_on and following - last >= _PASS_GAP_NS:
+            if goes_on and following - last >= PASS_GAP_NS:
                 visits.append((last, 0, pid))
                 goes_on = False
             number = number + 1 if goes_on else 0

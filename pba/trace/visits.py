@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -44,7 +44,7 @@ RULE: Final = (
 
 LIMIT_NOTE: Final = "a visit in which no shrinker had any objects leaves no line and is not counted"
 
-_PASS_GAP_NS: Final = 1_000_000_000
+PASS_GAP_NS: Final = 1_000_000_000
 """One visit takes less than this between two of its lines; two runs of `drop_caches` are further apart."""
 _WITNESS_GAP_NS: Final = 10_000_000_000
 """A memcg-unaware shrinker seen with objects twice within this had objects in between."""
@@ -207,9 +207,7 @@ class _Chains:
         del self.others[:-64]
 
 
-def find_root_visits(
-    lines: ShrinkLines, *, only_root: bool = False, unaware: Iterable[str] = ()
-) -> RootVisits:
+def find_root_visits(lines: ShrinkLines, *, only_root: bool = False) -> RootVisits:
     """Recover the visits of the root memory cgroup, with their priorities.
 
     The rule has two steps. *Cut the lines into runs, one for each `shrink_slab()` of any cgroup:* the lines
@@ -248,15 +246,13 @@ def find_root_visits(
         The events, sorted by time.
     only_root : bool, optional
         The recorded machine had no memory cgroup but the root: every run is the root's.
-    unaware : iterable of str, optional
-        Functions known to be memcg-unaware although they stand in `MEMCG_AWARE` (a changed kernel).
 
     Returns
     -------
     RootVisits
         Ascending in time.
     """
-    rows = _rows(lines, MEMCG_AWARE.difference(unaware))
+    rows = _rows(lines)
     runs, before = _runs(rows)
     sure = [_is_sure(rows, run) for run in runs]
     backward = [_steps_back(rows, run, before) for run in runs]
@@ -278,14 +274,14 @@ def find_root_visits(
     )
 
 
-def _rows(lines: ShrinkLines, aware: frozenset[str]) -> list[_Line]:
+def _rows(lines: ShrinkLines) -> list[_Line]:
     """Return the lines as tuples."""
     columns = (
         lines.time_ns, lines.pid, lines.instance, lines.nid, lines.priority, lines.items, lines.deferred,
         lines.delta, lines.total_scan, lines.memcg, lines.kswapd,
     )  # fmt: skip
     values = zip(*(column.tolist() for column in columns), lines.function, strict=True)
-    return [_Line._make((*row[:-1], row[-1] in aware)) for row in values]
+    return [_Line._make((*row[:-1], row[-1] in MEMCG_AWARE)) for row in values]
 
 
 def _runs(rows: list[_Line]) -> tuple[list[list[int]], _Order]:
@@ -319,7 +315,7 @@ def _runs_without_repeats(rows: list[_Line], before: _Order) -> list[list[int]]:
         if run is not None:
             last = rows[run[-1]]
             same = (last.nid, last.priority, last.memcg) == (line.nid, line.priority, line.memcg)
-            if same and line.time - last.time < _PASS_GAP_NS:
+            if same and line.time - last.time < PASS_GAP_NS:
                 run.append(i)
                 again = next((k for k, j in enumerate(run[:-1]) if rows[j].instance == line.instance), None)
                 if again is not None:
@@ -429,7 +425,7 @@ def _unproven_drops(rows: list[_Line], runs: list[list[int]], sure: list[bool]) 
         if head.priority:
             continue
         members = spell[head.pid]
-        if not members or head.time - rows[runs[members[-1]][-1]].time >= _PASS_GAP_NS:
+        if not members or head.time - rows[runs[members[-1]][-1]].time >= PASS_GAP_NS:
             members = spell[head.pid] = []
             spells.append(members)
         members.append(place)
@@ -475,7 +471,7 @@ def _first_of_round(rows: list[_Line], runs: list[list[int]]) -> list[bool]:
         first.append(
             before is None
             or (before.nid, before.priority) != (head.nid, head.priority)
-            or head.time - before.time >= _PASS_GAP_NS
+            or head.time - before.time >= PASS_GAP_NS
         )
         last[head.pid] = rows[run[-1]]
     return first
