@@ -32,6 +32,7 @@ from pba.trace.held import HeldAgainstTruth, hold_against, live_after
 from pba.trace.kallsyms import Symbols
 from pba.trace.kpageflags import Snapshot
 from pba.trace.metadata import Metadata, Quality
+from pba.trace.store import ENDINGS, refuse_unknown_form
 from pba.trace.table import Trace
 from pba.trace.tracefs import Instance, PageReader, explained, tracing_folder
 from pba.trace.tracing import ALLOC, SHRINK, SHRINK_END, Allocations, Collector, Formats, gather, pages_in
@@ -109,18 +110,27 @@ def record(
     RecordError
         If this machine cannot be recorded, or the command cannot be started.
     OutputError
-        If `out` exists, or cannot be written.
+        If `out` exists, names no form of a trace, or cannot be written.
     """
     out = Path(out)
+    refuse_unknown_form(out)
     refuse_overwrite(out, force)
+    if duration_s is not None and not duration_s > 0:
+        raise RecordError(f"{duration_s} s is no time to record", "give a number above 0")
     command = _resolve(command)
     root = tracing_folder()
     symbols = Symbols.read()
     with ExitStack() as stack:
         captured = _capture(stack, root, out.parent, (command, duration_s, buffer_mib, show))
-        trace = _make_trace(captured, symbols, out.name.split(".")[0])
+        trace = _make_trace(captured, symbols, _short_name(out))
     trace.write(out, force=force)
     return Recording(out, trace, captured.exit_status, captured.ended_by)
+
+
+def _short_name(out: Path) -> str:
+    """Return a file's name without the ending that says its form."""
+    ending = next(ending for ending in ENDINGS if out.name.endswith(ending))
+    return out.name.removesuffix(ending)
 
 
 def _resolve(command: Sequence[str]) -> tuple[str, ...]:
@@ -144,21 +154,24 @@ class _Captured:
 
 
 def _capture(stack: ExitStack, root: Path, folder: Path, wish: tuple[Any, ...]) -> _Captured:
-    """Trace while the command runs; the tracing instance is gone when this returns."""
+    """Trace while the command runs; the tracing instance is gone when this returns.
+
+    Signals are noted from before the instance is made until it is gone, so that none leaves it behind.
+    """
     command, duration_s, buffer_mib, show = wish
     before = _describe_machine()
-    with Instance(root, buffer_mib * 1024) as instance, ExitStack() as running:
+    with ExitStack() as running:
+        ending = running.enter_context(_ended_by_signals())
+        instance = running.enter_context(Instance(root, buffer_mib * 1024))
         formats = Formats.read(instance)
-        with explained("read the trace buffers"):
-            readers = [
-                stack.enter_context(PageReader(instance, cpu, folder, formats.page_bytes))
-                for cpu in instance.cpus()
-            ]
-        for reader in readers:
-            running.callback(reader.end)
+        readers = []
+        for cpu in instance.cpus():
+            with explained("read the trace buffers"):
+                reader = stack.enter_context(PageReader(instance, cpu, folder, formats.page_bytes))
+            running.callback(reader.end)  # an instance that is being read cannot be removed
+            readers.append(reader)
         collector = Collector(formats, readers)
         collector.warm_up()
-        ending = running.enter_context(_ended_by_signals())
         watch = _Watch(instance, collector, show)
         formats.switch_on(instance)
         start = Snapshot.take()
@@ -203,7 +216,7 @@ class _Watch:
 
 @contextmanager
 def _ended_by_signals() -> Iterator[list[signal.Signals]]:
-    """Note the signals that ask to end, instead of dying of them."""
+    """Note the signals that ask to end, instead of dying of them (under `nohup` SIGHUP asks for nothing)."""
     got: list[signal.Signals] = []
 
     def note(number: int, _frame: FrameType | None) -> None:
@@ -212,7 +225,8 @@ def _ended_by_signals() -> Iterator[list[signal.Signals]]:
     if threading.current_thread() is not threading.main_thread():
         yield got  # signals reach the main thread only
         return
-    before = {number: signal.signal(number, note) for number in END_SIGNALS}
+    ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else set()
+    before = {number: signal.signal(number, note) for number in END_SIGNALS if number not in ignored}
     try:
         yield got
     finally:
@@ -225,6 +239,8 @@ def _run(
 ) -> tuple[int | None, str]:
     """Run the command, or wait; return its exit status and what ended the recording."""
     deadline = time.monotonic() + duration_s if duration_s is not None else float("inf")
+    if ending:  # while tracing was set up
+        return None, ending[0].name
     try:
         child = subprocess.Popen(command) if command else None
     except OSError as error:

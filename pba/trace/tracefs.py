@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final
 
-from pba.errors import RecordError
+from pba.errors import OutputError, RecordError
 from pba.trace.ringbuffer import EventFormat
 
 ROOT_HINT: Final = "run as root (or with CAP_SYS_ADMIN, CAP_SYSLOG and access to tracefs)"
@@ -150,15 +150,27 @@ class Instance:
 
 
 def remove_stale(root: Path) -> list[Path]:
-    """Remove instances of recorders that were killed; return which."""
+    """Remove instances of recorders that were killed, those that had our own pid too; return which.
+
+    (In a container pids are few and come again soon. The kernel refuses to remove what is in use.)
+    """
     removed = []
     for path in sorted((root / "instances").glob(f"{PREFIX}*")):
         number = path.name.removeprefix(PREFIX)
-        if number.isdigit() and not Path("/proc", number).exists():
+        if number == str(os.getpid()) or (number.isdigit() and not Path("/proc", number).exists()):
             with contextlib.suppress(OSError):
                 path.rmdir()
                 removed.append(path)
     return removed
+
+
+def _nameless_file(folder: Path) -> IO[bytes]:
+    """Return a temporary file that is gone when it is closed, or when this process is."""
+    try:
+        return tempfile.TemporaryFile(dir=folder, buffering=0)
+    except OSError as error:
+        reason = f"{folder}: the recording's temporary file cannot be made there: {error.strerror}"
+        raise OutputError(reason, "write to another folder") from error
 
 
 class PageReader(threading.Thread):
@@ -183,7 +195,7 @@ class PageReader(threading.Thread):
         self.bytes_read = 0
         self._ending = threading.Event()
         with contextlib.ExitStack() as undo:
-            self.file: IO[bytes] = undo.enter_context(tempfile.TemporaryFile(dir=folder, buffering=0))
+            self.file: IO[bytes] = undo.enter_context(_nameless_file(folder))
             raw = instance.path / f"per_cpu/cpu{cpu}/trace_pipe_raw"
             self._source = os.open(raw, os.O_RDONLY | os.O_NONBLOCK)
             undo.pop_all()

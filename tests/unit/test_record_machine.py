@@ -113,6 +113,31 @@ def test_a_signal_ends_it_cleanly_and_what_was_recorded_is_kept(
 
 
 @needs_tracefs
+def test_a_signal_while_tracing_is_set_up_leaves_nothing(tmp_path: Path) -> None:
+    out, started = tmp_path / "x.parquet", tmp_path / "started"
+    command = [*PBA, "record", "-o", str(out), "--", "touch", str(started)]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while f"pba-{child.pid}" not in instances():
+        assert child.poll() is None, child.communicate()[1]
+        time.sleep(0.002)
+    child.send_signal(signal.SIGTERM)
+    message = child.communicate(timeout=120)[1]
+    assert child.returncode == 0, message
+    assert f"pba-{child.pid}" not in instances()
+    assert out.exists()
+
+
+@needs_tracefs
+def test_under_nohup_a_hangup_ends_nothing(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        recording = record(tmp_path / "x.parquet", ["sh", "-c", "kill -HUP $PPID; sleep 0.5"])
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert recording.ended_by == "command"
+
+
+@needs_tracefs
 def test_nothing_is_left_when_the_command_cannot_be_started(tmp_path: Path) -> None:
     program = tmp_path / "program"
     program.write_text("not a program\n")
@@ -126,6 +151,17 @@ def test_nothing_is_left_when_the_command_cannot_be_started(tmp_path: Path) -> N
 def test_an_unknown_program_is_refused_before_anything_is_traced(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="no such program"):
         record(tmp_path / "x.parquet", ["/no/such/program"])
+
+
+@pytest.mark.parametrize("duration", [0.0, -1.0, float("nan")])
+def test_no_time_to_record_is_refused_before_anything_is_traced(tmp_path: Path, duration: float) -> None:
+    with pytest.raises(RecordError, match="no time to record"):
+        record(tmp_path / "x.parquet", duration_s=duration)
+
+
+def test_an_unknown_form_is_refused_before_anything_is_traced(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="no such form"):
+        record(tmp_path / "x.txt", ["true"])
 
 
 def test_an_existing_output_is_refused_before_anything_is_traced(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -10,7 +11,7 @@ from typing import cast
 import numpy as np
 import pytest
 
-from pba.errors import RecordError
+from pba.errors import OutputError, RecordError
 from pba.events import LEVEL_PGD, LEVEL_PTE
 from pba.trace.assemble import RAW_FREE, RAW_OTHER, RAW_TABLE, RawEvents, assemble
 from pba.trace.callsites import FIELDS, RULE_BY_CALL_SITE, recorded_visits
@@ -18,9 +19,9 @@ from pba.trace.held import hold_against, live_after
 from pba.trace.kallsyms import Symbols
 from pba.trace.kpageflags import CHUNK_PAGES, KPF_COMPOUND_HEAD, KPF_PGTABLE, Snapshot
 from pba.trace.metadata import Metadata
-from pba.trace.record import _Watch, parse_buddyinfo, upstream_release
+from pba.trace.record import _short_name, _Watch, parse_buddyinfo, upstream_release
 from pba.trace.ringbuffer import NR_COLUMNS, PID, STACK, TIME, VALUES
-from pba.trace.tracefs import Instance, explained, remove_stale, tracing_folder
+from pba.trace.tracefs import Instance, PageReader, explained, remove_stale, tracing_folder
 from pba.trace.tracing import Allocations, Collector, GfpBits, gather, pages_in
 from pba.trace.visits import RULE, RootVisits
 
@@ -81,9 +82,10 @@ def test_what_the_kernel_refuses_is_one_line_with_advice(error: OSError, message
 
 
 def test_instances_of_dead_recorders_are_removed(tmp_path: Path) -> None:
-    for name in ("pba-1", "pba-999999999", "pba-x", "mine"):
+    own = f"pba-{os.getpid()}"  # of a dead recorder that had the pid before
+    for name in ("pba-1", "pba-999999999", own, "pba-x", "mine"):
         (tmp_path / "instances" / name).mkdir(parents=True)
-    assert [path.name for path in remove_stale(tmp_path)] == ["pba-999999999"]
+    assert {path.name for path in remove_stale(tmp_path)} == {"pba-999999999", own}
     assert sorted(path.name for path in (tmp_path / "instances").iterdir()) == ["mine", "pba-1", "pba-x"]
 
 
@@ -243,6 +245,37 @@ def test_rounds_of_drop_slab_without_a_line_follow_from_what_was_freed() -> None
     assert "1 rounds of drop_slab()" in visits.notes[1]
 
 
+def test_rounds_of_drop_slab_are_added_only_where_they_can_be_counted() -> None:
+    lines = shrink_rows(
+        (10, 5, "ext4_es_scan", 101, 0, DROP),
+        (20, 5, "ext4_es_scan", 101, 0, DROP),  # frees 2 >> 1: the last
+        (30, 5, "ext4_es_scan", 101, 3, ROOT),  # the same task reclaims: no round
+    )
+    ends = rows({TIME: 11, PID: 5, VALUES: 9}, {TIME: 21, PID: 5, VALUES: 2}, {TIME: 31, PID: 5, VALUES: 900})
+    visits, _ = recorded_visits(lines, ends[:2], STACKS, SYMBOLS)
+    assert (len(visits), visits.inferred) == (3, 0)
+    much = rows({TIME: 11, PID: 5, VALUES: 9}, {TIME: 21, PID: 5, VALUES: 900})
+    assert recorded_visits(lines[:2], much, STACKS, SYMBOLS)[0].inferred == 1
+    two_nodes = lines[:2].copy()
+    two_nodes[1, VALUES + FIELDS.index("nid")] = 1
+    visits, _ = recorded_visits(two_nodes, much, STACKS, SYMBOLS)
+    assert (len(visits), visits.inferred) == (2, 0)
+
+
+def test_reuse_of_the_second_page_of_a_pair_is_seen() -> None:
+    gfp = GfpBits(zero=0x100, account=0x400000, movable=0x8)
+    names = [("__alloc_pages", "__pte_alloc"), ("__alloc_pages", "other")]
+    table = rows(
+        {TIME: 1, STACK: 0, VALUES: 41, VALUES + 1: 0, VALUES + 2: 0x400100},
+        {TIME: 2, STACK: 1, VALUES: 40, VALUES + 1: 1, VALUES + 2: 0x400100},
+    )
+    found = Allocations.classify(table, names, gfp)
+    nothing = RootVisits(np.empty(0, np.int64), np.empty(0, np.int8))
+    raw = gather(found, np.empty((0, 3), np.int64), nothing, pages_in(found.pages()))
+    trace = assemble(raw, Metadata())
+    assert trace.counts()["F"] == trace.metadata.quality.inferred_frees == 1
+
+
 def test_without_call_sites_the_general_rule_decides() -> None:
     only_aware = shrink_rows(
         (1, 5, "super_cache_scan", 100, 0, ROOT),
@@ -266,6 +299,20 @@ def test_a_full_disk_ends_the_recording_with_advice() -> None:
     with pytest.raises(RecordError, match="No space left") as caught:
         watch.step()
     assert "free some space" in caught.value.hint
+
+
+def test_the_temporary_file_needs_a_folder_that_can_be_written(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="temporary file cannot be made") as caught:
+        PageReader(cast(Instance, None), 0, tmp_path / "none", 4096)
+    assert "another folder" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("a-6.12.107.parquet", "a-6.12.107"), ("x.events.gz", "x"), ("y.z.events", "y.z")],
+)
+def test_a_recording_is_called_as_its_file(name: str, expected: str) -> None:
+    assert _short_name(Path("/t", name)) == expected
 
 
 @pytest.mark.parametrize(
