@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -87,7 +88,7 @@ def replay(
     if checkpoint_every < 0:
         raise PbaError(f"checkpoint_every = {checkpoint_every} is negative", "use 0 for no checkpoints")
 
-    state = boot(machine)
+    state = _borrow(machine)
     tunables, holders, events = prepare(trace, thresholds)
     frame = None
     checkpoints = None
@@ -101,6 +102,7 @@ def replay(
     else:
         kernel.replay_events(state, tunables, holders, events, (0, len(trace)))
     counters = counters_of(state)
+    _give_back(machine, state)
     return ReplayResult(
         trace_name=trace.name,
         machine=machine,
@@ -131,8 +133,41 @@ def boot(machine: Machine) -> State:
     return kernel.new_state(
         Orders(orders.block, *orders.refill, orders.contpte, orders.contpmd, orders.pud, orders.max_page),
         machine.memory_pages,
-        LINEAR_MAPS.index(machine.linear_map) + LEAF_PMD,
+        _largest_leaf(machine),
     )
+
+
+class _Spare(threading.local):
+    """Machines of this thread that are in no use, kept for the next replay on such a machine."""
+
+    def __init__(self) -> None:
+        self.states: dict[Machine, State] = {}
+
+
+_spare = _Spare()
+MAX_SPARE = 4
+"""Machines that a thread keeps: a study alternates between a few."""
+
+
+def _borrow(machine: Machine) -> State:
+    """Return a booted state of this machine, on the arrays of an earlier replay if there are any."""
+    state = _spare.states.pop(machine, None)
+    if state is None:
+        return boot(machine)
+    kernel.reboot(state, _largest_leaf(machine))
+    return state
+
+
+def _give_back(machine: Machine, state: State) -> None:
+    """Keep a state's arrays for the next replay; of too many, forget the one kept longest."""
+    _spare.states[machine] = state
+    if len(_spare.states) > MAX_SPARE:
+        del _spare.states[next(iter(_spare.states))]
+
+
+def _largest_leaf(machine: Machine) -> int:
+    """Return the largest leaf of a machine's linear map as the kernel's code."""
+    return LINEAR_MAPS.index(machine.linear_map) + LEAF_PMD
 
 
 def prepare(trace: Trace, thresholds: Thresholds) -> tuple[Tunables, Holders, Events]:

@@ -63,18 +63,31 @@ def new_state(orders: Orders, memory_pages: int, largest_leaf: int) -> State:
         orders=orders,
         buddy_next=np.empty(memory_pages + MAX_LISTS, np.int32),
         buddy_prev=np.empty(memory_pages + MAX_LISTS, np.int32),
-        buddy_order=np.full(memory_pages, -1, np.int8),
+        buddy_order=np.empty(memory_pages, np.int8),
         leaf=np.empty(blocks, np.uint8),
-        contpte=np.zeros(memory_pages >> orders.contpte, np.uint8),
+        contpte=np.empty(memory_pages >> orders.contpte, np.uint8),
         cached=np.empty(2 * memory_pages, np.int32),
-        block_nr_free=np.full(blocks, NOT_MANAGED, np.int32),
-        vars=np.zeros(NR_VARS, np.int64),
+        block_nr_free=np.empty(blocks, np.int32),
+        vars=np.empty(NR_VARS, np.int64),
     )
-    state.vars[FIRST_MANAGED] = blocks
+    reboot(state, largest_leaf)
+    return state
+
+
+def reboot(state: State, largest_leaf: int) -> None:
+    """Boot a machine, whatever its state was.
+
+    To boot one anew is cheaper than to make another: its arrays are in place, and for a large machine the
+    first touch of each of their pages costs more than a replay.
+    """
+    state.buddy_order[:] = -1
+    state.contpte[:] = 0
+    state.block_nr_free[:] = NOT_MANAGED
+    state.vars[:] = 0
+    state.vars[FIRST_MANAGED] = len(state.block_nr_free)
     _free_all_memory(state)
     _map_memory(state, largest_leaf)
     boot(state)
-    return state
 
 
 def new_holders(nr_slots: int, nr_background_slots: int) -> Holders:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import pba
+from pba import model
 from pba.errors import MachineError, PbaError, ThresholdError, TraceError
 from pba.results import MEANINGS
 from pba.trace.check import LARGEST_TIME_NS
@@ -185,3 +186,28 @@ def test_an_empty_trace_boots() -> None:
     assert result.mean_cached_pages == 512
     assert result.timeline is not None
     assert result.timeline.empty
+
+
+def test_a_replay_leaves_no_trace_in_the_next() -> None:
+    """Replays on one machine share their arrays; in whatever order they come, each gives the same."""
+    busy, calm = sawtooth(teeth=6), sawtooth(teeth=1, pages=40)
+    asked = [
+        (busy, pba.Thresholds(0, 1, 8)),
+        (calm, pba.Thresholds(16, 64, 512)),
+        (busy, pba.Thresholds(0, 1, 512)),
+        (busy, pba.Thresholds(400, 512, 64)),
+    ]
+    alone = []
+    for trace, thresholds in asked:
+        model._spare.states.clear()
+        alone.append(pba.replay(trace, thresholds, MACHINE).counters)
+    assert alone[0]["pmd_splits"] > alone[1]["pmd_splits"]
+    for order in ((0, 1, 2, 3), (3, 2, 1, 0), (0, 0, 1, 1)):
+        for at in order:
+            other = pba.Machine(4, 16384, "pmd")
+            assert pba.replay(asked[at][0], asked[at][1], MACHINE).counters == alone[at]
+            assert pba.replay(asked[at][0], asked[at][1], other).machine == other
+    assert len(model._spare.states) == 2
+    for chunks in range(1, 9):
+        pba.replay(calm, machine=pba.Machine(4, 1024 * chunks))
+    assert len(model._spare.states) == model.MAX_SPARE
