@@ -42,13 +42,18 @@ def described(rows: Sequence[tuple[str, str]], width: int = 100) -> str:
 def duration(time_ns: float) -> str:
     """Return a time as people read it: `2 min 5 s`, `3.2 s`, `120 us`."""
     seconds = time_ns / 1e9
-    if seconds >= 60:
+    if _three_digits(seconds) >= 60:
         minutes, rest = divmod(round(seconds), 60)
         return f"{minutes} min {rest} s"
     for unit, factor in (("s", 1), ("ms", 1e3), ("us", 1e6)):
-        if seconds * factor >= 1:
-            return f"{seconds * factor:.3g} {unit}"
+        if (shown := _three_digits(seconds * factor)) >= 1:
+            return f"{shown:g} {unit}"
     return f"{time_ns:.0f} ns"
+
+
+def _three_digits(value: float) -> float:
+    """Return a number rounded to what is shown of it, so that 999.9 ms are `1 s`, not `1e+03 ms`."""
+    return float(f"{value:.3g}")
 
 
 def number(value: float) -> str:
