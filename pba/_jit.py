@@ -7,9 +7,11 @@ everything else that shapes the code; a stale entry cannot be found.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 import platform
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -55,16 +57,18 @@ def _fingerprint(room: str) -> str:
 def cache_dir(room: str) -> Path:
     """Return where the compiled code of a room (`kernel`, `trace`) is cached; the folder exists.
 
-    Falls back on a folder of this process's own if the cache cannot be written.
+    Falls back on a folder of this process's own, removed at its end, if the cache cannot be written.
     """
-    folder = _cache_root() / f"{room}-{_fingerprint(room)}"
     try:
+        folder = _cache_root() / f"{room}-{_fingerprint(room)}"
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):
             return folder
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: nobody knows of a home
         pass
-    return Path(tempfile.mkdtemp(prefix="pba-jit-"))
+    own = Path(tempfile.mkdtemp(prefix="pba-jit-"))
+    atexit.register(shutil.rmtree, own, ignore_errors=True)
+    return own
 
 
 @contextmanager

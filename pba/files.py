@@ -13,15 +13,17 @@ from pba.errors import OutputError
 
 
 def refuse_overwrite(path: Path, force: bool) -> None:
-    """Raise `OutputError` if `path` exists and `force` is not given. For use before long work starts."""
+    """Raise `OutputError` if `path` exists and `force` is not given, or is no file. Before long work."""
     try:
-        exists = path.exists()
+        exists, is_folder, is_file = path.exists(), path.is_dir(), path.is_file()
     except OSError as error:  # the folder may not be searched
         raise output_error(path, error) from error
+    if is_folder:
+        raise OutputError(f"{path}: is a folder", "name a file")
+    if exists and not is_file:  # root could put a file in the place of /dev/null
+        raise OutputError(f"{path}: is no regular file", "name a file")
     if exists and not force:
         raise OutputError(f"{path}: exists already", "choose another name, or say --force to replace it")
-    if path.is_dir():
-        raise OutputError(f"{path}: is a folder", "name a file")
     if not path.parent.is_dir():
         raise OutputError(f"{path}: the folder {path.parent} does not exist", "make it first")
 

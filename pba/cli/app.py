@@ -7,10 +7,12 @@ imports what it needs when it runs, so that help and completion answer at once.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -96,6 +98,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     other exception is a bug of pba and keeps its traceback.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
+    _prepare_output()
     try:
         status = app(args=given or ["--help"], prog_name="pba", standalone_mode=False)
         sys.stdout.flush()
@@ -105,6 +108,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         return _forget_output(EXIT_BROKEN_PIPE)
+    except SystemExit as leaving:  # where Typer itself meets the broken pipe, it leaves with status 1
+        if isinstance(leaving.__context__, BrokenPipeError):
+            return _forget_output(EXIT_BROKEN_PIPE)
+        raise
+    except MemoryError:
+        return _fail("there is not enough memory for this (take a smaller machine or trace)")
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -113,6 +122,17 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _fail(_usage_message(error))
     return status if isinstance(status, int) else 0
+
+
+def _prepare_output() -> None:
+    """Have somewhere to write to (also after `>&-`), and write what cannot be encoded with backslashes.
+
+    A file's name, which is a trace's name, need not be valid UTF-8.
+    """
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115, for the process's life
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _usage_message(error: Exception) -> str:

@@ -20,5 +20,8 @@ def open_trace(name: Path, *, strict: bool = False) -> Trace:
     from pba.trace.corpus import find
     from pba.trace.read import read_trace
 
-    is_path = name.exists() or len(name.parts) > 1
+    try:
+        is_path = name.exists() or len(name.parts) > 1
+    except OSError:  # too long, or in a folder that may not be searched: to open it says so
+        is_path = True
     return read_trace(name if is_path else find(name), strict=strict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -10,6 +11,7 @@ from pba.errors import TraceError
 
 FORMAT_VERSION = 1
 """Version of the stored form; a reader refuses a newer one."""
+AGAIN = "record or import it again"
 
 
 @dataclass(frozen=True)
@@ -133,8 +135,10 @@ class Metadata:
         TraceError
             If the version is newer than this reader, or a value is not what it should be.
         """
+        if not isinstance(values, dict):
+            raise TraceError(f"the trace's metadata is damaged: {values!r:.40}", AGAIN, path=path or None)
         version = values.get("format_version", 0)
-        if not isinstance(version, int) or not 1 <= version <= FORMAT_VERSION:
+        if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
             raise TraceError(
                 f"trace format version {version!r} is not known here",
                 f"this pba reads versions 1 to {FORMAT_VERSION}; a newer pba wrote it",
@@ -147,8 +151,30 @@ class Metadata:
             truth = quality.pop("truth", None)
             quality["notes"] = tuple(quality.get("notes", ()))
             picked["buddyinfo"] = tuple(picked.get("buddyinfo", ()))
-            return cls(quality=Quality(truth=Truth(**truth) if truth else None, **quality), **picked)
+            known_truth = Truth(**truth) if truth else None
+            found = cls(quality=Quality(truth=known_truth, **quality), **picked)
+            _check_types(found)
+            _check_types(found.quality)
+            if known_truth:
+                _check_types(known_truth)
         except (TypeError, ValueError) as error:
-            raise TraceError(
-                f"the trace's metadata is damaged: {error}", "record or import it again", path=path or None
-            ) from error
+            raise TraceError(f"the trace's metadata is damaged: {error}", AGAIN, path=path or None) from error
+        return found
+
+
+def _check_types(part: Metadata | Quality | Truth) -> None:
+    """Raise `TypeError` for a value that is not of its field's type: figures are made of it unseen."""
+    for item in fields(part):
+        value = getattr(part, item.name)
+        if not _IS_OF_TYPE.get(str(item.type), lambda _: True)(value):
+            raise TypeError(f"{item.name} is {value!r:.40}, not {item.type}")
+
+
+_IS_OF_TYPE: dict[str, Callable[[Any], bool]] = {
+    "str": lambda value: isinstance(value, str),
+    "int": lambda value: type(value) is int,
+    "int | None": lambda value: value is None or type(value) is int,
+    "tuple[str, ...]": lambda value: all(isinstance(item, str) for item in value),
+    "tuple[dict[str, Any], ...]": lambda value: all(isinstance(item, dict) for item in value),
+}
+"""What the values of a field may be, by its type as it is written above."""

@@ -103,7 +103,9 @@ def open_stream(path: str | Path) -> BinaryIO:
     except FileNotFoundError:
         raise TraceError("no such file", "check the name", path=path) from None
     except OSError as error:
-        raise TraceError(f"cannot be opened: {error.strerror}", "name a readable file", path=path) from error
+        raise TraceError(
+            f"cannot be opened: {error.strerror or error}", "name a readable file", path=path
+        ) from error
     form = next((name for magic, name in MAGICS.items() if head.startswith(magic)), "")
     if form == "gzip":
         return cast(BinaryIO, _Checked(cast(BinaryIO, gzip.GzipFile(fileobj=raw)), path, form))

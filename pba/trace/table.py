@@ -160,7 +160,7 @@ class Trace:
         """Write the trace; the form follows from the name.
 
         `.parquet` is the stored form, with everything; `.events` and `.events.gz` the text form, which
-        holds neither levels nor page frame numbers nor metadata.
+        holds neither levels nor page frame numbers; the metadata is a comment in it.
 
         Raises
         ------

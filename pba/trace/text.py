@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pba._jit import jit
 from pba.errors import TraceError
 from pba.events import OP_ALLOC, OP_BG_ALLOC, OP_BG_FREE, OP_DROP, OP_FREE, OP_LETTERS, OP_SHRINK
-from pba.trace.check import refuse_unknown_frees
+from pba.trace.check import LARGEST_TIME_NS, refuse_unknown_frees
 from pba.trace.metadata import Metadata
 from pba.trace.opening import open_stream
 from pba.trace.table import Trace
@@ -22,7 +22,8 @@ from pba.trace.table import Trace
 METADATA_MARK = b"# pba metadata "
 CHUNK_BYTES = 1 << 23
 NAMES = ("time_ns", "op", "id", "arg")
-LARGEST_TIME = (1 << 62) // 10
+LARGEST_TENTH = LARGEST_TIME_NS // 10
+"""A time that is larger than this before its last digit is out of range."""
 LARGEST_ID = (1 << 31) - 1
 
 EXPECTED = {
@@ -37,7 +38,7 @@ EXPECTED = {
 
 def looks_like_text(head: bytes) -> bool:
     """Return whether the beginning of a file can be the text form (comments, or a number and a letter)."""
-    for line in head.split(b"\n")[:50]:
+    for line in head.split(b"\n"):
         fields = line.split()
         if not fields or fields[0].startswith(b"#"):
             continue
@@ -102,8 +103,10 @@ def _find_metadata(chunk: bytes, path: str | Path) -> Metadata | None:
         if line.startswith(METADATA_MARK):
             try:
                 return Metadata.from_dict(json.loads(line[len(METADATA_MARK) :]), str(path))
-            except ValueError as error:
-                raise TraceError(f"the line '# pba metadata' is damaged: {error}", path=path) from error
+            except (ValueError, RecursionError) as error:
+                raise TraceError(
+                    f"the line '# pba metadata' is damaged: {error}", "correct or remove it", path=path
+                ) from error
     return None
 
 
@@ -141,7 +144,8 @@ def _line_error(text: str, path: str | Path, line: int) -> TraceError:
     expected = EXPECTED[fields[1]] if len(fields) >= 2 else "time_ns op id [arg]"
     return TraceError(
         f"does not parse: {shown}",
-        f"expected '{expected}', whole numbers, id at most {LARGEST_ID}, priority and order at most 127",
+        f"expected '{expected}', whole numbers, time below 2**62, id at most {LARGEST_ID}, "
+        "priority and order at most 127",
         path=path,
         line=line,
     )
@@ -156,7 +160,7 @@ def _number(data, at):  # type: ignore[no-untyped-def]
     value = 0
     start = at
     while at < end and 48 <= data[at] <= 57:
-        if value > LARGEST_TIME:
+        if value > LARGEST_TENTH:
             return -1, at
         value = value * 10 + (int(data[at]) - 48)
         at += 1

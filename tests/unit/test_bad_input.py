@@ -11,14 +11,17 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
 
 import pba
+from pba import _jit
 from pba.cli.app import run
 from pba.errors import EXIT_STATUS, OutputError
 from pba.trace.metadata import FORMAT_VERSION, Metadata
@@ -87,6 +90,16 @@ def newer_parquet(folder: Path) -> bytes:
     return path.read_bytes()
 
 
+def other_column(folder: Path, name: str, values: list[Any], *, twice: bool = False) -> bytes:
+    """Return a trace one of whose columns is another (or stands there twice)."""
+    path = small_trace().write(folder / "whole.parquet")
+    table = pq.read_table(path)
+    if name in table.column_names and not twice:
+        table = table.drop_columns([name])
+    pq.write_table(table.append_column(name, pa.array(values)), path)
+    return path.read_bytes()
+
+
 FILES: dict[str, tuple[Callable[[Path], bytes], str]] = {
     "empty": (lambda _: b"", "is empty"),
     "empty gzip": (lambda _: gzip.compress(b""), "is empty"),
@@ -103,6 +116,26 @@ FILES: dict[str, tuple[Callable[[Path], bytes], str]] = {
     "Parquet's first bytes": (lambda _: b"PAR1", "truncated or damaged"),
     "foreign Parquet": (foreign_parquet, "not a trace of pba"),
     "newer Parquet": (newer_parquet, "format version"),
+    "Parquet, no op": (
+        lambda folder: other_column(folder, "op", ["A", None, "F"]),
+        "event 1: there is no op",
+    ),
+    "Parquet, no id": (lambda folder: other_column(folder, "id", [1, 2, None]), "event 2: there is no id"),
+    "Parquet, no level": (lambda folder: other_column(folder, "level", ["PTE", "PTE", None]), "is no level"),
+    "Parquet, ops as numbers": (
+        lambda folder: other_column(folder, "op", [0, 0, 1]),
+        "holds int64, not names",
+    ),
+    "Parquet, time in words": (
+        lambda folder: other_column(folder, "time_ns", ["0", "5", "9"]),
+        "holds string, not whole numbers",
+    ),
+    "Parquet, pfn in words": (
+        lambda folder: other_column(folder, "pfn", ["a", "b", None]),
+        "pfn holds string, not whole numbers",
+    ),
+    "Parquet, two ops": (lambda folder: other_column(folder, "op", ["A"] * 3, twice=True), "two columns"),
+    "Parquet, negative time": (lambda folder: other_column(folder, "time_ns", [-1, 5, 9]), "time -1 ns"),
     "a picture": (lambda _: b"\x89PNG\r\n\x1a\n" + bytes(200), "not a trace"),
     "prose": (lambda _: b"Dear list,\n\nhere is my trace.\n", "not a trace"),
     "a shell script": (lambda _: b"#!/bin/sh\necho hello\n", "not a trace"),
@@ -149,6 +182,50 @@ def test_a_compressed_trace_cut_anywhere_is_never_a_shorter_trace(
     for cut in np.linspace(7, len(whole) - 1, 9).astype(int):
         with pytest.raises(pba.PbaError, match="truncated or damaged"):
             pba.read_trace(write(tmp_path / "cut", whole[:cut]))
+
+
+METADATA = {
+    "{": "is damaged",
+    "[" * 100_000: "is damaged",
+    "[]": "metadata is damaged: []",
+    "5": "metadata is damaged: 5",
+    '{"format_version": true}': "version True is not known",
+    '{"format_version": 1, "memory_pages": "lots"}': "memory_pages is 'lots', not int | None",
+    '{"format_version": 1, "memory_pages": NaN}': "memory_pages is nan, not int | None",
+    '{"format_version": 1, "name": 5}': "name is 5, not str",
+    '{"format_version": 1, "buddyinfo": [5]}': "buddyinfo is (5,)",
+    '{"format_version": 1, "quality": null}': "metadata is damaged",
+    '{"format_version": 1, "quality": {"lost_events": "x"}}': "lost_events is 'x', not int",
+    '{"format_version": 1, "quality": {"notes": [1]}}': "notes is (1,)",
+    '{"format_version": 1, "quality": {"truth": {"true_pages": 1}}}': "missing 2 required",
+    '{"format_version": 1, "quality": {"truth":'
+    ' {"true_pages": "x", "recorded_pages": 1, "common_pages": 1}}}': "true_pages is 'x', not int",
+}
+
+
+@pytest.mark.parametrize("text", METADATA, ids=lambda text: text[-60:])
+def test_metadata_that_somebody_spoilt(text: str, tmp_path: Path, complaint: Complaint) -> None:
+    path = write(tmp_path / "x.events", f"# pba metadata {text}\n{GOOD}")
+    line = complaint("info", path)
+    assert str(path) in line
+    assert METADATA[text] in line
+
+
+def test_a_name_that_cannot_be(complaint: Complaint) -> None:
+    assert "File name too long" in complaint("info", "x" * 300)
+
+
+def test_a_pipe_is_no_file(tmp_path: Path, complaint: Complaint) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, GOOD.encode())
+    os.close(writer)
+    line = complaint("info", f"/dev/fd/{reader}")
+    os.close(reader)
+    assert "not seekable" in line
+
+
+def test_a_long_comment_before_the_first_event(tmp_path: Path) -> None:
+    assert len(pba.read_trace(write(tmp_path / "x", "# so\n" * 100 + GOOD))) == 7
 
 
 # Lines and events ------------------------------------------------------------------------------------------
@@ -332,6 +409,17 @@ def test_an_output_that_cannot_be(name: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_and_a_device_are_no_outputs(tmp_path: Path) -> None:
+    """Not even with `force`: root could put a file in the place of a device."""
+    (tmp_path / "x.parquet").mkdir()
+    (tmp_path / "x.events").symlink_to(os.devnull)
+    for name, words in (("x.parquet", "is a folder"), ("x.events", "is no regular file")):
+        for force in (False, True):
+            with pytest.raises(OutputError, match=words):
+                small_trace().write(tmp_path / name, force=force)
+    assert Path(os.devnull).is_char_device()
+
+
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     """Return a folder on a disk of 64 KiB."""
@@ -372,16 +460,57 @@ def test_standard_output_that_is_full() -> None:
     assert done.stderr == "pba: cannot write the output: No space left on device (free some space)\n"
 
 
-def test_a_reader_that_goes_away() -> None:
-    program = f"{sys.executable} -c 'from pba.cli import main; main()' replay {TINY}"
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_goes_away(unbuffered: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be it noticed while a command prints or when the rest is flushed."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = pba_process("replay", TINY, stdout=writer)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_no_standard_output_at_all() -> None:
+    program = f"{sys.executable} -c 'from pba.cli import main; main()' info {TINY} >&-"
+    done = subprocess.run(["sh", "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_name_that_is_no_text(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.events"))
+    done = pba_process("info", write(path, GOOD))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\udcff" in done.stdout
+
+
+def test_memory_that_runs_out(monkeypatch: pytest.MonkeyPatch, complaint: Complaint) -> None:
+    def large(_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("pba.trace.summary.summarize", large)
+    assert "not enough memory" in complaint("info", TINY)
+
+
+def test_a_cache_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    environment = {**os.environ, "PBA_CACHE_DIR": "/dev/null/cache", "TMPDIR": str(tmp_path)}
+    script = "import pba._jit as j; d = j.cache_dir('kernel'); (d / 'x').touch(); print(d)"
     done = subprocess.run(
-        ["bash", "-c", f"{program} | true; echo ${{PIPESTATUS[0]}}"],
-        capture_output=True,
-        text=True,
-        check=True,
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
     )
-    assert done.stderr == ""
-    assert done.stdout.strip() in {"0", "1", "141"}
+    assert done.stdout.startswith(f"{tmp_path}/pba-jit-")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nobody_at_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def homeless(_: type[Path]) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("PBA_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", classmethod(homeless))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert _jit.cache_dir.__wrapped__("kernel").parent == tmp_path
 
 
 # The command line ------------------------------------------------------------------------------------------
