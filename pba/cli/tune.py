@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -125,21 +126,24 @@ def show_comparison(run: Run, console: Console) -> None:
     """Print the seed against the recommended point, recording by recording."""
     from rich.table import Table
 
-    from pba.study.summary import comparison
+    from pba.report.data import point, recordings_table
 
     title = "patch -> recommended (all: sum, means, highest peak)"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("\nrecording", no_wrap=True)
+    figures = {"pmd_splits": 0, "mean_cached_pages": 0, "mean_cached_mib": 2, "peak_cached_mib": 1}
     for heading in ("PMD\nsplits", "mean cached\npages", "mean cached\nMiB", "peak cached\nMiB"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for name, row in comparison(run).iterrows():
-        cells = [
-            f"{row['pmd_splits_seed']:.0f} -> {row['pmd_splits_recommended']:>5.0f}",
-            f"{row['mean_cached_pages_seed']:.0f} -> {row['mean_cached_pages_recommended']:>5.0f}",
-            f"{row['mean_cached_mib_seed']:.2f} -> {row['mean_cached_mib_recommended']:>5.2f}",
-            f"{row['peak_cached_mib_seed']:.1f} -> {row['peak_cached_mib_recommended']:>5.1f}",
-        ]
-        table.add_row(str(name), *cells, style="bold" if name == "all" else "")
+
+    def add(name: str, pairs: Iterable[tuple[float, float]], style: str = "") -> None:
+        written = zip(pairs, figures.values(), strict=True)
+        cells = [f"{before:.{digits}f} -> {after:>5.{digits}f}" for (before, after), digits in written]
+        table.add_row(name, *cells, style=style)
+
+    for row in recordings_table(run).to_dict("records"):
+        add(row["trace"], [(row[f"seed_{figure}"], row[f"recommended_{figure}"]) for figure in figures])
+    seed, best = point(run, run.seed), point(run, run.recommended)
+    add("all", [(seed[figure], best[figure]) for figure in figures], "bold")
     console.print(table)
     console.print()
 
@@ -148,24 +152,22 @@ def show_front(run: Run, console: Console) -> None:
     """Print the Pareto front, thinned to what fits a screen."""
     from rich.table import Table
 
-    from pba.study.summary import front_size, front_table
+    from pba.report.data import THRESHOLDS, front_table, thinned
+    from pba.study.objective import AIMS
 
-    shown = front_table(run, FRONT_ROWS)
-    table = Table(
-        title="Pareto front (thresholds and mean cached in pages)",
-        title_justify="left",
-        box=None,
-        pad_edge=False,
-    )
+    front = front_table(run)
+    shown = thinned(front, FRONT_ROWS)
+    title = "Pareto front (thresholds and mean cached in pages)"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for heading in ("point", "unshrinkable", "min pages", "batch", "PMD splits", "mean cached", ""):
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
-    for number, row in shown.iterrows():
-        note = {run.recommended: "<- recommended", run.seed: "<- patch"}.get(int(str(number)), "")
-        cells = [f"{row[name]:.0f}" for name in shown.columns[:4]]
-        style = "bold" if number == run.recommended else ""
-        table.add_row(str(number), *cells, f"{row['mean_cached_pages']:.1f}", note, style=style)
+    for row in shown.to_dict("records"):
+        note = "<- recommended" if row["recommended"] else "<- patch" if row["seed"] else ""
+        cells = [str(row[name]) for name in ("number", *THRESHOLDS, AIMS[0])]
+        style = "bold" if row["recommended"] else ""
+        table.add_row(*cells, f"{row[AIMS[1]]:.1f}", note, style=style)
     console.print(table)
-    more = front_size(run) - len(shown)
+    more = len(front) - len(shown)
     if more:
         console.print(f"and {more} more on the front, in trials.csv of the report", style="dim")
     console.print()

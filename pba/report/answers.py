@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Final
 import pandas as pd
 
 from pba.report.data import (
-    AIMS,
     KERNEL_NAMES,
     LETTERS,
     THRESHOLDS,
-    TOLERANCE,
+    falls_and_rises,
     flatness_table,
     held_out_table,
     point,
@@ -23,10 +22,13 @@ from pba.report.data import (
     quality_table,
     recordings_table,
     same,
+    thresholds,
     tolerance_table,
 )
 from pba.report.document import Answer
 from pba.report.words import count, listing, mean_count, moves, pages, percent, plural, recall, relative, size
+from pba.study.flatness import TOLERANCE
+from pba.study.objective import AIMS
 
 if TYPE_CHECKING:
     from pba.study.run import Run
@@ -42,18 +44,15 @@ def answers(run: Run) -> tuple[Answer, ...]:
     )
 
 
-def thresholds(row: pd.Series) -> str:
-    """Return `U=16 M=64 B=512`."""
-    return " ".join(f"{LETTERS[name]}={int(row[name])}" for name in THRESHOLDS)
-
-
 def which(run: Run) -> tuple[str, ...]:
-    """Say which point is recommended."""
-    seed = point(run, run.seed)
+    """Say which point is recommended, and what its letters and "the seed" mean."""
+    seed, best = point(run, run.seed), point(run, run.recommended)
+    names = ", ".join(f"{LETTERS[name]} is `{KERNEL_NAMES[name]}`" for name in THRESHOLDS)
+    meant = f"{names}. The seed, below, is the patch's own point."
     if run.recommended == run.seed:
-        return (f"Those of the patch, {thresholds(seed)}: the rule picks the seed itself.",)
-    best = point(run, run.recommended)
-    return (f"{thresholds(best)} pages (point {run.recommended}). The patch has {thresholds(seed)}.",)
+        return (f"Those of the patch, {thresholds(seed)}: the rule picks the seed itself.", meant)
+    chosen = f"{thresholds(best)} pages (point {run.recommended}). The patch has {thresholds(seed)}."
+    return (chosen, meant)
 
 
 def what(run: Run) -> tuple[str, ...]:
@@ -98,10 +97,8 @@ def per_recording(run: Run) -> str:
     table = recordings_table(run)
     parts = []
     for aim, name in zip(AIMS, ("splits", "mean cached pages"), strict=True):
-        pairs = list(zip(table[f"seed_{aim}"], table[f"recommended_{aim}"], strict=True))
-        equal = sum(same(before, after) for before, after in pairs)
-        less = sum(after < before and not same(before, after) for before, after in pairs)
-        numbers = {"fall on": less, "rise on": len(pairs) - equal - less, "are the same on": equal}
+        less, more = falls_and_rises(table[f"seed_{aim}"], table[f"recommended_{aim}"])
+        numbers = {"fall on": less, "rise on": more, "are the same on": len(table) - less - more}
         said = [f"{verb} {number}" for verb, number in numbers.items() if number]
         parts.append(f"{name} {listing(said)}")
     return f"Of {plural(len(table), 'recording')}: {'; '.join(parts)}."
@@ -166,14 +163,12 @@ def _inert(run: Run) -> tuple[str, ...]:
     if slack:
         text.append(
             f"{listing(slack)} hardly {'matters' if len(slack) == 1 else 'matter'}: over the whole tested "
-            "range "
-            "both aims stay within 5 %."
+            "range both aims stay within 5 %."
         )
     if does:
         text.append(
-            f"Moved alone, {listing(does)} {'changes' if len(does) == 1 else 'change'} an aim by more than "
-            "5 % "
-            "somewhere in the tested range."
+            f"Moved alone, {'each of ' if len(does) > 1 else ''}{listing(does)} changes an aim by more than "
+            "5 % somewhere in the tested range."
         )
     return (" ".join(text),) if text else ()
 
@@ -192,6 +187,8 @@ def _pressure(run: Run) -> str:
             "Not at all: no recording holds a shrinker pass, and the thresholds act only in one. "
             "Record under memory pressure."
         )
+    if with_ == all_ == 1:
+        return f"The recording holds {plural(passes.sum(), 'shrinker pass', 'shrinker passes')}."
     if with_ == all_:
         return f"Each of the {plural(all_, 'recording')} holds shrinker passes, {count(passes.sum())} in all."
     return (
@@ -249,34 +246,59 @@ def _lopsided(run: Run) -> str:
 
 
 def held_out(run: Run) -> str:
-    """Say how points that were chosen without a recording do on it."""
+    """Say how points that were chosen without a recording do on it, one by one and all together."""
     table = held_out_table(run)
     if table.empty:
         return "With one recording none can be held out: the one that chose the point also judges it."
     equal = int((table.number == run.recommended).sum())
     parts = []
     for aim, name in zip(AIMS, ("splits", "mean cached pages"), strict=True):
-        pairs = list(zip(table[f"seed_{aim}"], table[f"chosen_{aim}"], strict=True))
-        equals = sum(same(before, after) for before, after in pairs)
-        lower = sum(after < before and not same(before, after) for before, after in pairs)
-        counts = {"lower on": lower, "higher on": len(pairs) - equals - lower, "equal on": equals}
-        parts.append(f"{name} {listing([f'{how} {number}' for how, number in counts.items() if number])}")
+        lower, higher = falls_and_rises(table[f"seed_{aim}"], table[f"chosen_{aim}"])
+        counts = {"lower on": lower, "higher on": higher, "equal on": len(table) - lower - higher}
+        parts.append(f"{name} are {listing([f'{how} {number}' for how, number in counts.items() if number])}")
     return (
-        "Each recording held out in turn and the point chosen on the others: the rule picks the same "
-        "point in "
-        f"{equal} of {len(table)} cases; on the recording held out, against the seed, {'; '.join(parts)}."
+        "Each recording held out in turn and the point chosen on the others: the rule picks the recommended "
+        f"point in {equal} of {len(table)} cases; on the recording held out, against the seed, "
+        f"{'; '.join(parts)}. {_held_out_together(table)}"
     )
+
+
+def _held_out_together(table: pd.DataFrame) -> str:
+    """Say what the points chosen on the others come to, each on the recording that had no say in it."""
+    splits = moves(float(table.seed_pmd_splits.sum()), float(table.chosen_pmd_splits.sum()), count)
+    before, after = float(table.seed_mean_cached_pages.mean()), float(table.chosen_mean_cached_pages.mean())
+    cached = moves(before, after, mean_count)
+    return f"Over all recordings, each held out so, splits {splits} and mean cached pages {cached}."
 
 
 def _search(run: Run) -> str:
-    return (
-        f"The search tried {count(len(run.points))} of about {_size_of(run.study.space_size)} points of "
-        "the space, so a better one may exist. All figures are simulated, not measured on a kernel."
+    inside = (
+        run.points[name].between(run.study.space[name].low, run.study.space[name].high) for name in THRESHOLDS
     )
+    tried, space = int(pd.concat(list(inside), axis=1).all(axis=1).sum()), run.study.space_size
+    told = (
+        f"The search tried all {plural(space, 'point')} of the space."
+        if tried == space
+        else f"The search tried {count(tried)} of about {_size_of(space)} points of the space, so a better "
+        "one may exist."
+    )
+    return f"{told} All figures are simulated, not measured on a kernel."
 
 
 def _size_of(number: int) -> str:
     return count(number) if number < 1_000_000 else f"{number:.1e}".replace("e+0", "e").replace("e+", "e")
+
+
+def coarse(run: Run) -> tuple[str, ...]:
+    """Warn where 5 % of the recommended point's splits is less than a single one."""
+    splits = int(point(run, run.recommended).pmd_splits)
+    if splits * TOLERANCE >= 1:
+        return ()
+    base = f"{plural(splits, 'split')} at the recommended point" if splits else "no split there"
+    return (
+        f"With {base}, 5 % is less than one split: the splits stay only where they are exactly as many, and "
+        "a range may end at a single one more or less.",
+    )
 
 
 def flat_sentences(run: Run) -> tuple[str, ...]:
@@ -310,16 +332,16 @@ def _flat_sentence(run: Run, name: str, row: pd.Series, lines: pd.DataFrame) -> 
 def _effect(run: Run, name: str, value: float, lines: pd.DataFrame) -> str:
     here = point(run, run.recommended)
     there = lines[(lines.threshold == name) & (lines.value == value)].iloc[0]
-    parts = [
-        f"{label} {_change(float(here[aim]), float(there[aim]), aim)}"
-        for aim, label in zip(AIMS, ("splits", "mean cached"), strict=True)
-    ]
-    return ", ".join(parts)
+    splits, cached = ((float(here[aim]), float(there[aim])) for aim in AIMS)
+    return f"{_splits_change(*splits)}, mean cached {_cached_change(*cached)}"
 
 
-def _change(before: float, after: float, aim: str) -> str:
+def _splits_change(before: float, after: float) -> str:
+    """Say it in whole splits: one of nineteen is 5.3 %, which sounds like more than it is."""
+    return "splits unchanged" if before == after else f"{plural(after, 'split')} instead of {count(before)}"
+
+
+def _cached_change(before: float, after: float) -> str:
     if same(before, after):
         return "unchanged"
-    if before == 0:
-        return f"{count(after) if aim == 'pmd_splits' else pages(after)} instead of 0"
-    return relative(before, after)
+    return relative(before, after) if before else f"{pages(after)} instead of 0"

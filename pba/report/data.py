@@ -9,12 +9,15 @@ import numpy as np
 import pandas as pd
 
 from pba.errors import StudyError
+from pba.report.words import recall
+from pba.study.definition import THRESHOLD_NAMES
+from pba.study.flatness import TOLERANCE, run_around, within
+from pba.study.objective import AIMS
 
 if TYPE_CHECKING:
     from pba.study.run import Run
 
-THRESHOLDS: Final = ("unshrinkable_pages", "shrink_block_min_pages", "batch")
-"""The three thresholds, by the name they have in every table."""
+THRESHOLDS: Final = THRESHOLD_NAMES
 LETTERS: Final = {"unshrinkable_pages": "U", "shrink_block_min_pages": "M", "batch": "B"}
 KERNEL_NAMES: Final = {
     "unshrinkable_pages": "PBA_UNSHRINKABLE_PAGES",
@@ -22,10 +25,6 @@ KERNEL_NAMES: Final = {
     "batch": "shrinker->batch",
 }
 """What the patch calls them (v6 17/30, mm/kpkeys_hardened_pgtables.c)."""
-AIMS: Final = ("pmd_splits", "mean_cached_pages")
-"""What a study minimises: `pba.study.objective.AIMS`."""
-TOLERANCE: Final = 0.05
-"""An aim "stays" while it differs from the recommended point's by at most this share of it."""
 PASS_TOLERANCE: Final = 1e-9
 """Two mean numbers of cached pages nearer than this share of each other are the same, rounded twice."""
 
@@ -46,9 +45,21 @@ def point(run: Run, number: int) -> Any:
     return run.points.loc[number]
 
 
+def thresholds(row: Any) -> str:
+    """Return a point's thresholds in short: `U=16 M=64 B=512`."""
+    return " ".join(f"{LETTERS[name]}={int(row[name])}" for name in THRESHOLDS)
+
+
 def same(left: float, right: float) -> bool:
     """Whether two values of an aim are equal, up to rounding."""
     return abs(left - right) <= PASS_TOLERANCE * max(abs(left), abs(right))
+
+
+def falls_and_rises(before: pd.Series, after: pd.Series) -> tuple[int, int]:
+    """Return on how many recordings an aim is lower after than before, and on how many it is higher."""
+    changed = [(old, new) for old, new in zip(before, after, strict=True) if not same(old, new)]
+    falls = sum(new < old for old, new in changed)
+    return falls, len(changed) - falls
 
 
 def points_table(run: Run) -> pd.DataFrame:
@@ -103,6 +114,16 @@ def front_table(run: Run) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values(list(AIMS), ignore_index=True)
 
 
+def thinned(front: pd.DataFrame, rows: int) -> pd.DataFrame:
+    """Return at most so many outcomes of a front: the ends, the marked ones, and some evenly between."""
+    if len(front) <= rows:
+        return front
+    marked = list(front.index[front.recommended | front.seed])
+    room = rows - len(marked)
+    even = [round(place * (len(front) - 1) / (room - 1)) for place in range(room)]
+    return front.loc[sorted({*even, *marked})]
+
+
 def recordings_table(run: Run) -> pd.DataFrame:
     """Return the seed's values beside the recommended point's, a row per recording.
 
@@ -132,6 +153,9 @@ def recordings_table(run: Run) -> pd.DataFrame:
 
 def held_out_table(run: Run) -> pd.DataFrame:
     """Choose a point without each recording in turn, by the study's rule, and judge it on that recording.
+
+    The choice is among all tried points, and the search that proposed them saw all recordings: what is held
+    out is the choice, not the search.
 
     Returns
     -------
@@ -191,9 +215,9 @@ def flatness_table(run: Run) -> pd.DataFrame:
             line = pd.concat([line, pd.DataFrame([own])]) if len(line) else pd.DataFrame([own])
         parts.append(line.drop_duplicates("value").sort_values("value"))
     table = pd.concat(parts, ignore_index=True)
-    table["within"] = np.logical_and.reduce(
-        [(table[aim] - here[aim]).abs() <= TOLERANCE * abs(here[aim]) + 1e-12 for aim in AIMS]
-    )
+    center = (float(here[AIMS[0]]), float(here[AIMS[1]]))
+    pairs = zip(table[AIMS[0]].astype(float), table[AIMS[1]].astype(float), strict=True)
+    table["within"] = [within(pair, center, TOLERANCE) for pair in pairs]
     return table
 
 
@@ -216,11 +240,7 @@ def tolerance_table(run: Run) -> pd.DataFrame:
     for name in THRESHOLDS:
         line = flat[flat["threshold"] == name].reset_index(drop=True)
         at = int(line.index[line["value"] == here[name]][0])
-        low = high = at
-        while low > 0 and line["within"][low - 1]:
-            low -= 1
-        while high < len(line) - 1 and line["within"][high + 1]:
-            high += 1
+        low, high = run_around(at, line["within"].tolist())
         row: dict[str, Any] = {
             "threshold": name, "seed": int(seed[name]), "recommended": int(here[name]), "tested": len(line),
             "lowest": int(line["value"].iloc[0]), "highest": int(line["value"].iloc[-1]),
@@ -273,7 +293,7 @@ def _flags(row: Mapping[Hashable, Any]) -> str:
         flags.append(f"{share:.1%} of the frees only inferred".replace("%", " %"))
     for name in ("recall", "precision"):
         if number(name) < GOOD_SHARE:
-            flags.append(f"{name} {number(name):.1%}".replace("%", " %"))
+            flags.append(f"{name} {recall(number(name))}")
     if np.isnan(number("recall")) or np.isnan(number("precision")):
         flags.append("never held against kpageflags")
     return "; ".join(flags)

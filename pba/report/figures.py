@@ -11,14 +11,17 @@ from pba.report.data import (
     KERNEL_NAMES,
     LETTERS,
     THRESHOLDS,
+    falls_and_rises,
     flatness_table,
     front_table,
     point,
     points_table,
     recordings_table,
+    thresholds,
 )
 from pba.report.style import BAND, FRONT, GRID, INK, MUTED, POINT, RECOMMENDED, SEED, SURFACE, Picture, style
 from pba.report.words import count, mean_count, pages, percent, plural, shorten, size
+from pba.study.objective import AIMS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +31,6 @@ if TYPE_CHECKING:
 
 SPLITS = "PMD splits"
 CACHED = "mean cached pages"
-CACHED_MIB = "mean cached memory, MiB"
 _SEED_MARK: dict[str, Any] = {
     "marker": "D", "markersize": 7.5, "markerfacecolor": SURFACE, "markeredgecolor": SEED,
     "markeredgewidth": 1.8, "linestyle": "none", "zorder": 6,
@@ -46,11 +48,6 @@ def all_pictures(run: Run) -> list[Picture]:
     return [front_picture(run), recordings_picture(run), flatness_picture(run)]
 
 
-def values(row: pd.Series) -> str:
-    """Return a point's thresholds in short: `U=16 M=64 B=512`."""
-    return " ".join(f"{LETTERS[name]}={int(row[name])}" for name in THRESHOLDS)
-
-
 def _new_figure(width: float, height: float, title: str) -> Figure:
     from matplotlib.figure import Figure
 
@@ -66,7 +63,7 @@ def _settle(figure: Figure) -> None:
 
 
 def _outcome(role: str, row: pd.Series) -> str:
-    return f"{role}, {values(row)}: {plural(row.pmd_splits, 'split')}, {pages(row.mean_cached_pages)}"
+    return f"{role}, {thresholds(row)}: {plural(row.pmd_splits, 'split')}, {pages(row.mean_cached_pages)}"
 
 
 # --- the two aims against each other -------------------------------------------------------------------
@@ -84,8 +81,7 @@ def front_picture(run: Run) -> Picture:
         _settle(figure)
     caption = (
         "Each grey dot is a tried point, darker where several come out alike. Lower and further left is "
-        "better; "
-        "what lies on or above the stepped line can be had."
+        "better; for every place on or above the stepped line some tried point is at least as good."
     )
     return Picture("front", title, caption, _front_alt(table, front), table, figure)
 
@@ -142,7 +138,7 @@ def recordings_picture(run: Run) -> Picture:
         figure = _new_figure(7.6, 1.55 + 0.27 * max(len(table), 2), title)
         left, right = figure.subplots(1, 2, sharey=True)
         _draw_pairs(left, table, "pmd_splits", SPLITS)
-        _draw_pairs(right, table, "mean_cached_mib", CACHED_MIB)
+        _draw_pairs(right, table, "mean_cached_pages", CACHED)
         left.set_yticks(range(len(table)), [shorten(name, 34) for name in table.trace])
         left.set_ylim(len(table) - 0.4, -0.6)
         handles, labels = left.get_legend_handles_labels()
@@ -167,9 +163,8 @@ def _draw_pairs(axes: Axes, table: pd.DataFrame, aim: str, label: str) -> None:
 
 def _recordings_alt(table: pd.DataFrame) -> str:
     parts = []
-    for aim, name in (("pmd_splits", "splits"), ("mean_cached_mib", "mean cached memory")):
-        change = table[f"change_{aim}"]
-        less, more = int((change < 0).sum()), int((change > 0).sum())
+    for aim, name in zip(AIMS, ("splits", CACHED), strict=True):
+        less, more = falls_and_rises(table[f"seed_{aim}"], table[f"recommended_{aim}"])
         parts.append(f"{name} fall on {less}, rise on {more} and stay on {len(table) - less - more}")
     return f"Paired dots for {plural(len(table), 'recording')}: " + "; ".join(parts) + "."
 
@@ -205,8 +200,7 @@ def flatness_picture(run: Run) -> Picture:
         _settle(figure)
     caption = (
         "Every mark is an exact replay of all recordings. Where a line stays inside the band, that "
-        "threshold can "
-        "move without changing the aim by more than 5 %."
+        "threshold can move without changing the aim by more than 5 %."
     )
     return Picture("flatness", title, caption, _flatness_alt(table), table, figure)
 
@@ -224,8 +218,8 @@ def _flatness_alt(table: pd.DataFrame) -> str:
         line = table[table.threshold == name]
         parts.append(
             f"along {LETTERS[name]} ({count(line.value.min())} to {count(line.value.max())} pages) splits "
-            "range "
-            f"from {count(line.pmd_splits.min())} to {count(line.pmd_splits.max())}, mean cached pages from "
+            f"range from {count(line.pmd_splits.min())} to {count(line.pmd_splits.max())}, "
+            "mean cached pages from "
             f"{mean_count(line.mean_cached_pages.min())} to {mean_count(line.mean_cached_pages.max())}"
         )
     share = percent(float(table.within.mean()))

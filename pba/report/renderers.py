@@ -255,7 +255,9 @@ def _group_line(columns: Sequence[Column], widths: Sequence[int]) -> str:
             end += 1
         width = sum(widths[place:end]) + _GAP * (end - place - 1)
         title = columns[place].group[:width]
-        filled = f"{title:-^{width}}" if title and end - place > 1 else title.rjust(width)
+        # Dashes show which columns a heading spans; one of nearly their width needs none.
+        spans = title and end - place > 1 and width - len(title) > 1
+        filled = f"{title:-^{width}}" if spans else title.rjust(width)
         line += filled + " " * _GAP
         place = end
     return " " + line

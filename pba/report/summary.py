@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Final
 
-import pandas as pd
-
-from pba.report.answers import answers, flat_sentences, held_out, thresholds
+from pba.report.answers import answers, coarse, flat_sentences, held_out
 from pba.report.data import (
-    KERNEL_NAMES,
     LETTERS,
     THRESHOLDS,
-    TOLERANCE,
     front_table,
     held_out_table,
     point,
     quality_table,
     recordings_table,
+    thinned,
+    thresholds,
     tolerance_table,
 )
 from pba.report.document import Column, Document, Section, Table
 from pba.report.words import count, duration, listing, mean_count, pages, plural, recall, relative, size
+from pba.study.flatness import TOLERANCE
+from pba.study.space import distinct_points
 
 if TYPE_CHECKING:
     from pba.study.run import Run
@@ -52,10 +52,10 @@ def summarize(run: Run) -> Document:
 def _warnings(run: Run) -> list[str]:
     text = []
     if not run.complete:
+        total = distinct_points(run.study)
         text.append(
-            f"The run is not complete: {count(len(run.points))} of {plural(run.study.points, 'point')} "
-            "were tried, "
-            "and nothing was replayed around the recommended one. What follows may change."
+            f"The run is not complete: {count(len(run.points))} of {plural(total, 'point')} "
+            "were tried, and nothing was replayed around the recommended one. What follows may change."
         )
     for role, number in (("the seed", run.seed), ("the recommended point", run.recommended)):
         row = point(run, number)
@@ -69,11 +69,9 @@ def _warnings(run: Run) -> list[str]:
 
 
 def _what_was_run(run: Run) -> Section:
-    names = ", ".join(f"{LETTERS[name]} is `{KERNEL_NAMES[name]}`" for name in THRESHOLDS)
     text = [
         f"{PATCH} asks for its thresholds to be tuned. Recorded page-table allocations were replayed "
-        "through a simulation of that allocator and its shrinker, once per point and recording. "
-        f"{names}."
+        "through a simulation of that allocator and its shrinker, once per point and recording."
     ]
     if (run.traces.page_size_kib != 4).any():
         text.append(
@@ -98,7 +96,7 @@ def _facts(run: Run) -> tuple[tuple[str, str], ...]:
     return (
         ("pba", f"{run.versions.get('pba', 'unknown')} ({others})"),
         ("study", f"{study.name}: {study.description}" if study.description else study.name),
-        ("points", f"{count(len(run.points))} of {count(study.points)}, the patch's own among them"),
+        ("points", _points(run)),
         ("search", f"Optuna, sampler {study.sampler}, random seed {study.seed}"),
         ("space", f"{space}; pages"),
         (
@@ -112,14 +110,21 @@ def _facts(run: Run) -> tuple[tuple[str, str], ...]:
     )
 
 
+def _points(run: Run) -> str:
+    """Say how many points were tried, of how many that were asked for or that there are."""
+    total = distinct_points(run.study)
+    asked = f"; the study asks for {count(run.study.points)}, the space has no more"
+    text = f"{count(len(run.points))} of {count(total)}, the patch's own among them"
+    return text + (asked if total < run.study.points else "")
+
+
 def _recordings(run: Run) -> Section:
     rows = quality_table(run).to_dict("records")
     flagged = [f"{row['trace']}: {row['imperfect']}." for row in rows if row["imperfect"]]
     text = (
         "A pass is one visit of the shrinker under memory pressure. Recall and precision hold the "
-        "recording's "
-        "live page tables against /proc/kpageflags at its end; a dash stands where that was not read, and "
-        "where the page tables that were live before it are not known.",
+        "recording's live page tables against /proc/kpageflags at its end; a dash stands where that was not "
+        "read, and where the page tables that were live before it are not known.",
         "Imperfect data, to be read with care:"
         if flagged
         else "No recording falls short of what is checked here.",
@@ -221,8 +226,8 @@ def _shrinker(run: Run) -> list[str]:
         whole, split, loose, pages = (int(run.per_trace.loc[number][name].sum()) for name in names)
         both.append(
             f"with {role} thresholds it released {plural(whole, 'block')} whole, {plural(split, 'block')} "
-            "in part and "
-            f"took pages outside of blocks {plural(loose, 'time')}, {plural(pages, 'page')} in all"
+            f"in part and took pages outside of blocks {plural(loose, 'time')}, {plural(pages, 'page')} "
+            "in all"
         )
         if run.seed == run.recommended:
             break
@@ -280,17 +285,21 @@ def _held_out(run: Run) -> Section:
         )
         for place, row in enumerate(table.to_dict("records"), 1)
     ]  # fmt: skip
-    return Section(
-        "held-out",
-        title,
-        (held_out(run),),
-        tables=(Table("On the recording held out", columns, tuple(rows)),),
+    means = (mean_count(table[f"{side}_mean_cached_pages"].mean()) for side in ("seed", "chosen"))
+    sums = (count(table[f"{side}_pmd_splits"].sum()) for side in ("seed", "chosen"))
+    rows.append(("", "sum, mean", "", "", "", "", *sums, *means))
+    text = (
+        "Each recording was held out in turn and the point chosen by the rule on the others. Only the choice "
+        "is held out: the points to choose from were searched with all recordings, so that a new recording "
+        "may do worse."
     )
+    shown = Table("On the recording held out", columns, tuple(rows), totals=1)
+    return Section("held-out", title, (text,), tables=(shown,))
 
 
 def _front(run: Run) -> Section:
     front = front_table(run)
-    shown = _thinned(front)
+    shown = thinned(front, MOST_FRONT_ROWS)
     points = len(run.front)
     text = [
         f"{plural(points, 'of the tried points is', 'of the tried points are')} on the Pareto front"
@@ -330,16 +339,6 @@ def _role(row: dict[Any, Any]) -> str:
     return listing([name for name in ("seed", "recommended") if row[name]])
 
 
-def _thinned(front: pd.DataFrame) -> pd.DataFrame:
-    """Return at most `MOST_FRONT_ROWS` outcomes: the ends, the marked ones, and some evenly between."""
-    if len(front) <= MOST_FRONT_ROWS:
-        return front
-    marked = list(front.index[front.recommended | front.seed])
-    room = MOST_FRONT_ROWS - len(marked)
-    even = [round(place * (len(front) - 1) / (room - 1)) for place in range(room)]
-    return front.loc[sorted({*even, *marked})]
-
-
 def _flatness(run: Run) -> Section:
     table = tolerance_table(run)
     rows = [
@@ -359,9 +358,9 @@ def _flatness(run: Run) -> Section:
     )  # fmt: skip
     text = [
         "Each threshold was moved alone, the other two held as recommended, with an exact replay at every "
-        "value. An aim "
-        f"stays while it is within {100 * TOLERANCE:.0f} % of the recommended point's, up or down; only "
-        "tested values count."
+        f"value. An aim stays while it is within {100 * TOLERANCE:.0f} % of the recommended point's, up or "
+        "down; only tested values count.",
+        *coarse(run),
     ]
     if run.flatness.empty:
         text = ["Not known: nothing was replayed around the recommended point (the run is not complete)."]
@@ -380,31 +379,26 @@ def _limits(run: Run) -> Section:
     foreign = int((traces.architecture != "aarch64").sum())
     bullets = [
         "Simulated, not measured: splits and cached pages are counted by a model of the allocator, its "
-        "shrinker, "
-        "the buddy allocator and arm64's linear map. Time, TLB misses and locks are not in it.",
+        "shrinker, the buddy allocator and arm64's linear map. Time, TLB misses and locks are not in it.",
         "The model has one zone, one migrate type and no per-CPU lists; memory is empty when a replay "
-        "begins, so "
-        "fragmentation by the rest of the system is missing unless the recording holds it.",
+        "begins, so fragmentation by the rest of the system is missing unless the recording holds it.",
         "Shrinker passes come when they came in the recording: the thresholds do not feed back on the "
         "pressure.",
         "A split is never folded back, as on arm64 today; the refill orders and the reserve are the patch's.",
         "Tracking of blocks was always on, as in the patch: this run does not say whether tracking helps, "
-        "nor how it "
-        "all compares with a linear map of PTEs.",
+        "nor how it all compares with a linear map of PTEs.",
     ]
     if foreign:
         bullets.append(
             f"{count(foreign)} of {plural(len(traces), 'recording')} {'was' if foreign == 1 else 'were'} "
-            "not made on arm64 "
-            "(or do not say where): their page-table allocations stand in for arm64's."
+            "not made on arm64 (or do not say where): their page-table allocations stand in for arm64's."
         )
     return Section("limits", "What the model leaves out", bullets=tuple(bullets))
 
 
 def _reproduce(run: Run) -> Section:
     text = (
-        "The same version, recordings (sha256 above), study and random seed give the same points and this "
-        "report "
-        "again, byte for byte.",
+        "The same versions and recordings (sha256 above), study and random seed give the same points and "
+        "words again, byte for byte; the figures too with the same Matplotlib.",
     )
     return Section("reproduce", "How to reproduce it", text, commands=(run.command,))

@@ -48,14 +48,17 @@ def recall(share: float) -> str:
 
 
 def relative(before: float, after: float) -> str:
-    """Return a change in per cent with its sign: `-12 %`; `0` if none; `new` if there was nothing before."""
+    """Return a change in per cent with its sign: `-12 %`, or `-0.0 %` if too small to see.
+
+    `0` if there is none, `new` if there was nothing before.
+    """
     if after == before or (before and abs(after - before) < 1e-9 * abs(before)):
         return "0"
     if before == 0:
         return "new"
     change = (after - before) / before
     if abs(change) < 0.0005:
-        return "<0.1 %" if change > 0 else ">-0.1 %"
+        return "+0.0 %" if change > 0 else "-0.0 %"
     if change > 9.995:
         return f"x {after / before:,.0f}"
     return f"{100 * change:+.{0 if abs(change) >= 0.0995 else 1}f} %"

@@ -60,22 +60,6 @@ def around(
     return pd.DataFrame(rows, columns=list(FLATNESS_COLUMNS))
 
 
-def flat_range(
-    flatness: pd.DataFrame, threshold: str, center: int, tolerance: float = TOLERANCE
-) -> tuple[int, int]:
-    """Return the least and greatest value of the flat part around the recommended one.
-
-    Every replayed value between them has both aims within `tolerance` of what they are at `center`; values
-    that were not replayed are taken to be like their neighbours.
-    """
-    line = flatness[flatness["threshold"] == threshold].sort_values("value")
-    values = [int(value) for value in line["value"]]
-    aims = list(zip(line["pmd_splits"].astype(float), line["mean_cached_pages"].astype(float), strict=True))
-    at = values.index(center)
-    low, high = _run_around(at, [within(item, aims[at], tolerance) for item in aims])
-    return values[low], values[high]
-
-
 def within(aims: Aims, center: Aims, tolerance: float) -> bool:
     """Whether both aims are within a share of what they are at the center (0 allows 0 alone)."""
     # A hair more than the share: 0.95 is within 5 % of 1, though not in binary.
@@ -91,7 +75,7 @@ def _line(definition: StudyDefinition, center: Point, name: str) -> list[Point]:
 
 def _middles(name: str, center: Point, line: list[Point], known: dict[Point, Aims]) -> list[Point]:
     """Return the points half-way over the two edges of the flat part, where there still are some."""
-    low, high = _run_around(
+    low, high = run_around(
         line.index(center), [within(known[point], known[center], TOLERANCE) for point in line]
     )
     found = []
@@ -104,7 +88,7 @@ def _middles(name: str, center: Point, line: list[Point], known: dict[Point, Aim
     return found
 
 
-def _run_around(at: int, flags: list[bool]) -> tuple[int, int]:
+def run_around(at: int, flags: list[bool]) -> tuple[int, int]:
     """Return the first and last index of the unbroken run of true flags around `at`."""
     low = high = at
     while low > 0 and flags[low - 1]:

@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 
 from pba.report.answers import answers, flat_sentences, matter, sure, what, which
+from pba.report.data import THRESHOLDS
 from pba.report.summary import summarize
+from pba.study.definition import Range, StudyDefinition
 from tests.unit.report_fixture import equal_everywhere, make_run, outcome, traces_table
 
 
@@ -25,6 +27,7 @@ def test_the_recommended_point_and_the_patch_are_named():
     best = run.points.loc[run.recommended]
     assert f"U={best.unshrinkable_pages:.0f} M={best.shrink_block_min_pages:.0f}" in text(which(run))
     assert "U=16 M=64 B=512" in text(which(run))
+    assert "U is `PBA_UNSHRINKABLE_PAGES`, M is `PBA_SHRINK_BLOCK_MIN_PAGES`" in text(which(run))
 
 
 def test_when_the_rule_picks_the_seed_nothing_is_bought():
@@ -64,7 +67,7 @@ def test_thresholds_that_do_something_are_not_said_to_do_nothing():
     run = make_run()
     said = text(matter(run))
     assert said.startswith("Over the 61 tried points splits range from")
-    assert "Moved alone, U, M and B change an aim" in said
+    assert "Moved alone, each of U, M and B changes an aim" in said
     assert not any("does not matter" in line or "hardly" in line for line in flat_sentences(run))
 
 
@@ -80,7 +83,8 @@ def test_flatness_names_the_range_and_what_happens_beyond():
     first, second, third = flat_sentences(run)
     assert first == (
         "U (`PBA_UNSHRINKABLE_PAGES`): between 8 and 32 pages both aims stay within 5 %; "
-        "at 4 pages splits +20 %, mean cached unchanged; at 64 pages splits +20 %, mean cached unchanged."
+        "at 4 pages 120 splits instead of 100, mean cached unchanged; "
+        "at 64 pages 120 splits instead of 100, mean cached unchanged."
     )
     assert "does not matter at all" in second and "does not matter at all" in third
 
@@ -94,6 +98,8 @@ def test_pressure_in_some_recordings_is_counted():
     assert "2 of 3 recordings hold shrinker passes, 120 in all; without any" in text(sure(make_run()))
     everywhere = make_run(traces=traces_table(passes=5))
     assert "Each of the 3 recordings holds shrinker passes, 15 in all." in text(sure(everywhere))
+    alone = make_run(names=("only",), traces=traces_table(("only",), passes=5))
+    assert "The recording holds 5 shrinker passes." in text(sure(alone))
 
 
 def test_imperfect_data_is_named_where_the_answers_are():
@@ -171,9 +177,45 @@ def test_a_recording_that_decides_alone_is_named():
 
 
 def test_held_out_is_said_with_numbers_and_one_recording_cannot_be():
-    assert "the rule picks the same point in 3 of 3 cases" in text(sure(make_run()))
-    assert "splits lower on 3; mean cached pages lower on 3" in text(sure(make_run()))
+    assert "the rule picks the recommended point in 3 of 3 cases" in text(sure(make_run()))
+    assert "splits are lower on 3; mean cached pages are lower on 3" in text(sure(make_run()))
     assert "none can be held out" in text(sure(make_run(names=("only",))))
+
+
+def test_points_chosen_without_a_recording_are_summed_up_on_it():
+    def model(u, m, b, trace):
+        # U=8 is best where nobody looks at recording 2, where it is worst; U=512 the other way round.
+        splits = {8: 10, 512: 19}.get(u, 20) if trace < 2 else {512: 0, 8: 950}.get(u, 940)
+        return {**equal_everywhere(u, m, b, trace), "pmd_splits": splits}
+
+    run = make_run([(16, 64, 512), (8, 64, 512), (512, 64, 512)], model=model)
+    assert "each held out so, splits rise from 980 to 988 (+0.8 %)" in text(sure(run))
+    table = section(run, "held-out").tables[0]
+    assert (table.totals, table.rows[-1][6:8]) == (1, ("980", "988"))
+    assert "Only the choice is held out" in text(section(run, "held-out").text)
+
+
+def test_a_space_that_was_searched_to_its_end_is_said_to_be():
+    space = {name: Range(value, value, False) for name, value in zip(THRESHOLDS, (16, 64, 512), strict=True)}
+    study = StudyDefinition(name="small", points=100, space={**space, "batch": Range(511, 512, False)})
+    whole = replace(make_run([(16, 64, 512), (16, 64, 511)]), study=study)
+    assert "The search tried all 2 points of the space. All figures" in text(sure(whole))
+    facts = dict(section(whole, "run").tables[0].rows)
+    assert facts["points"].startswith("2 of 2,") and "asks for 100, the space has no more" in facts["points"]
+    # The patch's own point may lie outside: it is tried all the same, and is none of the space's.
+    part = replace(whole, study=study.with_(space={**space, "batch": Range(1, 511, False)}))
+    assert "tried 1 of about 511 points of the space, so a better one may exist" in text(sure(part))
+
+
+def test_one_split_more_or_less_is_called_one_where_it_is_more_than_5_percent():
+    def run_with(splits):
+        return make_run([(16, 64, 512)], names=("only",), model=lambda u, m, b, trace: {
+            **outcome(u, m, b, trace), "pmd_splits": splits + (u > 16)})  # fmt: skip
+
+    assert "With 19 splits at the recommended point" in text(section(run_with(19), "flatness").text)
+    assert "With no split there" in text(section(run_with(0), "flatness").text)
+    assert "less than one split" not in text(section(run_with(20), "flatness").text)
+    assert "at 32 pages 20 splits instead of 19" in flat_sentences(run_with(19))[0]
 
 
 def two_page_sizes():

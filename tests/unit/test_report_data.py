@@ -141,10 +141,11 @@ def test_flatness_always_holds_the_recommended_point_once():
         ({"unknown_frees": 7}, ["7 frees without a known allocation"]),
         ({"inferred_frees": 485}, []),
         ({"inferred_frees": 970}, ["2.0 % of the frees only inferred"]),
-        ({"recall": 0.971}, ["recall 97.1 %"]),
-        ({"precision": 0.5}, ["precision 50.0 %"]),
+        ({"recall": 0.971}, ["recall 97.10 %"]),
+        ({"recall": 0.98999}, ["recall 98.99 %"]),
+        ({"precision": 0.5}, ["precision 50.00 %"]),
         ({"recall": np.nan, "precision": np.nan}, ["never held against kpageflags"]),
-        ({"lost_events": 1, "recall": 0.9}, ["1 events lost", "recall 90.0 %"]),
+        ({"lost_events": 1, "recall": 0.9}, ["1 events lost", "recall 90.00 %"]),
     ],
 )
 def test_imperfect_recordings_are_flagged_and_perfect_ones_are_not(changes, words):

@@ -5,10 +5,19 @@ from collections.abc import Sequence
 import pandas as pd
 
 from pba.study.definition import THRESHOLD_NAMES, Range, StudyDefinition
-from pba.study.flatness import TOLERANCE, around, flat_range, within
+from pba.study.flatness import TOLERANCE, around, run_around, within
 from pba.study.space import Point
 
 CENTER = Point(100, 64, 500)
+
+
+def flat_range(flatness: pd.DataFrame, threshold: str, center: int) -> tuple[int, int]:
+    """Return the least and the greatest value of the flat part around the recommended one."""
+    line = flatness[flatness["threshold"] == threshold].reset_index(drop=True)
+    aims = list(zip(line["pmd_splits"], line["mean_cached_pages"], strict=True))
+    at = line["value"].tolist().index(center)
+    low, high = run_around(at, [within(item, aims[at], TOLERANCE) for item in aims])
+    return line["value"][low], line["value"][high]
 
 
 def measure(points: Sequence[Point]) -> list[tuple[float, float]]:
