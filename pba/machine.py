@@ -194,9 +194,11 @@ class Thresholds:
 
 def _whole(value: Any) -> Any:
     """Return a whole number of any type (NumPy's, `16.0`) as an int, which JSON takes; others as they are."""
-    if isinstance(value, float):
-        return int(value) if value.is_integer() else value
-    return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else value
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, Integral) or (isinstance(value, float) and value.is_integer()):
+        return int(value)
+    return value
 
 
 def format_bytes(size: float) -> str:
