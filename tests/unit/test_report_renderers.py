@@ -13,10 +13,9 @@ from pba.report.document import Column, Document, Section, Table
 from pba.report.figures import all_pictures
 from pba.report.renderers import RENDERERS, TEXT_WIDTH, render_text, text_table
 from pba.report.summary import summarize
-from tests.unit.report_fixture import corner_pictures, corner_runs, make_run, traces_table
+from tests.unit.report_fixture import corner_document, corner_pictures, corner_runs, make_run, traces_table
 
 CORNERS = corner_runs()
-PICTURES = corner_pictures()
 corners = pytest.mark.parametrize("corner", CORNERS)
 formats = pytest.mark.parametrize("name", RENDERERS)
 
@@ -32,13 +31,13 @@ def plain(text: str) -> str:
 
 @cache
 def rendered(name: str, corner: str) -> str:
-    return RENDERERS[name](summarize(CORNERS[corner]), PICTURES[corner])
+    return RENDERERS[name](corner_document(corner), corner_pictures(corner))
 
 
 @formats
 @corners
 def test_every_format_has_every_sentence(name, corner):
-    document = summarize(CORNERS[corner])
+    document = corner_document(corner)
     text = plain(rendered(name, corner))
     sentences = [document.title, document.subject, *document.warnings]
     sentences += [part for answer in document.answers for part in (answer.question, *answer.text)]
@@ -52,7 +51,7 @@ def test_every_format_has_every_sentence(name, corner):
 @formats
 @corners
 def test_every_format_has_every_figure_of_every_table(name, corner):
-    document = summarize(CORNERS[corner])
+    document = corner_document(corner)
     text = plain(rendered(name, corner))
     for section in document.sections:
         for table in section.tables:
@@ -60,16 +59,15 @@ def test_every_format_has_every_figure_of_every_table(name, corner):
             assert not [cell for cell in cells if cell not in text]
 
 
-@formats
-def test_rendering_twice_gives_the_same(name):
-    run = CORNERS["usual"]
-    first, second = (RENDERERS[name](summarize(run), all_pictures(run)) for _ in range(2))
-    assert first == second
+def test_rendering_twice_gives_the_same():
+    document, pictures = summarize(CORNERS["usual"]), all_pictures(CORNERS["usual"])
+    for name, render in RENDERERS.items():
+        assert render(document, pictures) == rendered(name, "usual"), name
 
 
 @corners
 def test_text_is_ascii_of_72_columns_without_trailing_blanks(corner):
-    text = render_text(summarize(CORNERS[corner]), ())
+    text = render_text(corner_document(corner), ())
     assert text.isascii() and text.endswith("\n")
     assert [line for line in text.splitlines() if len(line) > TEXT_WIDTH or line != line.rstrip()] == []
 
@@ -198,7 +196,7 @@ def test_names_cannot_break_out_of_the_page_or_a_table():
 
 
 def test_markdown_tables_have_as_many_cells_in_every_row():
-    text = RENDERERS["report.md"](summarize(CORNERS["usual"]), PICTURES["usual"])
+    text = RENDERERS["report.md"](corner_document("usual"), corner_pictures("usual"))
     for block in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE):
         widths = {len(re.split(r"(?<!\\)\|", line)) for line in block.splitlines()}
         assert len(widths) == 1

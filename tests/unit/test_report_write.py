@@ -27,6 +27,17 @@ def written(run, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture
+def drawn_once(run, written, monkeypatch) -> None:
+    """Take the contents of a report from one that was written: for tests of what happens to the files."""
+    kept = {path.relative_to(written): path.read_bytes() for path in report_paths(written)}
+
+    def contents(_run: object, folder: Path) -> dict[Path, bytes]:
+        return {folder / name: content for name, content in kept.items()}
+
+    monkeypatch.setattr("pba.report.write._contents", contents)
+
+
 def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -52,6 +63,7 @@ def test_each_figure_has_its_data_beside_it(written):
         assert rows and None not in rows[0]
 
 
+@pytest.mark.usefixtures("drawn_once")
 def test_other_contents_are_kept_without_force(run, written, tmp_path):
     only = tmp_path / "r" / "figures"
     only.mkdir(parents=True)
@@ -61,6 +73,7 @@ def test_other_contents_are_kept_without_force(run, written, tmp_path):
     assert files(tmp_path / "r") == {"figures/front.png": b"mine"}
 
 
+@pytest.mark.usefixtures("drawn_once")
 def test_the_same_report_is_found_again_and_what_is_missing_is_added(run, written, tmp_path):
     folder = tmp_path / "again"
     shutil.copytree(written, folder)
@@ -71,6 +84,7 @@ def test_the_same_report_is_found_again_and_what_is_missing_is_added(run, writte
     assert {path: path.stat().st_ino for path in before} == before
 
 
+@pytest.mark.usefixtures("drawn_once")
 def test_force_replaces_an_older_report_and_touches_nothing_else(run, written, tmp_path):
     (tmp_path / "report.txt").write_text("old")
     (tmp_path / "notes.txt").write_text("mine")
@@ -78,6 +92,7 @@ def test_force_replaces_an_older_report_and_touches_nothing_else(run, written, t
     assert files(tmp_path) == {**files(written), "notes.txt": b"mine"}
 
 
+@pytest.mark.usefixtures("drawn_once")
 def test_a_file_where_the_folder_should_be(run, tmp_path):
     (tmp_path / "taken").write_text("")
     with pytest.raises(OutputError, match="is a file, not a folder"):
@@ -86,6 +101,7 @@ def test_a_file_where_the_folder_should_be(run, tmp_path):
         write_report(run, tmp_path / "taken" / "below")
 
 
+@pytest.mark.usefixtures("drawn_once")
 def test_a_full_disk_is_one_line_and_leaves_no_half_file(run, tmp_path, monkeypatch):
     def full(_descriptor: int) -> None:
         raise OSError(28, os.strerror(28))
@@ -125,6 +141,7 @@ def test_every_plot_has_its_table():
     assert plots == tables
 
 
+@pytest.mark.usefixtures("drawn_once")
 def test_the_command_writes_beside_the_run_or_elsewhere_and_keeps_what_differs(
     run, tmp_path, monkeypatch, capsys
 ):
