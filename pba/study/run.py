@@ -110,7 +110,7 @@ def load_run(folder: str | Path) -> Run:
     Raises
     ------
     StudyError
-        If it is no run's folder, is damaged, or holds no point yet.
+        If it is no run's folder, is damaged, holds no point yet, or was recommended by another rule.
     """
     folder = Path(folder)
     record = read_record(folder)
@@ -121,7 +121,11 @@ def load_run(folder: str | Path) -> Run:
     per_trace = read_points(folder, [row["trace"] for row in record["traces"]])
     if per_trace is None or SEED_NUMBER not in per_trace.index.get_level_values("number"):
         raise StudyError(f"{folder}: the run holds no point yet", "say pba tune again to go on with it")
-    return assemble_run(folder, study, record, per_trace, read_flatness(folder) if complete else None)
+    run = assemble_run(folder, study, record, per_trace, read_flatness(folder) if complete else None)
+    if complete and (record.get("recommended"), record.get("rule")) != (run.recommended, run.rule):
+        # The replays around the recommended point would be around another.
+        raise StudyError(f"{folder}: its point was chosen by another rule than this pba's", _ANEW)
+    return run
 
 
 def assemble_run(

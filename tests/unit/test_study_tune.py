@@ -417,6 +417,15 @@ def test_a_run_of_an_older_layout_is_refused_and_can_be_run_anew(home: Path, tmp
     assert tune(home / "small.toml", folder, force=True, command=COMMAND).complete
 
 
+@pytest.mark.parametrize("change", [{"rule": "the last one"}, {"recommended": 1000}])
+def test_a_run_of_another_rule_is_refused(home: Path, tmp_path: Path, change: dict[str, object]) -> None:
+    folder = copy_run(home, tmp_path)
+    record = json.loads((folder / RUN_FILE).read_text())
+    (folder / RUN_FILE).write_text(json.dumps({**record, **change}))
+    with pytest.raises(StudyError, match=r"chosen by another rule .*--force"):
+        load_run(folder)
+
+
 def test_other_peoples_folders_are_left_alone(home: Path, tmp_path: Path) -> None:
     (tmp_path / "letters.txt").write_text("dear")
     for force in (False, True):
