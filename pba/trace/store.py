@@ -27,8 +27,7 @@ DAMAGED = "it is truncated or damaged: fetch, record or import it again"
 def write_trace(trace: Trace, path: Path, *, force: bool = False) -> Path:
     """Write a trace in the form that its name asks for; see `Trace.write`."""
     name = path.name
-    if not name.endswith((".parquet", ".events", ".events.gz")):
-        raise OutputError(f"{path}: no such form of a trace", "use .parquet, .events or .events.gz")
+    refuse_form(path)
     with replacing(path, force=force) as temporary:
         if name.endswith(".parquet"):
             write_parquet(trace, temporary)
@@ -40,6 +39,12 @@ def write_trace(trace: Trace, path: Path, *, force: bool = False) -> Path:
                 else:
                     write_text(trace, stream)
     return path
+
+
+def refuse_form(path: Path) -> None:
+    """Raise `OutputError` if no form has such a name. For use before long work starts."""
+    if not path.name.endswith((".parquet", ".events", ".events.gz")):
+        raise OutputError(f"{path}: no such form of a trace", "use .parquet, .events or .events.gz")
 
 
 def write_parquet(trace: Trace, path: Path) -> None:
