@@ -38,7 +38,7 @@ def minimise(
     ],
     max_replays: Annotated[
         int, typer.Option(metavar="N", help="Replays after which the search ends with what it has.")
-    ] = 5000,
+    ] = 20_000,
     unshrinkable: Annotated[
         int | None, typer.Option(help="PBA_UNSHRINKABLE_PAGES.", rich_help_panel=THRESHOLDS)
     ] = None,

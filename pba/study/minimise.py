@@ -17,7 +17,7 @@ from pba.errors import PbaError
 from pba.events import OP_ALLOC, OP_BG_ALLOC, OP_SHRINK
 from pba.trace.table import DTYPES, Trace
 
-MAX_REPLAYS: Final = 5000
+MAX_REPLAYS: Final = 20_000
 """Replays after which a search ends with what it has, unless told."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import shlex
@@ -11,8 +12,10 @@ import pytest
 
 import pba
 from pba.cli.app import run
+from pba.cli.minimise import minimise as minimise_command
 from pba.cli.times import parse_time
 from pba.errors import EXIT_STATUS
+from pba.study.minimise import MAX_REPLAYS
 from tests.unit.traces import sawtooth
 
 NEEDED = {
@@ -172,3 +175,8 @@ def test_a_time(text: str, time_ns: int) -> None:
 def test_no_time(text: str) -> None:
     with pytest.raises(pba.PbaError, match=r"is not a time|longer than 36 years"):
         parse_time(text)
+
+
+def test_the_command_and_python_search_as_long() -> None:
+    command = inspect.signature(minimise_command).parameters["max_replays"].default
+    assert command == MAX_REPLAYS
