@@ -38,6 +38,9 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
 )
 """Name of the command, its file and function in `pba.cli`, and the group in which `--help` shows it."""
 
+GROUPS: tuple[tuple[str, str, str], ...] = (("trace", "trace", TRACES),)
+"""The same for commands that have commands of their own: there the file holds an application."""
+
 EPILOG = """[bold]Examples[/bold]
 
   pba tune                        search thresholds on the recordings of pba
@@ -86,6 +89,9 @@ def _register() -> None:
     for name, module, panel in COMMANDS:
         function = getattr(import_module(f"pba.cli.{module}"), module)
         app.command(name, rich_help_panel=panel)(function)
+    for name, module, panel in GROUPS:
+        group = getattr(import_module(f"pba.cli.{module}"), module)
+        app.add_typer(group, name=name, rich_help_panel=panel)
 
 
 _register()

@@ -69,13 +69,13 @@ def replay(
     from pba.model import replay as run_model
 
     events = open_trace(trace, strict=strict)
-    machine = _machine(events, page_size, memory, linear_map)
-    thresholds = _thresholds(machine, unshrinkable, min_pages, batch)
+    machine = machine_from(events, page_size, memory, linear_map)
+    thresholds = thresholds_from(machine, unshrinkable, min_pages, batch)
     result = run_model(events, thresholds, machine, strict=strict)
     print(result.to_json() if as_json else render(result))
 
 
-def _machine(trace: Trace, page_size: str | None, memory: str | None, linear_map: str) -> Machine:
+def machine_from(trace: Trace, page_size: str | None, memory: str | None, linear_map: str) -> Machine:
     """Return the machine that the options and the trace describe.
 
     Another page size leaves the memory's bytes as they are, and the linear map as large as it can be.
@@ -91,7 +91,7 @@ def _machine(trace: Trace, page_size: str | None, memory: str | None, linear_map
     return Machine.from_bytes(kib, recorded.memory_bytes, linear_map)
 
 
-def _thresholds(
+def thresholds_from(
     machine: Machine, unshrinkable: int | None, min_pages: int | None, batch: int | None
 ) -> Thresholds:
     """Return the seed's thresholds with those that were given put in."""

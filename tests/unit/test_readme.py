@@ -36,6 +36,9 @@ def test_the_python_door(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_commands_and_options_exist(line: str) -> None:
     name, *words = shlex.split(line)[1:]
     command: Any = get_command(app).commands[name]  # type: ignore[attr-defined]
+    while hasattr(command, "commands"):
+        name, *words = words
+        command = command.commands[name]
     known = {option for parameter in command.params for option in parameter.opts}
     before_the_program = words[: words.index("--")] if "--" in words else words
     assert {word for word in before_the_program if word.startswith("-")} <= known

@@ -1,0 +1,37 @@
+"""Writing a trace that was made of others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pba.cli.layout import duration, number
+
+if TYPE_CHECKING:
+    from pba.trace.table import Trace
+
+
+def refuse_output(output: Path, force: bool) -> None:
+    """Refuse an output that cannot be, before any work is done."""
+    from pba.files import refuse_overwrite
+    from pba.trace.store import refuse_unknown_form
+
+    refuse_unknown_form(output)
+    refuse_overwrite(output, force)
+
+
+def finish(made: Trace, output: Path, force: bool) -> None:
+    """Write a trace under the name of its file, and say what it is."""
+    from pba.trace.summary import summarize
+
+    named = output.name.removesuffix(".gz").rpartition(".")[0]
+    made = replace(made, metadata=made.metadata.with_(name=named))
+    made.write(output, force=force)
+    summary = summarize(made)
+    print(
+        f"{output}: {number(summary.events)} events in {duration(made.metadata.duration_ns)}: "
+        f"{number(summary.ops['A'])} page tables allocated, {number(summary.ops['F'])} freed, "
+        f"{number(summary.ops['S'] + summary.ops['D'])} shrinker passes; "
+        f"{number(summary.live_peak_pages)} live at the peak, {number(summary.live_end_pages)} at the end"
+    )

@@ -1,0 +1,132 @@
+"""`pba trace minimise`: the smallest part of a trace that still shows something."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pba.cli.derived import finish, refuse_output
+from pba.cli.layout import number
+from pba.cli.traces import open_trace
+
+if TYPE_CHECKING:
+    from pba.machine import Machine, Thresholds
+    from pba.study.minimise import Minimised, Step
+    from pba.study.property import Property
+    from pba.trace.table import Trace
+
+THRESHOLDS = "Thresholds (default: the patch's values for the machine)"
+MACHINE = "Machine (default: the recorded one, else 4 KiB pages and 4 GiB)"
+SECONDS_BETWEEN_LINES = 2.0
+
+
+def minimise(
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="IN", help="A trace file of any form, or the name of a recording of pba."),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="OUT", help="Where to write: .parquet or .events[.gz].")
+    ],
+    keep: Annotated[
+        str,
+        typer.Option("--keep", metavar="CONDITION", help="What must stay true: 'pmd_splits > 3'."),
+    ],
+    max_replays: Annotated[
+        int, typer.Option(metavar="N", help="Replays after which the search ends with what it has.")
+    ] = 20_000,
+    unshrinkable: Annotated[
+        int | None, typer.Option(help="PBA_UNSHRINKABLE_PAGES.", rich_help_panel=THRESHOLDS)
+    ] = None,
+    min_pages: Annotated[
+        int | None, typer.Option(help="PBA_SHRINK_BLOCK_MIN_PAGES.", rich_help_panel=THRESHOLDS)
+    ] = None,
+    batch: Annotated[int | None, typer.Option(help="shrinker->batch.", rich_help_panel=THRESHOLDS)] = None,
+    page_size: Annotated[
+        str | None, typer.Option(help="4, 16 or 64 (KiB).", rich_help_panel=MACHINE, metavar="KIB")
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(help="4GiB, 512MiB, or 1048576pages.", rich_help_panel=MACHINE, metavar="SIZE"),
+    ] = None,
+    linear_map: Annotated[
+        str,
+        typer.Option(
+            help="Largest leaf in the linear map: pmd, contpmd, pud.", rich_help_panel=MACHINE, metavar="LEAF"
+        ),
+    ] = "",
+    force: Annotated[bool, typer.Option("--force", help="Replace OUT if it exists.")] = False,
+) -> None:
+    """Take away what a condition on the replay does not need.
+
+    The condition compares counters of pba replay: their names, numbers,
+    < <= > >= == !=, and or not, + - * //, and parentheses. One that divides by
+    0 does not hold.
+
+    Allocations go together with their frees, first in chunks, then one by one;
+    so do background chunks; passes go alone. At the end each one that is left
+    is needed. Times and priorities stay as they were.
+    """
+    from pba.cli.replay import machine_from, thresholds_from
+    from pba.model import replay
+    from pba.study.minimise import minimise as search
+    from pba.study.minimise import with_note
+    from pba.study.property import parse_property
+
+    condition = parse_property(keep)
+    refuse_output(output, force)
+    whole = open_trace(source)
+    machine = machine_from(whole, page_size, memory, linear_map)
+    thresholds = thresholds_from(machine, unshrinkable, min_pages, batch)
+
+    def holds(part: Trace) -> bool:
+        return condition.holds(replay(part, thresholds, machine).counters)
+
+    found = search(whole, holds, max_replays=max_replays, watch=_Told())
+    options = replay_options(machine, thresholds)
+    how = "each unit is needed" if found.is_minimal else f"ended after {max_replays} replays, not minimal"
+    note = (
+        f"minimised from {number(len(whole))} events of {whole.name} while {condition.text!r} held for "
+        f"pba replay {options}; {how}"
+    )
+    finish(with_note(found.trace, note), output, force)
+    result = replay(found.trace, thresholds, machine).counters
+    print(render(found, condition, {name: result[name] for name in condition.names}, how))
+    print(f"see: pba replay {output} {options}")
+
+
+def render(found: Minimised, condition: Property, counters: dict[str, int], how: str) -> str:
+    """Return what was found in a line."""
+    values = ", ".join(f"{name} = {number(value)}" for name, value in counters.items())
+    return f"{condition.text}: {values}; {number(found.replays)} replays, {how}"
+
+
+def replay_options(machine: Machine, thresholds: Thresholds) -> str:
+    """Return the options that name a machine and thresholds in full."""
+    return (
+        f"--page-size {machine.page_size_kib} --memory {machine.memory_pages}pages "
+        f"--linear-map {machine.linear_map} --unshrinkable {thresholds.unshrinkable_pages} "
+        f"--min-pages {thresholds.shrink_block_min_pages} --batch {thresholds.batch}"
+    )
+
+
+class _Told:
+    """Says on standard error how far a search is: a line for each size of chunks, and now and then."""
+
+    def __init__(self) -> None:
+        self._chunk, self._last = 0, time.monotonic()
+
+    def __call__(self, step: Step) -> None:
+        now = time.monotonic()
+        if step.chunk == self._chunk and now - self._last < SECONDS_BETWEEN_LINES:
+            return
+        self._chunk, self._last = step.chunk, now
+        print(
+            f"chunks of {number(step.chunk)}: {number(step.left)} of {number(step.total)} units left "
+            f"({number(step.events)} events), {number(step.replays)} replays",
+            file=sys.stderr,
+        )
