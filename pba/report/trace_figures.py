@@ -269,15 +269,16 @@ def drawdown_picture(trace: Trace) -> Picture:
         axes = figure.add_subplot()
         lines = (("largest", INK, "-"), ("p99", SEED, (0, (5, 1.5))), ("p90", LEVEL_COLOURS["PUD"], "-."),
                  ("median", LEVEL_COLOURS["PMD"], ":"))  # fmt: skip
+        drawn: list[float] = []
         for name, colour, dashes in lines:
             shown = table if name == "largest" else table[table.windows >= FEWEST_WINDOWS]
+            drawn += [float(value) for value in shown[f"{name}_pages"]]
             axes.plot(shown.window_seconds, shown[f"{name}_pages"], color=colour, linestyle=dashes,
                       marker="o", markersize=3, linewidth=1.4, label=name)  # fmt: skip
         axes.plot([NATURAL_WINDOW_NS / NS], [natural], "D", color=RECOMMENDED, markersize=7, zorder=6,
                   label=f"natural cache size: {plural(natural, 'page')}")  # fmt: skip
         scales = [spread(axes, "x", [*table.window_seconds, NATURAL_WINDOW_NS / NS])]
-        names = ("largest_pages", "p99_pages", "p90_pages", "median_pages")
-        scales.append(spread(axes, "y", [*(value for name in names for value in table[name]), natural]))
+        scales.append(spread(axes, "y", [*drawn, natural]))
         axes.set_xlabel(f"window{scale_note(scales[0])}")
         axes.xaxis.set_major_formatter(_time_tick)
         axes.set_ylabel(f"drawdown, pages{scale_note(scales[1])}")
@@ -291,7 +292,8 @@ def drawdown_picture(trace: Trace) -> Picture:
     )
     caption = (
         "The most by which allocations exceed frees from a window's start on: so many cached pages are "
-        f"enough. Largest of all windows; the others of windows back to back, where there are {FEWEST_WINDOWS}."
+        f"enough. Largest of all windows; the others of windows back to back, "
+        f"where there are at least {FEWEST_WINDOWS}."
     )
     return Picture("drawdown", figure.get_suptitle(), caption, alt, table, figure)
 

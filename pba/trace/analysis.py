@@ -399,8 +399,8 @@ def drawdown_table(trace: Trace, windows_ns: tuple[int, ...] | None = None) -> p
     DataFrame
         A row per length: `window_seconds`, `windows` (how many of them, back to back from the first event
         on, the trace has), `largest_pages` (of all windows, wherever they start; exact), and
-        `median_pages`, `p90_pages`, `p99_pages` (of windows back to back from the first event on, those
-        without events among them).
+        `median_pages`, `p90_pages`, `p99_pages` (of those back to back, the ones without events
+        among them).
     """
     import pandas as pd
 
