@@ -1,10 +1,11 @@
-"""For Jupyter: what a replay or a run looks like. Every `plot_*` has a `df_*` sibling with what it shows.
+"""For Jupyter: how a trace, a replay or a run looks. Every `plot_*` has a `df_*` sibling with what it shows.
 
 A plot is a `Picture`: it displays itself, `.data` is its table, `.figure` Matplotlib's figure to change
 further, `.svg()` and `.png()` its bytes.
 
     import pba, pba.explore as explore
     result = pba.replay(trace, pba.Thresholds(), machine, timeline=True)
+    explore.plot_lifetimes(trace)
     explore.plot_timeline(result)
     explore.plot_front(explore.load_run("runs/quickstart"))
 """
@@ -30,7 +31,35 @@ from pba.report.figures import (
 from pba.report.figures import (
     timeline_picture,
 )
+from pba.report.trace_figures import (
+    bursts_picture as plot_bursts,
+)
+from pba.report.trace_figures import (
+    drawdown_picture as plot_drawdown,
+)
+from pba.report.trace_figures import (
+    lifetimes_picture as plot_lifetimes,
+)
+from pba.report.trace_figures import (
+    live_picture as plot_live,
+)
+from pba.report.trace_figures import (
+    passes_picture as plot_passes,
+)
+from pba.report.trace_figures import (
+    phases_picture as plot_phases,
+)
+from pba.report.trace_figures import (
+    rates_picture as plot_rates,
+)
 from pba.study.run import load_run
+from pba.trace.analysis import bursts_table as df_bursts
+from pba.trace.analysis import drawdown_table as df_drawdown
+from pba.trace.analysis import lifetimes_table as df_lifetimes
+from pba.trace.analysis import live_table as df_live
+from pba.trace.analysis import passes_table as df_passes
+from pba.trace.analysis import phases_table as df_phases
+from pba.trace.analysis import rates_table as df_rates
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,8 +68,10 @@ if TYPE_CHECKING:
     from pba.results import ReplayResult
 
 __all__ = [
-    "df_flatness", "df_front", "df_points", "df_recordings", "df_timeline", "load_run", "plot_flatness",
-    "plot_front", "plot_points", "plot_recordings", "plot_timeline",
+    "df_bursts", "df_drawdown", "df_flatness", "df_front", "df_lifetimes", "df_live", "df_passes",
+    "df_phases", "df_points", "df_rates", "df_recordings", "df_timeline", "load_run", "plot_bursts",
+    "plot_drawdown", "plot_flatness", "plot_front", "plot_lifetimes", "plot_live", "plot_passes",
+    "plot_phases", "plot_points", "plot_rates", "plot_recordings", "plot_timeline",
 ]  # fmt: skip
 
 plot_points = plot_front

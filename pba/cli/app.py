@@ -33,6 +33,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("report", "report", ANSWER),
     ("replay", "replay", ANSWER),
     ("info", "info", TRACES),
+    ("plot", "plot", TRACES),
     ("record", "record", TRACES),
     ("import", "import_", TRACES),
 )

@@ -14,7 +14,7 @@ from pba.machine import KIB, format_bytes
 
 if TYPE_CHECKING:
     from pba.trace.metadata import Metadata, Quality
-    from pba.trace.summary import BlocksTouched, Summary
+    from pba.trace.summary import BlocksTouched, Demand, Summary
 
 Rows = list[tuple[str, str]]
 
@@ -95,7 +95,23 @@ def _content_rows(summary: Summary) -> Rows:
             f"{number(summary.live_peak_pages)} at the peak, {number(summary.live_end_pages)} at the end",
         )
     )
-    return rows
+    return [*rows, *_demand_rows(summary.demand)]
+
+
+def _demand_rows(demand: Demand) -> Rows:
+    """Return what the demand is like; `pba plot` draws it."""
+    half = demand.median_lifetime_ns
+    lives = (
+        "more than half of the pages outlive the trace" if half is None else f"median life {duration(half)}"
+    )
+    return [
+        (
+            "demand",
+            f"{lives}; 99 % of the bursts of frees have at most {number(demand.p99_free_burst_pages)} pages; "
+            f"natural cache size {number(demand.natural_cache_pages)} pages (most allocations beyond frees "
+            "within 1 s)",
+        )
+    ]
 
 
 def _start_is_unknown(summary: Summary) -> bool:

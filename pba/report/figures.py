@@ -48,7 +48,8 @@ def all_pictures(run: Run) -> list[Picture]:
     return [front_picture(run), recordings_picture(run), flatness_picture(run)]
 
 
-def _new_figure(width: float, height: float, title: str) -> Figure:
+def new_figure(width: float, height: float, title: str) -> Figure:
+    """Return an empty figure of that size in inches, with its title."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height))
@@ -56,7 +57,7 @@ def _new_figure(width: float, height: float, title: str) -> Figure:
     return figure
 
 
-def _settle(figure: Figure) -> None:
+def settle(figure: Figure) -> None:
     """Lay the figure out once and for all: each further layout would move things by a hair, and the bytes."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
@@ -74,11 +75,11 @@ def front_picture(run: Run) -> Picture:
     table, front = points_table(run), front_table(run)
     title = "What the tried thresholds cost: splits against cached pages"
     with style():
-        figure = _new_figure(7.2, 4.9, title)
+        figure = new_figure(7.2, 4.9, title)
         axes = figure.add_subplot()
         _draw_front(axes, table, front)
         figure.legend(loc="outside lower left", ncols=2, handletextpad=0.5, columnspacing=1.6)
-        _settle(figure)
+        settle(figure)
     caption = (
         "Each grey dot is a tried point, darker where several come out alike. Lower and further left is "
         "better; for every place on or above the stepped line some tried point is at least as good."
@@ -102,11 +103,12 @@ def _draw_front(axes: Axes, table: pd.DataFrame, front: pd.DataFrame) -> None:
     axes.plot([best.pmd_splits], [best.mean_cached_pages], **_RECOMMENDED_MARK,
               label=_outcome("recommended", best))  # fmt: skip
     logs = [spread(axes, "x", table.pmd_splits, whole=True), spread(axes, "y", table.mean_cached_pages)]
-    axes.set_xlabel(f"{SPLITS}, all recordings together{_scale_note(logs[0])}")
-    axes.set_ylabel(f"{CACHED}, mean of all recordings{_scale_note(logs[1])}")
+    axes.set_xlabel(f"{SPLITS}, all recordings together{scale_note(logs[0])}")
+    axes.set_ylabel(f"{CACHED}, mean of all recordings{scale_note(logs[1])}")
 
 
-def _scale_note(scale: str) -> str:
+def scale_note(scale: str) -> str:
+    """Return what an axis' label says of its scale (`pba.report.axes.spread`)."""
     return {"log": " (log scale)", "symlog": " (log scale above the first step)"}.get(scale, "")
 
 
@@ -135,7 +137,7 @@ def recordings_picture(run: Run) -> Picture:
     table = recordings_table(run)
     title = "Seed against recommended, per recording"
     with style():
-        figure = _new_figure(7.6, 1.55 + 0.27 * max(len(table), 2), title)
+        figure = new_figure(7.6, 1.55 + 0.27 * max(len(table), 2), title)
         left, right = figure.subplots(1, 2, sharey=True)
         _draw_pairs(left, table, "pmd_splits", SPLITS)
         _draw_pairs(right, table, "mean_cached_pages", CACHED)
@@ -143,7 +145,7 @@ def recordings_picture(run: Run) -> Picture:
         left.set_ylim(len(table) - 0.4, -0.6)
         handles, labels = left.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower left", ncols=2, handletextpad=0.4)
-        _settle(figure)
+        settle(figure)
     caption = "A dot inside its diamond has hardly moved. Further left is better in both panels."
     return Picture("recordings", title, caption, _recordings_alt(table), table, figure)
 
@@ -178,7 +180,7 @@ def flatness_picture(run: Run) -> Picture:
     roles = {"seed": point(run, run.seed), "best": point(run, run.recommended)}
     title = "One threshold at a time, the other two as recommended"
     with style():
-        figure = _new_figure(8.4, 4.9, title)
+        figure = new_figure(8.4, 4.9, title)
         grid = figure.subplots(2, 3, sharex="col", sharey="row")
         for column, name in enumerate(THRESHOLDS):
             line = table[table.threshold == name]
@@ -197,7 +199,7 @@ def flatness_picture(run: Run) -> Picture:
         grid[1][0].set_ylabel("mean cached pages" + {"linear": ""}.get(scales[1], " (log)"))
         handles, labels = grid[0][0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower left", ncols=4, handletextpad=0.5)
-        _settle(figure)
+        settle(figure)
     caption = (
         "Every mark is an exact replay of all recordings. Where a line stays inside the band, that "
         "threshold can move without changing the aim by more than 5 %."
@@ -241,7 +243,7 @@ def timeline_picture(table: pd.DataFrame, title: str) -> Picture:
     """
     shown = thin(table)
     with style():
-        figure = _new_figure(7.6, 4.2, title)
+        figure = new_figure(7.6, 4.2, title)
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
         for column, colour, label in (
             ("live_mib", POINT, "live page tables"),
@@ -257,7 +259,7 @@ def timeline_picture(table: pd.DataFrame, title: str) -> Picture:
         lower.set_ylabel(f"{SPLITS} so far")
         lower.set_xlabel("time, s")
         figure.legend(loc="outside lower left", ncols=2)
-        _settle(figure)
+        settle(figure)
     last = table.iloc[-1]
     alt = (
         f"Over {last.seconds:.3g} s the cache holds {size(table.cached_mib.min())} to "

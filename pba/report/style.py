@@ -27,6 +27,11 @@ SEED: Final = "#0072b2"
 RECOMMENDED: Final = "#d55e00"
 FRONT: Final = "#3d4550"
 BAND: Final = "#f3e2c4"
+LEVEL_COLOURS: Final = {
+    "PGD": "#d55e00", "P4D": "#f0e442", "PUD": "#009e73", "PMD": "#e69f00", "PTE": "#0072b2",
+    "kernel": "#cc79a7", "unknown": "#a3aab3",
+}  # fmt: skip
+"""Okabe and Ito's colours for the levels of page tables; every figure with levels has these."""
 
 CSS_NAMES: Final = {
     INK: "--ink", MUTED: "--muted", GRID: "--grid", SURFACE: "--paper", POINT: "--point", SEED: "--seed",

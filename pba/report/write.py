@@ -6,6 +6,7 @@ Files with other contents are somebody's, and are replaced on demand alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +16,7 @@ from pba.files import output_error, refuse_overwrite, replacing
 if TYPE_CHECKING:
     import pandas as pd
 
+    from pba.report.style import Picture
     from pba.study.run import Run
 
 DOCUMENTS: Final = ("report.html", "report.md", "report.txt")
@@ -54,18 +56,54 @@ def write_report(run: Run, folder: str | Path, force: bool = False) -> list[Path
         written), or a file cannot be written.
     """
     folder = Path(folder)
+    _refuse_file(folder)
+    _write_changed(_contents(run, folder), folder / "figures", force)
+    return report_paths(folder)
+
+
+def write_pictures(
+    pictures: list[Picture], folder: str | Path, formats: tuple[str, ...] = FIGURE_KINDS, force: bool = False
+) -> list[Path]:
+    """Write figures into a folder, each as `NAME.FORMAT`; `csv` is the data that it shows.
+
+    Returns
+    -------
+    list of Path
+        The files, in the order of the figures.
+
+    Raises
+    ------
+    OutputError
+        If a file exists there with other contents and `force` is not given (then nothing is written), a file
+        cannot be written, or a format is unknown.
+    """
+    folder = Path(folder)
+    unknown = [name for name in formats if name not in FIGURE_KINDS]
+    if unknown or not formats:
+        raise OutputError(f"format {unknown[0] if unknown else ''!r} is unknown", "use svg, png, csv")
+    _refuse_file(folder)
+    contents: dict[Path, bytes] = {}
+    for picture in pictures:
+        contents |= _picture_contents(picture, folder / picture.name, formats)
+    _write_changed(contents, folder, force)
+    return list(contents)
+
+
+def _refuse_file(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder}: is a file, not a folder", "name a folder for the report")
-    contents = _contents(run, folder)
+        raise OutputError(f"{folder}: is a file, not a folder", "name a folder")
+
+
+def _write_changed(contents: dict[Path, bytes], folder: Path, force: bool) -> None:
+    """Write what is not there yet as it is, or nothing; `folder` is made."""
     changed = {path: content for path, content in contents.items() if not _holds(path, content)}
     for path in changed:
         if path.exists():
             refuse_overwrite(path, force)
-    _make_folders(folder)
+    _make_folder(folder)
     for path, content in changed.items():
         with replacing(path, force=True) as temporary:
             temporary.write_bytes(content)
-    return report_paths(folder)
 
 
 def _holds(path: Path, content: bytes) -> bool:
@@ -73,9 +111,9 @@ def _holds(path: Path, content: bytes) -> bool:
     return path.is_file() and path.read_bytes() == content
 
 
-def _make_folders(folder: Path) -> None:
+def _make_folder(folder: Path) -> None:
     try:
-        (folder / "figures").mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise output_error(folder, error) from error
 
@@ -90,11 +128,18 @@ def _contents(run: Run, folder: Path) -> dict[Path, bytes]:
     contents = {folder / name: RENDERERS[name](document, pictures).encode() for name in DOCUMENTS}
     contents[folder / TRIALS] = _csv(run.points.sort_index().rename_axis("number").reset_index())
     for picture in pictures:
-        base = folder / "figures" / picture.name
-        contents[base.with_suffix(".svg")] = picture.svg().encode()
-        contents[base.with_suffix(".png")] = picture.png()
-        contents[base.with_suffix(".csv")] = _csv(picture.data)
+        contents |= _picture_contents(picture, folder / "figures" / picture.name, FIGURE_KINDS)
     return contents
+
+
+def _picture_contents(picture: Picture, base: Path, formats: tuple[str, ...]) -> dict[Path, bytes]:
+    """Return a figure's files; `base` is their path without the ending."""
+    make: dict[str, Callable[[], bytes]] = {
+        "svg": lambda: picture.svg().encode(),
+        "png": picture.png,
+        "csv": lambda: _csv(picture.data),
+    }
+    return {base.with_name(f"{base.name}.{name}"): make[name]() for name in formats}
 
 
 def _csv(table: pd.DataFrame) -> bytes:

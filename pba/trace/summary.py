@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pba.events import LEVELS, OP_ALLOC, OP_FREE, OP_SHRINK
 from pba.machine import ORDERS
+from pba.trace.analysis import median_lifetime_ns, natural_cache_pages, percentile, runs
 from pba.trace.metadata import Metadata
 from pba.trace.table import NO_PFN, Trace
 
@@ -40,6 +41,25 @@ class BlocksTouched:
 
 
 @dataclass(frozen=True)
+class Demand:
+    """What the demand for page tables is like, see `pba.trace.analysis`.
+
+    Attributes
+    ----------
+    median_lifetime_ns : int, optional
+        Age that half of the pages do not outlive; None where more than half outlive the trace.
+    p99_free_burst_pages : int
+        99 of 100 runs of frees (within 1 ms of each other, no allocation between) are not larger.
+    natural_cache_pages : int
+        Most allocations beyond frees within any 1 s.
+    """
+
+    median_lifetime_ns: int | None
+    p99_free_burst_pages: int
+    natural_cache_pages: int
+
+
+@dataclass(frozen=True)
 class Summary:
     """What is in a trace.
 
@@ -61,6 +81,8 @@ class Summary:
         Frees of an id that is not live; a replay skips them.
     blocks : BlocksTouched, optional
         Where the recorded pages lay; None without page frame numbers or without a page size.
+    demand : Demand
+        Lifetimes, bursts and natural cache size.
     """
 
     metadata: Metadata
@@ -74,6 +96,7 @@ class Summary:
     passes: dict[int, int]
     unknown_frees: int
     blocks: BlocksTouched | None
+    demand: Demand
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that JSON takes, the truth's recall and precision among them."""
@@ -101,6 +124,16 @@ def summarize(trace: Trace) -> Summary:
         passes=passes_by_priority(trace),
         unknown_frees=trace.unknown_frees,
         blocks=blocks_touched(trace),
+        demand=demand(trace),
+    )
+
+
+def demand(trace: Trace) -> Demand:
+    """Return what the demand for page tables is like."""
+    return Demand(
+        median_lifetime_ns=median_lifetime_ns(trace),
+        p99_free_burst_pages=percentile(runs(trace, OP_FREE), 0.99),
+        natural_cache_pages=natural_cache_pages(trace),
     )
 
 

@@ -1,0 +1,73 @@
+"""`pba plot`: draw what is in a trace."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pba.cli.traces import open_trace
+
+ENDINGS = (".gz", ".xz", ".zst", ".parquet", ".events", ".ftrace", ".txt")
+"""What a trace file's name loses where it names a folder."""
+
+
+def plot(
+    trace: Annotated[
+        Path,
+        typer.Argument(metavar="TRACE", help="A trace file of any form, or the name of a recording of pba."),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="DIR", help="Folder for the figures.", show_default="plots/TRACE"
+        ),
+    ] = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND",
+            help="live, rates, phases, lifetimes, bursts, drawdown, passes (all); may be repeated.",
+        ),
+    ] = None,
+    formats: Annotated[
+        str, typer.Option("--format", metavar="LIST", help="Which files: svg, png, csv.")
+    ] = "svg,png,csv",
+    force: Annotated[bool, typer.Option("--force", help="Replace files with other contents.")] = False,
+) -> None:
+    """Draw what is in a trace, before anything is simulated.
+
+    Each figure is written as SVG and PNG, and the data that it shows as CSV. The
+    same trace gives the same bytes: figures that are there already stay as they
+    are. Files with other contents are replaced with --force alone.
+    """
+    from pba.errors import PbaError
+    from pba.report.trace_figures import TRACE_PICTURES, trace_pictures
+    from pba.report.write import FIGURE_KINDS, write_pictures
+
+    wanted = tuple(dict.fromkeys(filter(None, (name.strip() for name in formats.split(",")))))
+    unknown = [name for name in wanted if name not in FIGURE_KINDS]
+    if unknown or not wanted:
+        raise PbaError(f"--format {formats!r} is unknown", "list some of svg, png, csv")
+    for name in kind or ():
+        if name not in TRACE_PICTURES:
+            raise PbaError(f"--kind {name!r} is unknown", f"there are {', '.join(TRACE_PICTURES)}")
+    given = open_trace(trace)
+    pictures, left_out = trace_pictures(given, tuple(kind or ()))
+    folder = Path("plots") / stem(trace) if output is None else output
+    for path in write_pictures(pictures, folder, wanted, force):
+        print(path)
+    for line in left_out:
+        print(f"pba: {line}", file=sys.stderr)
+
+
+def stem(trace: Path) -> str:
+    """Return a trace's name without folder and endings: `x` of `some/x.events.gz`."""
+    name, before = trace.name, ""
+    while name != before:
+        before = name
+        for ending in ENDINGS:
+            name = name.removesuffix(ending) or name
+    return name

@@ -1,0 +1,351 @@
+"""The figures of a trace: each takes the table that `pba.trace.analysis` computed, and draws it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import pandas as pd
+
+from pba.errors import PbaError
+from pba.report.axes import pages_axis, plain, spread
+from pba.report.figures import new_figure, scale_note, settle
+from pba.report.style import INK, LEVEL_COLOURS, MUTED, RECOMMENDED, SEED, SURFACE, Picture, style
+from pba.report.words import count, mean_count, plural
+from pba.trace import analysis
+from pba.trace.analysis import ALL, BURST_GAP_NS, NATURAL_WINDOW_NS, NS, live_table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from pba.trace.table import Trace
+
+FEWEST_PAGES: Final = 30
+"""Levels with fewer pages have no survival curve of their own in the picture; the table has them all."""
+FEWEST_WINDOWS: Final = 10
+"""Fewer windows than these have no quantiles worth a mark; the table has them all."""
+KINDS_OF_RUN: Final = {"free": (RECOMMENDED, "frees", (0, (4, 1.5))), "alloc": (SEED, "allocations", "-")}
+"""Colour, name and line of what `bursts_table` and `rates_table` tell apart."""
+
+
+def _title(trace: Trace, what: str) -> str:
+    return f"{trace.name}: {what}"
+
+
+def _refuse_nothing(table: pd.DataFrame, trace: Trace, missing: str) -> None:
+    """Raise `PbaError` where there is nothing to draw."""
+    if table.empty:
+        raise PbaError(f"{trace.name}: nothing to draw: {missing}", "pba info says what is in a trace")
+
+
+def _legend(figure: Figure, axes: Axes, columns: int) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower left", ncols=columns, columnspacing=1.4)
+
+
+# --- over time -----------------------------------------------------------------------------------------
+
+
+def live_picture(trace: Trace) -> Picture:
+    """Draw `live_table`: the live page-table pages over time, stacked by level."""
+    table = live_table(trace)
+    levels = [name for name in reversed(LEVEL_COLOURS) if name in table]
+    if not levels:
+        table = table.iloc[:0]
+    _refuse_nothing(table, trace, "it has no page-table allocation")
+    with style():
+        figure = new_figure(7.6, 3.7, _title(trace, "live page-table pages"))
+        axes = figure.add_subplot()
+        axes.stackplot(
+            table.seconds, *(table[name] for name in levels), labels=levels, linewidth=0,
+            colors=[LEVEL_COLOURS[name] for name in levels],
+        )  # fmt: skip
+        axes.plot(table.seconds, table.most, color=INK, linewidth=0.7, label="most in the window")
+        _from_zero(axes, table.most)
+        axes.set_ylabel("live pages")
+        axes.set_xlabel("time, s")
+        axes.set_xlim(0, max(float(table.seconds.iloc[-1]), 1e-9))
+        _legend(figure, axes, 8)
+        settle(figure)
+    last = table.iloc[-1]
+    parts = ", ".join(f"{count(last[name])} {name}" for name in levels)
+    alt = f"At most {plural(table.most.max(), 'page')} live; at the end {count(last.total)}: {parts}."
+    caption = f"At the end of {plural(len(table), 'equal window')} of time; the line is the most in each."
+    return Picture("live", figure.get_suptitle(), caption, alt, table, figure)
+
+
+def _from_zero(axes: Axes, values: pd.Series) -> None:
+    """Set a linear y axis from zero with our ticks, also where the values would ask for a logarithm."""
+    top = float(values.max())
+    spread(axes, "y", [top], from_zero=True, whole=top > 5)
+    axes.set_ylim(0, 1.08 * top if top > 0 else 1)
+
+
+def rates_picture(trace: Trace) -> Picture:
+    """Draw `rates_table`: allocations per second upwards, frees per second downwards."""
+    table = analysis.rates_table(trace)
+    _refuse_nothing(table, trace, "all of its events stand at one time")
+    with style():
+        figure = new_figure(7.6, 3.7, _title(trace, "allocations and frees per second"))
+        upper, lower = figure.subplots(2, 1, sharex=True)
+        edges = [*table.from_seconds, table.to_seconds.iloc[-1]]
+        for axes, kind, column in (
+            (upper, "alloc", "allocs_per_second"),
+            (lower, "free", "frees_per_second"),
+        ):
+            colour, name, _ = KINDS_OF_RUN[kind]
+            axes.stairs(table[column], edges, color=colour, fill=True, linewidth=0)
+            axes.set_ylabel(f"{name} / s")
+            axes.margins(x=0)
+        for axes in (upper, lower):
+            _from_zero(axes, pd.concat([table.allocs_per_second, table.frees_per_second]))
+        lower.invert_yaxis()
+        lower.set_xlabel("time, s")
+        settle(figure)
+    length = table.to_seconds.iloc[0]
+    alt = (
+        f"Up to {mean_count(table.allocs_per_second.max())} allocations and "
+        f"{mean_count(table.frees_per_second.max())} frees a second; {count(table.allocs.sum())} and "
+        f"{count(table.frees.sum())} in all."
+    )
+    caption = f"In windows of {length:.3g} s; both panels have one scale, frees go downwards."
+    return Picture("rates", figure.get_suptitle(), caption, alt, table, figure)
+
+
+def phases_picture(trace: Trace) -> Picture:
+    """Draw `phases_table`: by how much the live pages change per second, in equal parts of the time."""
+    table = analysis.phases_table(trace)
+    _refuse_nothing(table, trace, "all of its events stand at one time")
+    with style():
+        figure = new_figure(7.6, 3.3, _title(trace, "rate of change by phase"))
+        axes = figure.add_subplot()
+        width = table.to_seconds - table.from_seconds
+        for sign, colour, label in ((1, SEED, "grows"), (-1, RECOMMENDED, "shrinks")):
+            shown = (sign * table.change_per_second).clip(lower=0) * sign
+            axes.bar(table.from_seconds, shown, 0.94 * width, align="edge", color=colour, label=label)
+        axes.axhline(0, color=MUTED, linewidth=0.8)
+        axes.set_ylabel("live pages, change per second")
+        axes.set_xlabel("time, s")
+        axes.margins(x=0)
+        _plain_ticks(axes)
+        _legend(figure, axes, 2)
+        settle(figure)
+    fastest, slowest = table.change_per_second.max(), table.change_per_second.min()
+    alt = f"Between {slowest:+,.1f} and {fastest:+,.1f} pages a second in {plural(len(table), 'phase')}."
+    caption = f"A phase is one of {len(table)} equal parts of the time: allocations less frees, per second."
+    return Picture("phases", figure.get_suptitle(), caption, alt, table, figure)
+
+
+def _plain_ticks(axes: Axes) -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
+    axes.yaxis.set_major_formatter(FuncFormatter(plain))
+
+
+def passes_picture(trace: Trace) -> Picture:
+    """Draw `passes_table`: the shrinker passes over time, a row per priority."""
+    table = analysis.passes_table(trace)
+    _refuse_nothing(table, trace, "it has no shrinker pass")
+    with style():
+        figure = new_figure(7.6, 3.7, _title(trace, "shrinker passes by priority"))
+        axes = figure.add_subplot()
+        middle = (table.from_seconds + table.to_seconds) / 2
+        for kind, colour, mark in (("pass", SEED, "o"), ("drop_slab", RECOMMENDED, "D")):
+            mine = table.kind == kind
+            axes.scatter(middle[mine], table.priority[mine], s=_areas(table.passes[mine]), c=colour,
+                         marker=mark, alpha=0.65, linewidths=0.4, edgecolors=SURFACE)  # fmt: skip
+            if mine.any():
+                axes.scatter([], [], s=_areas(pd.Series([1])), c=colour, marker=mark, label=f"1 {kind}")
+        for size in (10, 100, 1000):
+            if size <= table.passes.max():
+                axes.scatter([], [], s=_areas(pd.Series([size])), c=SEED, alpha=0.65, label=f"{size} passes")
+        axes.set_yticks(range(13))
+        axes.set_ylim(12.8, -0.8)
+        axes.set_xlim(0, trace.duration_ns / NS or 1)
+        axes.set_ylabel("priority (0: hardest)")
+        axes.set_xlabel("time, s")
+        _legend(figure, axes, 5)
+        settle(figure)
+    by_priority = table.groupby("priority").passes.sum()
+    parts = ", ".join(f"{count(number)} at {key}" for key, number in by_priority.items())
+    alt = f"{plural(table.passes.sum(), 'pass', 'passes')} by priority: {parts}."
+    caption = f"A mark's area grows with the passes in {table.to_seconds[0] - table.from_seconds[0]:.3g} s."
+    return Picture("passes", figure.get_suptitle(), caption, alt, table, figure)
+
+
+def _areas(passes: pd.Series) -> pd.Series:
+    return 14 * passes**0.6
+
+
+def _time_tick(seconds: float, _position: object = None) -> str:
+    """Write a tick of time as people read it: `10 us`, `200 ms`, `5 s`."""
+    for unit, factor in (("s", 1.0), ("ms", 1e3), ("us", 1e6)):
+        if abs(seconds) * factor >= 0.9995:
+            return f"{plain(seconds * factor)} {unit}"
+    return f"{plain(seconds * 1e9)} ns" if seconds else "0"
+
+
+# --- distributions -------------------------------------------------------------------------------------
+
+
+def lifetimes_picture(trace: Trace) -> Picture:
+    """Draw `lifetimes_table`: the share of pages that outlive an age."""
+    table = analysis.lifetimes_table(trace)
+    _refuse_nothing(table, trace, "no page-table page is freed in it")
+    shown = table[(table.level == ALL) | (table.pages >= FEWEST_PAGES)]
+    with style():
+        figure = new_figure(7.6, 4.1, _title(trace, "how long page-table pages live"))
+        axes = figure.add_subplot()
+        least = max(float(table.age_seconds[table.age_seconds > 0].min()), 1e-9)
+        most = max(trace.duration_ns / NS, float(table.age_seconds.max()), least)
+        for name in [name for name in (*LEVEL_COLOURS, ALL) if (shown.level == name).any()]:
+            line = shown[shown.level == name]
+            colour, width = (INK, 1.8) if name == ALL else (LEVEL_COLOURS[name], 1.2)
+            ages = [least / 2, *line.age_seconds.clip(lower=least / 2), most]
+            axes.step(ages, [1.0, *line.survival, line.survival.iloc[-1]], where="post", color=colour,
+                      linewidth=width, label=f"{name} ({count(line.pages.iloc[0])})")  # fmt: skip
+        axes.axhline(0.5, color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
+        note = scale_note(spread(axes, "x", [least, most]))
+        axes.xaxis.set_major_formatter(_time_tick)
+        spread(axes, "y", [0.0, 1.0], from_zero=True)
+        axes.set_ylim(0, 1.04)
+        axes.set_ylabel("share still live")
+        axes.set_xlabel(f"age{note}")
+        _legend(figure, axes, 6)
+        settle(figure)
+    whole = table[table.level == ALL]
+    half = whole.age_seconds[whole.survival <= 0.5 + 1e-12]
+    middle = (
+        f"Half are freed within {half.iloc[0]:.3g} s" if len(half) else "More than half outlive the trace"
+    )
+    censored = whole.censored.iloc[0]
+    alt = f"{middle}; {count(censored)} of {plural(whole.pages.iloc[0], 'page')} are live at the end."
+    caption = (
+        "Kaplan-Meier: pages live at the end count as long as they were seen; those live at the start are "
+        f"left out. Levels with fewer than {FEWEST_PAGES} pages are in the table only."
+    )
+    return Picture("lifetimes", figure.get_suptitle(), caption, alt, table, figure)
+
+
+def bursts_picture(trace: Trace) -> Picture:
+    """Draw `bursts_table`: the share of pages that move in runs of at least a size."""
+    table = analysis.bursts_table(trace)
+    _refuse_nothing(table, trace, "no page-table page is allocated or freed in it")
+    parts = []
+    with style():
+        figure = new_figure(7.6, 3.9, _title(trace, "bursts"))
+        left, right = figure.subplots(1, 2, sharey=True)
+        for kind, (colour, name, dashes) in KINDS_OF_RUN.items():
+            line = table[table.kind == kind]
+            if line.empty:
+                continue
+            for axes, column in ((left, "runs_share"), (right, "pages_share")):
+                axes.plot(line.size_pages, line[column], color=colour, linestyle=dashes, marker="o",
+                          markersize=2.6, linewidth=1.1, label=name)  # fmt: skip
+            parts.append(f"{plural(line.runs.sum(), 'run')} of {name}, the largest of "
+                         f"{plural(line.size_pages.max(), 'page')}")  # fmt: skip
+        note = scale_note(spread(left, "y", table.runs_share))
+        for axes, what in ((left, "runs"), (right, "pages that move in them")):
+            pages_axis(axes, table.size_pages)
+            axes.set_title(f"share of {what}")
+            axes.set_xlabel("run of at least so many pages")
+        left.set_ylabel(f"share{note}")
+        _legend(figure, left, 2)
+        settle(figure)
+    gap = f"{BURST_GAP_NS / 1e6:g} ms"
+    caption = f"A run ends with an event of the other kind, or after {gap} without one of its own."
+    return Picture("bursts", figure.get_suptitle(), caption, "; ".join(parts) + ".", table, figure)
+
+
+def drawdown_picture(trace: Trace) -> Picture:
+    """Draw `drawdown_table`: by how much allocations exceed frees, by the length of the window."""
+    table = analysis.drawdown_table(trace)
+    _refuse_nothing(table, trace, "no page-table page is allocated or freed in it")
+    natural = analysis.natural_cache_pages(trace)
+    with style():
+        figure = new_figure(7.6, 4.1, _title(trace, "how deep the demand draws down a cache"))
+        axes = figure.add_subplot()
+        lines = (("largest", INK, "-"), ("p99", SEED, (0, (5, 1.5))), ("p90", LEVEL_COLOURS["PUD"], "-."),
+                 ("median", LEVEL_COLOURS["PMD"], ":"))  # fmt: skip
+        drawn: list[float] = []
+        for name, colour, dashes in lines:
+            shown = table if name == "largest" else table[table.windows >= FEWEST_WINDOWS]
+            drawn += [float(value) for value in shown[f"{name}_pages"]]
+            axes.plot(shown.window_seconds, shown[f"{name}_pages"], color=colour, linestyle=dashes,
+                      marker="o", markersize=3, linewidth=1.4, label=name)  # fmt: skip
+        axes.plot([NATURAL_WINDOW_NS / NS], [natural], "D", color=RECOMMENDED, markersize=7, zorder=6,
+                  label=f"natural cache size: {plural(natural, 'page')}")  # fmt: skip
+        scales = [spread(axes, "x", [*table.window_seconds, NATURAL_WINDOW_NS / NS])]
+        scales.append(spread(axes, "y", [*drawn, natural]))
+        axes.set_xlabel(f"window{scale_note(scales[0])}")
+        axes.xaxis.set_major_formatter(_time_tick)
+        axes.set_ylabel(f"drawdown, pages{scale_note(scales[1])}")
+        _legend(figure, axes, 5)
+        settle(figure)
+    last = table.iloc[-1]
+    alt = (
+        f"The largest drawdown is {plural(table.largest_pages.iloc[0], 'page')} in "
+        f"{table.window_seconds.iloc[0]:g} s, {count(natural)} in 1 s and "
+        f"{count(last.largest_pages)} overall."
+    )
+    caption = (
+        "The most by which allocations exceed frees from a window's start on: so many cached pages are "
+        f"enough. Largest of all windows; the others of windows back to back, "
+        f"where there are at least {FEWEST_WINDOWS}."
+    )
+    return Picture("drawdown", figure.get_suptitle(), caption, alt, table, figure)
+
+
+TRACE_PICTURES: Final[dict[str, Callable[[Trace], Picture]]] = {
+    "live": live_picture,
+    "rates": rates_picture,
+    "phases": phases_picture,
+    "lifetimes": lifetimes_picture,
+    "bursts": bursts_picture,
+    "drawdown": drawdown_picture,
+    "passes": passes_picture,
+}
+"""The kinds of figure, as `pba plot --kind` names them."""
+
+
+def trace_pictures(trace: Trace, kinds: tuple[str, ...] = ()) -> tuple[list[Picture], list[str]]:
+    """Draw figures of a trace.
+
+    Parameters
+    ----------
+    trace : Trace
+        The trace.
+    kinds : tuple of str
+        Which of `TRACE_PICTURES`, in any order; unless told, all for which the trace has data.
+
+    Returns
+    -------
+    pictures : list of Picture
+        In the order of `TRACE_PICTURES`.
+    left_out : list of str
+        Why a figure that was not asked for by name is not among them.
+
+    Raises
+    ------
+    PbaError
+        If a kind is unknown, a kind asked for has no data, or none has.
+    """
+    unknown = [kind for kind in kinds if kind not in TRACE_PICTURES]
+    if unknown:
+        raise PbaError(f"figure {unknown[0]!r} is unknown", f"there are {', '.join(TRACE_PICTURES)}")
+    pictures: list[Picture] = []
+    left_out: list[str] = []
+    for kind, draw in TRACE_PICTURES.items():
+        if kinds and kind not in kinds:
+            continue
+        try:
+            pictures.append(draw(trace))
+        except PbaError as error:
+            if kinds:
+                raise
+            left_out.append(f"no figure {kind}: {error.message}")
+    if not pictures:
+        raise PbaError(f"{trace.name}: has nothing to draw", "pba info says what is in a trace")
+    return pictures, left_out
