@@ -16,7 +16,8 @@ def import_(
         Path,
         typer.Argument(
             metavar="IN",
-            help="ftrace text (trace, trace_pipe, trace-cmd report), or any trace; plain, .gz, .xz or .zst.",
+            help="ftrace text (trace, trace_pipe, trace-cmd report), perf script text, or any trace; "
+            "plain, .gz, .xz or .zst.",
         ),
     ],
     output: Annotated[
@@ -43,7 +44,9 @@ def import_(
 ) -> None:
     """Import a recording made elsewhere.
 
-    The text of ftrace says neither page size nor memory: give them, so that a replay knows the machine.
+    The text of ftrace and of perf says neither page size nor memory: give them, so that a replay knows the
+    machine. For perf: perf record -a -g -e kmem:mm_page_alloc -e kmem:mm_page_free
+    -e vmscan:mm_shrink_slab_start, then perf script > trace.txt.
     """
     from pba.errors import TraceError
     from pba.files import refuse_overwrite

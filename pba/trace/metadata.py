@@ -86,7 +86,8 @@ class Metadata:
     name : str
         Short name, for tables and figures.
     source : str
-        What the events come from: `text`, `ftrace`, `tracefs`, `vector`, `generated` or `frame`.
+        What the events come from: `text`, `ftrace`, `perf`, `tracefs`, `vector`, `generated`, `csv` or
+        `frame`.
     kernel : str
         Release of the recorded kernel, such as `6.18.44`; empty where unknown.
     architecture : str

@@ -10,11 +10,11 @@ from pba.trace.opening import open_stream
 from pba.trace.table import Trace
 
 HEAD_BYTES = 1 << 16
-FORMS = "expected a trace as Parquet, the text form ('1500 A 7'), or ftrace text; plain, .gz, .xz or .zst"
+FORMS = "expected Parquet, the text form ('1500 A 7'), ftrace or perf script text; plain, .gz, .xz or .zst"
 
 
 def read_trace(path: str | Path, *, strict: bool = False) -> Trace:
-    """Read a trace: Parquet, the text form, or ftrace text; plain or compressed.
+    """Read a trace: Parquet, the text form, ftrace or `perf script` text; plain or compressed.
 
     Parameters
     ----------
@@ -51,8 +51,10 @@ def _read(path: Path, strict: bool) -> Trace:
     if looks_like_text(head):
         return read_text(path, strict=strict)
 
-    from pba.trace import ftrace
+    from pba.trace import ftrace, perf
 
     if ftrace.sniff(head):
         return ftrace.read_ftrace(path)
+    if perf.sniff(head):
+        return perf.read_perf(path)
     raise TraceError("is not a trace in a form that pba knows", FORMS, path=path)
