@@ -16,7 +16,7 @@ def import_(
         Path,
         typer.Argument(
             metavar="IN",
-            help="ftrace text (trace, trace_pipe, trace-cmd report), perf script text, or any trace; "
+            help="ftrace text (trace, trace_pipe, trace-cmd report), perf script text, CSV, or any trace; "
             "plain, .gz, .xz or .zst.",
         ),
     ],
@@ -38,6 +38,17 @@ def import_(
     note: Annotated[
         list[str] | None, typer.Option(metavar="TEXT", help="What a reader should know; may be repeated.")
     ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MAP",
+            help="IN is CSV: which column is which, as time=ts,op=kind,id=page; also arg= (priority, order), "
+            "level= and pfn=. Ops are letters or alloc, free, shrink, drop, bg_alloc, bg_free.",
+        ),
+    ] = None,
+    time_unit: Annotated[
+        str | None, typer.Option(metavar="UNIT", help="Unit of CSV's times: ns (default), us, ms or s.")
+    ] = None,
     one_cgroup: Annotated[
         bool, typer.Option("--one-cgroup", help="It had no memory cgroup but the root: each pass counts.")
     ] = False,
@@ -58,15 +69,23 @@ def import_(
     except ValueError:
         raise TraceError(f"--gfp-zero {gfp_zero!r} is not a number", "write it as 0x100") from None
     page_size_kib, memory_pages = machine_options(page_size, memory)
-    trace = read_any(
-        source,
-        page_size_kib=page_size_kib,
-        memory_pages=memory_pages,
-        kernel=kernel,
-        name=name,
-        gfp_zero=zero_bit,
-        only_root=one_cgroup,
-    )
+    if columns is not None or time_unit is not None:
+        from pba.trace.csv_form import parse_columns, read_csv
+        from pba.trace.metadata import Metadata
+
+        told = Metadata(name=name, kernel=kernel, page_size_kib=page_size_kib, memory_pages=memory_pages)
+        mapping = None if columns is None else parse_columns(columns)
+        trace = read_csv(source, mapping, time_unit=time_unit or "ns", told=told)
+    else:
+        trace = read_any(
+            source,
+            page_size_kib=page_size_kib,
+            memory_pages=memory_pages,
+            kernel=kernel,
+            name=name,
+            gfp_zero=zero_bit,
+            only_root=one_cgroup,
+        )
     if note:
         quality = replace(trace.metadata.quality, notes=(*trace.metadata.quality.notes, *note))
         trace = replace(trace, metadata=trace.metadata.with_(quality=quality))

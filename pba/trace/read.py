@@ -14,7 +14,7 @@ FORMS = "expected Parquet, the text form ('1500 A 7'), ftrace or perf script tex
 
 
 def read_trace(path: str | Path, *, strict: bool = False) -> Trace:
-    """Read a trace: Parquet, the text form, ftrace or `perf script` text; plain or compressed.
+    """Read a trace: Parquet, the text form, ftrace or `perf script` text, or CSV; plain or compressed.
 
     Parameters
     ----------
@@ -57,4 +57,9 @@ def _read(path: Path, strict: bool) -> Trace:
         return ftrace.read_ftrace(path)
     if perf.sniff(head):
         return perf.read_perf(path)
+
+    from pba.trace import csv_form
+
+    if csv_form.sniff(head):
+        return csv_form.read_csv(path)
     raise TraceError("is not a trace in a form that pba knows", FORMS, path=path)
