@@ -33,8 +33,10 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("info", "info", TRACES),
     ("record", "record", TRACES),
     ("import", "import_", TRACES),
+    ("data", "data", TRACES),
 )
-"""Name of the command, its file and function in `pba.cli`, and the group in which `--help` shows it."""
+"""Name of the command, its file in `pba.cli` and its function there (or Typer, where it has commands of its
+own) of the same name, and the group in which `--help` shows it."""
 
 EPILOG = """[bold]Examples[/bold]
 
@@ -83,7 +85,10 @@ def _register() -> None:
     """Add every command of `COMMANDS` to the application."""
     for name, module, panel in COMMANDS:
         function = getattr(import_module(f"pba.cli.{module}"), module)
-        app.command(name, rich_help_panel=panel)(function)
+        if isinstance(function, typer.Typer):
+            app.add_typer(function, name=name, rich_help_panel=panel)
+        else:
+            app.command(name, rich_help_panel=panel)(function)
 
 
 _register()

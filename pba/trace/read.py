@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pba.errors import TraceError
 from pba.trace.check import refuse_unknown_frees
+from pba.trace.corpus import resolve
 from pba.trace.opening import open_stream
 from pba.trace.table import Trace
 
@@ -19,16 +20,18 @@ def read_trace(path: str | Path, *, strict: bool = False) -> Trace:
     Parameters
     ----------
     path : str or Path
-        The file. What it holds is found by its content.
+        The file, or the name of a recording that comes with pba (`pba.recordings()`); a file goes first. What
+        it holds is found by its content.
     strict : bool
         Refuse a trace that frees what is not live, rather than count those frees (`Trace.unknown_frees`).
 
     Raises
     ------
     TraceError
-        If there is no such file, or it holds none of these forms, or its events contradict each other.
+        If there is no such file or recording, or it holds none of these forms, or its events contradict
+        each other.
     """
-    path = Path(path)
+    path = resolve(path)
     trace = _read(path, strict)
     if strict:
         refuse_unknown_frees(trace, path)
