@@ -228,7 +228,7 @@ class _Reader:
         if (needs_id & ~filled).any():
             raise ValueError
         found = {"time": self._times(text["time"]), "op": op}
-        found["id"] = _translated(pc.if_else(pa.array(needs_id), text["id"], ""), self._id)
+        found["id"] = _translated(pc.if_else(pa.array(needs_id), text["id"], ""), self._id).astype(np.int32)
         found["arg"] = np.zeros(len(op), np.int64)
         needs_arg = (op == OP_SHRINK) | (op == OP_BG_ALLOC)
         if "arg" in text:
@@ -237,7 +237,8 @@ class _Reader:
         if needs_arg.any() or (np.abs(found["arg"]) > 127).any():
             raise ValueError
         if "level" in text:
-            found["level"] = _translated(text["level"], level_code)
+            found["level"] = _translated(text["level"], level_code).astype(np.int8)
+        found |= {name: found[name].astype(np.int8) for name in ("op", "arg")}  # what a trace stores
         if "pfn" in text:
             found["pfn"] = _integers(text["pfn"], NO_PFN)
         return found
@@ -303,7 +304,11 @@ class _Reader:
 
     def trace(self, told: Metadata) -> Trace:
         """Return all that was read as a trace."""
-        joined = {name: np.concatenate(parts) for name, parts in self.parts.items() if parts}
+        joined = {}
+        for name in FIELDS:
+            if parts := self.parts.pop(name):
+                joined[name] = np.concatenate(parts)
+            del parts  # each column is there twice only while it is joined
         lines = np.concatenate(self.lines)
         origin = int(joined["time"][0])
         joined["time_ns"] = joined.pop("time") - origin
@@ -314,7 +319,7 @@ class _Reader:
         )
         if numbers and as_they_are:
             joined["id"] = np.where(
-                np.isin(joined["op"], (OP_SHRINK, OP_DROP)), 0, np.array(numbers)[joined["id"]]
+                np.isin(joined["op"], (OP_SHRINK, OP_DROP)), 0, np.array(numbers, np.int32)[joined["id"]]
             )
         metadata = told.with_(
             name=told.name or self.path.name.split(".")[0],
