@@ -36,11 +36,11 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("plot", "plot", TRACES),
     ("record", "record", TRACES),
     ("import", "import_", TRACES),
+    ("trace", "trace", TRACES),
+    ("data", "data", TRACES),
 )
-"""Name of the command, its file and function in `pba.cli`, and the group in which `--help` shows it."""
-
-GROUPS: tuple[tuple[str, str, str], ...] = (("trace", "trace", TRACES),)
-"""The same for commands that have commands of their own: there the file holds an application."""
+"""Name of the command, its file in `pba.cli` and its function there (or Typer, where it has commands of its
+own) of the same name, and the group in which `--help` shows it."""
 
 EPILOG = """[bold]Examples[/bold]
 
@@ -89,10 +89,10 @@ def _register() -> None:
     """Add every command of `COMMANDS` to the application."""
     for name, module, panel in COMMANDS:
         function = getattr(import_module(f"pba.cli.{module}"), module)
-        app.command(name, rich_help_panel=panel)(function)
-    for name, module, panel in GROUPS:
-        group = getattr(import_module(f"pba.cli.{module}"), module)
-        app.add_typer(group, name=name, rich_help_panel=panel)
+        if isinstance(function, typer.Typer):
+            app.add_typer(function, name=name, rich_help_panel=panel)
+        else:
+            app.command(name, rich_help_panel=panel)(function)
 
 
 _register()

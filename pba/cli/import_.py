@@ -19,7 +19,8 @@ def import_(
         Path,
         typer.Argument(
             metavar="IN",
-            help="ftrace text (trace, trace_pipe, trace-cmd report), or any trace; plain, .gz, .xz or .zst.",
+            help="ftrace text (trace, trace_pipe, trace-cmd report), perf script text, CSV, or any trace; "
+            "plain, .gz, .xz or .zst.",
         ),
     ],
     output: Annotated[
@@ -46,13 +47,26 @@ def import_(
     note: Annotated[
         list[str] | None, typer.Option(metavar="TEXT", help="What a reader should know; may be repeated.")
     ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MAP",
+            help="IN is CSV: which column is which, as time=ts,op=kind,id=page; also arg= (priority, order), "
+            "level= and pfn=. Ops are letters or alloc, free, shrink, drop, bg_alloc, bg_free.",
+        ),
+    ] = None,
+    time_unit: Annotated[
+        str | None, typer.Option(metavar="UNIT", help="Unit of CSV's times: ns (default), us, ms or s.")
+    ] = None,
     one_cgroup: Annotated[
         bool, typer.Option("--one-cgroup", help="It had no memory cgroup but the root: each pass counts.")
     ] = False,
 ) -> None:
     """Import a recording made elsewhere.
 
-    The text of ftrace says neither page size nor memory: give them, so that a replay knows the machine.
+    The text of ftrace and of perf says neither page size nor memory: give them, so that a replay knows the
+    machine. For perf: perf record -a -g -e kmem:mm_page_alloc -e kmem:mm_page_free
+    -e vmscan:mm_shrink_slab_start, then perf script > trace.txt.
     """
     from pba.files import refuse_overwrite
     from pba.trace.ftrace import read_any
@@ -61,15 +75,23 @@ def import_(
     refuse_unknown_form(output)
     refuse_overwrite(output, force)
     page_size_kib, memory_pages = machine_options(page_size, memory)
-    trace = read_any(
-        source,
-        page_size_kib=page_size_kib,
-        memory_pages=memory_pages,
-        kernel=kernel,
-        name=name,
-        gfp_zero=one_bit(gfp_zero),
-        only_root=one_cgroup,
-    )
+    if columns is not None or time_unit is not None:
+        from pba.trace.csv_form import parse_columns, read_csv
+        from pba.trace.metadata import Metadata
+
+        told = Metadata(name=name, kernel=kernel, page_size_kib=page_size_kib, memory_pages=memory_pages)
+        mapping = None if columns is None else parse_columns(columns)
+        trace = read_csv(source, mapping, time_unit=time_unit or "ns", told=told)
+    else:
+        trace = read_any(
+            source,
+            page_size_kib=page_size_kib,
+            memory_pages=memory_pages,
+            kernel=kernel,
+            name=name,
+            gfp_zero=one_bit(gfp_zero),
+            only_root=one_cgroup,
+        )
     if note:
         quality = replace(trace.metadata.quality, notes=(*trace.metadata.quality.notes, *note))
         trace = replace(trace, metadata=trace.metadata.with_(quality=quality))

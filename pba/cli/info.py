@@ -116,7 +116,7 @@ def _demand_rows(demand: Demand) -> Rows:
 
 def _start_is_unknown(summary: Summary) -> bool:
     """Whether a recording of a machine at work knows of no page table from before it began."""
-    imported = summary.metadata.source == "ftrace" and summary.metadata.quality.truth is None
+    imported = summary.metadata.source in ("ftrace", "perf", "csv") and summary.metadata.quality.truth is None
     return imported and summary.live_start_pages == 0
 
 

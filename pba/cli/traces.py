@@ -17,11 +17,6 @@ def open_trace(name: Path, *, strict: bool = False) -> Trace:
     TraceError
         If there is neither, or the file is not a trace.
     """
-    from pba.trace.corpus import find
     from pba.trace.read import read_trace
 
-    try:
-        is_path = name.exists() or len(name.parts) > 1
-    except OSError:  # too long, or in a folder that may not be searched: to open it says so
-        is_path = True
-    return read_trace(name if is_path else find(name), strict=strict)
+    return read_trace(name, strict=strict)

@@ -2,13 +2,52 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pba.errors import TraceError
 
+if TYPE_CHECKING:
+    from pba.trace.metadata import Metadata
+
 PATTERN_SIGNS = "*?["
 SUFFIX = ".parquet"
+DESCRIPTIONS = "README.md"
+"""Beside the recordings: a table whose first column is the name in backquotes, and whose second what ran."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recording that comes with pba, as its file's metadata and the table beside it describe it.
+
+    Attributes
+    ----------
+    name : str
+        Stands for the file wherever a trace is asked for.
+    path : Path
+        The file.
+    what_ran : str
+        What was recorded; empty where the table does not say.
+    events, passes : int
+        Number of events, and of shrinker passes among them.
+    metadata : Metadata
+        Kernel, page size, memory, length, quality.
+    """
+
+    name: str
+    path: Path
+    what_ran: str
+    events: int
+    passes: int
+    metadata: Metadata
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values that JSON takes."""
+        about = {"what_ran": self.what_ran, "events": self.events, "passes": self.passes}
+        return {**self.metadata.to_dict(), "name": self.name, "file": str(self.path), **about}
 
 
 def data_dir() -> Path:
@@ -21,6 +60,51 @@ def data_dir() -> Path:
 def recordings() -> dict[str, Path]:
     """Return the recordings by name, sorted."""
     return {path.name.removesuffix(SUFFIX): path for path in sorted(data_dir().glob(f"*{SUFFIX}"))}
+
+
+def describe(name: str) -> Recording:
+    """Return what is known about a recording, without reading its events.
+
+    Raises
+    ------
+    TraceError
+        If there is no recording of that name, or its file is damaged.
+    """
+    from pba.trace.store import read_facts
+
+    known = recordings()
+    if name not in known:
+        raise TraceError(f"no recording of pba is called {name!r}", _names(known))
+    events, passes, metadata = read_facts(known[name])
+    return Recording(name, known[name], _what_ran().get(name, ""), events, passes, metadata)
+
+
+def _what_ran() -> dict[str, str]:
+    """Return what ran in each recording, from the table beside them."""
+    path = data_dir() / DESCRIPTIONS
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    rows = re.findall(r"^\| `([^`|]+)` \| ([^|]+) \|", text, re.MULTILINE)
+    said: dict[str, str] = {}
+    for name, what in rows:
+        same_as_above = what.strip() == "the same" and said
+        said[name] = list(said.values())[-1] if same_as_above else what.strip().replace("`", "")
+    return said
+
+
+def resolve(name_or_path: str | Path) -> Path:
+    """Return the file that a trace's argument means: a path first, then the name of a recording.
+
+    Raises
+    ------
+    TraceError
+        If a bare name is neither; the message lists the names that there are.
+    """
+    path = Path(name_or_path)
+    try:
+        is_path = path.exists() or len(path.parts) > 1
+    except OSError:  # too long, or in a folder that may not be searched: to open it says so
+        is_path = True
+    return path if is_path else find(name_or_path)
 
 
 def find(name_or_path: str | Path) -> Path:

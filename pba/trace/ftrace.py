@@ -7,7 +7,7 @@ happens to pages that are ever a page table is kept, so that memory follows the 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -53,6 +53,42 @@ _ARCHITECTURES: Final = {
     "x86_64": ("do_syscall_64", "entry_SYSCALL_64", "asm_exc_page_fault", "__x64_sys_"),
 }
 _SHRINK_COLUMNS: Final = ("nid", "priority", "items", "deferred", "delta", "total")
+
+
+@dataclass(frozen=True)
+class Form:
+    """What sets one kind of event text apart: how its lines look and what its reader says.
+
+    Attributes
+    ----------
+    name : str
+        For `Metadata.source` and messages.
+    code : int
+        `scan.FORM_FTRACE` or `scan.FORM_PERF`.
+    is_frame : callable
+        Whether the beginning of a line (40 bytes) is one of a stack's frame.
+    frames : callable
+        The functions of a stack's text, innermost first.
+    expected, stacks_hint : str
+        What a line looks like, and how to record with stacks.
+    """
+
+    name: str
+    code: int
+    is_frame: Callable[[bytes], bool]
+    frames: Callable[[str], list[str]]
+    expected: str
+    stacks_hint: str
+
+
+FTRACE: Final = Form(
+    name="ftrace",
+    code=scan.FORM_FTRACE,
+    is_frame=lambda line: line.lstrip().startswith(b"=>"),
+    frames=lambda text: text.split("\n"),
+    expected=EXPECTED,
+    stacks_hint=STACKS_HINT,
+)
 
 
 def sniff(head: bytes) -> bool:
@@ -105,21 +141,29 @@ def read_ftrace(
     TraceError
         If the file is none, is empty, is not ftrace text, or has no allocations or no stacks.
     """
-    path = Path(path)
-    reader = _Reader(path, gfp_zero)
-    for chunk in _whole_events(path):
+    metadata = Metadata(
+        name=name,
+        kernel=kernel,
+        architecture=architecture,
+        page_size_kib=page_size_kib,
+        memory_pages=memory_pages,
+    )
+    return read_events(Path(path), FTRACE, metadata, gfp_zero=gfp_zero, only_root=only_root)
+
+
+def read_events(path: Path, form: Form, told: Metadata, *, gfp_zero: int, only_root: bool) -> Trace:
+    """Read event text of some form; `told` is what the caller knows about the recording."""
+    reader = _Reader(path, gfp_zero, form)
+    for chunk in _whole_events(path, form):
         reader.take(chunk)
     reader.finish()
     visits = find_root_visits(reader.shrink_lines(), only_root=only_root)
     raw = reader.raw(visits)
     counters = reader.counters
-    metadata = Metadata(
-        name=name or path.name.split(".ftrace")[0].split(".txt")[0],
-        source="ftrace",
-        kernel=kernel,
-        architecture=architecture or reader.architecture,
-        page_size_kib=page_size_kib,
-        memory_pages=memory_pages,
+    metadata = told.with_(
+        name=told.name or path.name.split(f".{form.name}")[0].split(".txt")[0],
+        source=form.name,
+        architecture=told.architecture or reader.architecture,
         quality=reader.quality(visits),
     )
     first, last = int(counters[scan.C_FIRST_TIME]), int(counters[scan.C_LAST_TIME])
@@ -127,41 +171,44 @@ def read_ftrace(
 
 
 def read_any(path: str | Path, **facts: Any) -> Trace:
-    """Read ftrace text as `read_ftrace` does, or another form of trace, adding the facts given to it."""
+    """Read ftrace or perf text as `read_ftrace` does, or another form, adding the facts given to it."""
+    from pba.trace import perf
     from pba.trace.read import HEAD_BYTES, read_trace
 
     with open_stream(path) as stream:
         head = stream.read(HEAD_BYTES)
     if sniff(head):
         return read_ftrace(path, **facts)
+    if perf.sniff(head):
+        return perf.read_perf(path, **facts)
     trace = read_trace(path)
     names = ("page_size_kib", "memory_pages", "kernel", "architecture", "name")
     told = {name: facts[name] for name in names if facts.get(name)}
     return replace(trace, metadata=trace.metadata.with_(**told))
 
 
-def _whole_events(path: Path) -> Iterator[bytes]:
+def _whole_events(path: Path, form: Form) -> Iterator[bytes]:
     """Yield chunks of whole lines that cut no stack from the event before it."""
     rest = b""
     with open_stream(path) as stream:
         while block := stream.read(CHUNK_BYTES):
             rest += block
-            cut = _last_event(rest)
+            cut = _last_event(rest, form)
             if cut:
                 yield rest[:cut]
                 rest = rest[cut:]
             elif len(rest) > LONGEST_STACK_BYTES:
-                raise TraceError("is not ftrace text: a line without end", EXPECTED, path=path)
+                raise TraceError(f"is not {form.name} text: a line without end", form.expected, path=path)
     if rest:
         yield rest
 
 
-def _last_event(text: bytes) -> int:
+def _last_event(text: bytes, form: Form) -> int:
     """Return where the last complete line begins that is not a frame of a stack (0: nowhere)."""
     end = text.rfind(b"\n")
     while end > 0:
         start = text.rfind(b"\n", 0, end) + 1
-        if not text[start : start + 40].lstrip().startswith(b"=>"):
+        if not form.is_frame(text[start : min(end, start + 40)]):
             return start
         end = start - 1
     return 0
@@ -211,7 +258,8 @@ class _Reader:
 
     path: Path
     gfp_zero: int
-    scanner: scan.Scanner = field(default_factory=lambda: scan.Scanner(CHUNK_BYTES))
+    form: Form
+    scanner: scan.Scanner = field(init=False)
     texts: list[str] = field(default_factory=list)
     levels: dict[tuple[int, int, int], int] = field(default_factory=dict)
     tables: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
@@ -225,6 +273,9 @@ class _Reader:
     unparsed_shrinks: int = 0
     first_unparsed: tuple[int, str] | None = None
     first_line: str = ""
+
+    def __post_init__(self) -> None:
+        self.scanner = scan.Scanner(CHUNK_BYTES, self.form.code)
 
     @property
     def counters(self) -> NDArray[np.int64]:
@@ -254,12 +305,14 @@ class _Reader:
             raise TraceError("is empty", "record again", path=self.path)
         if self.counters[scan.C_EVENTS] == 0:
             line, text = self.first_unparsed or (1, self.first_line)
-            raise TraceError(f"is not ftrace text: {text!r}", EXPECTED, path=self.path, line=line)
+            message = f"is not {self.form.name} text: {text!r}"
+            raise TraceError(message, self.form.expected, path=self.path, line=line)
         if self.allocations == 0:
             hint = "record kmem:mm_page_alloc with stacks and kmem:mm_page_free (or use pba record)"
             raise TraceError("holds no mm_page_alloc event", hint, path=self.path)
         if self.counters[scan.C_STACKS] == 0:
-            raise TraceError("holds no stack traces, which tell page tables", STACKS_HINT, path=self.path)
+            message = "holds no stack traces, which tell page tables"
+            raise TraceError(message, self.form.stacks_hint, path=self.path)
 
     def _not_understood(self, line: int, text: bytes) -> None:
         """Remember the first line that was not understood."""
@@ -271,7 +324,7 @@ class _Reader:
         for _, start, end in self.scanner.texts[: self.counters[scan.C_NEW_TEXTS]].tolist():
             text = chunk[start:end].decode("utf-8", "replace")
             self.texts.append(text)
-            if not self.architecture and "=>" in text:
+            if not self.architecture and "\n" in text:  # a stack, not flags
                 found = [name for name, marks in _ARCHITECTURES.items() if any(m in text for m in marks)]
                 self.architecture = found[0] if found else ""
 
@@ -295,7 +348,7 @@ class _Reader:
         """Return the level of an allocation, from the numbers of its texts."""
         key = (stack, gfp, order)
         if key not in self.levels:
-            frames = self.texts[stack].split("\n")
+            frames = self.form.frames(self.texts[stack])
             flags = _Gfp.parse(self.texts[gfp], self.gfp_zero)
             self.levels[key] = level_of_stack(frames, flags.account, flags.zero, flags.movable, order)
         return self.levels[key]

@@ -1,4 +1,4 @@
-"""The fast half of reading ftrace text: one pass over the bytes of whole lines, compiled.
+"""The fast half of reading ftrace and perf text: one pass over the bytes of whole lines, compiled.
 
 Nothing here knows what a page table is. It finds the events, pairs each allocation with its stack, and gives
 every distinct text (stack, gfp flags) a number, so that Python looks at each only once.
@@ -23,6 +23,11 @@ ROW_LINE: Final = 6
 ROW_WIDTH: Final = 7
 """Columns of a row: time in ns, kind, pfn, order, number of the gfp text, number of the stack (-1: none),
 line of the file."""
+
+FORM_FTRACE: Final = 0
+FORM_PERF: Final = 1
+"""What a line looks like: `name-pid [cpu] flags time:` with ` => function` in a stack of its own, or
+`perf script`'s `name  tid [cpu] time:` with the stack's lines right after their event."""
 
 KIND_FREE: Final = 1
 KIND_ALLOC: Final = 2
@@ -82,6 +87,7 @@ _LOST = _bytes("LOST")
 _DROPPED = _bytes("DROPPED")
 _EMPTY = _bytes("is empty")
 _CPUS = _bytes("cpus=")
+_PERF_LOST = _bytes("PERF_RECORD_LOST")
 _KEY_PFN = _bytes("pfn=")
 _KEY_ORDER = _bytes("order=")
 _KEY_GFP = _bytes("gfp_flags=")
@@ -110,7 +116,8 @@ class Scanner:
         The chunk's new texts: number, first and last byte.
     """
 
-    def __init__(self, chunk_bytes: int) -> None:
+    def __init__(self, chunk_bytes: int, form: int = FORM_FTRACE) -> None:
+        self.form = form
         self.counters = np.zeros(C_WIDTH, np.int64)
         self.counters[C_FIRST_TIME] = np.iinfo(np.int64).max
         self.counters[C_LAST_TIME] = np.iinfo(np.int64).min
@@ -138,7 +145,7 @@ class Scanner:
         self.counters[C_FIRST_UNPARSED_LINE] = self.counters[C_FIRST_UNPARSED_START] = -1
         outputs = (self.rows, self.shrinks, self.texts)
         interned = (self._hashes, self._numbers)
-        _scan(np.frombuffer(chunk, np.uint8), outputs, self.counters, self._pending, interned)
+        _scan(np.frombuffer(chunk, np.uint8), outputs, self.counters, self._pending, interned, self.form)
 
     def finish_chunk(self) -> None:
         """Mark the rows whose stack may still come; the next `scan` begins with them."""
@@ -263,6 +270,51 @@ def _pid_before(buf, start, at):  # type: ignore[no-untyped-def]
 
 
 @jit
+def _tid_before(buf, start, at):  # type: ignore[no-untyped-def]
+    """Read the tid of `name  tid [cpu]` or `name  pid/tid [cpu]`, backwards from `[`; -1 if none.
+
+    A task that perf does not know is `:-1 -1`; it is read as 1, which only pairs lines.
+    """
+    i = at - 1
+    while i > start and buf[i] == _SPACE:
+        i -= 1
+    pid = np.int64(0)
+    scale = np.int64(1)
+    last = i
+    while i > start and _is_digit(buf[i]) and last - i < 10:
+        pid += np.int64(buf[i] - 48) * scale
+        scale *= 10
+        i -= 1
+    if i == last:
+        return np.int64(-1)
+    if buf[i] == 47:  # pid/
+        i -= 1
+        while i > start and _is_digit(buf[i]):
+            i -= 1
+    if buf[i] == 45:  # -1
+        i -= 1
+    return pid if i > start and buf[i] == _SPACE else np.int64(-1)
+
+
+@jit
+def _perf_prefix(buf, start, end):  # type: ignore[no-untyped-def]
+    """Read `name  tid [cpu] time:` as `_prefix` does; perf prints no flags, so the context is 0."""
+    for at in range(start + 2, min(end, start + 100)):
+        if buf[at] != 91 or not _is_digit(buf[min(at + 1, end - 1)]):
+            continue
+        cpu, i = _number(buf, at + 1, end)
+        if i >= end or buf[i] != 93:
+            continue
+        tid = _tid_before(buf, start, at)
+        if tid < 0:
+            continue
+        time, after = _time(buf, _skip_spaces(buf, i + 1, end), end)
+        if after >= 0:
+            return tid, cpu, np.int64(0), time, after
+    return np.int64(-1), np.int64(-1), np.int64(0), np.int64(0), -1
+
+
+@jit
 def _prefix(buf, start, end):  # type: ignore[no-untyped-def]
     """Read `name-pid [cpu] flags time:`; returns (pid, cpu, context, time, place after), place -1 if none.
 
@@ -354,6 +406,32 @@ def _is_frame(buf, start, end):  # type: ignore[no-untyped-def]
 
 
 @jit
+def _is_perf_frame(buf, start, end):  # type: ignore[no-untyped-def]
+    """Whether a line is a frame of perf's (`address symbol+0x10 (object)` after a tab).
+
+    An event's name may be indented with spaces; where tabs were expanded, the object's bracket tells.
+    """
+    if start == end:
+        return False
+    last = end - 1
+    while last > start and (buf[last] == _SPACE or buf[last] == 13):
+        last -= 1
+    return buf[start] == 9 or (buf[start] == _SPACE and buf[last] == 41)
+
+
+@jit
+def _is_user_frame(buf, start, end):  # type: ignore[no-untyped-def]
+    """Whether perf's frame has an address that is not the kernel's, which is 16 digits and begins with ff."""
+    at = _skip_spaces(buf, start, end)
+    i = at
+    while i < end and (_is_digit(buf[i]) or 97 <= buf[i] <= 102):
+        i += 1
+    if i == at or i >= end or buf[i] != _SPACE:
+        return False
+    return i - at < 16 or buf[at] != 102 or buf[at + 1] != 102
+
+
+@jit
 def _of_allocation(buf, start, end):  # type: ignore[no-untyped-def]
     """Whether a stack is one of `mm_page_alloc`, by its innermost frame; other events may have stacks too."""
     at = _skip_spaces(buf, start, end)
@@ -392,6 +470,15 @@ def _lost(buf, start, end, counters, pending):  # type: ignore[no-untyped-def]
 
 
 @jit
+def _perf_lost(buf, at, end, counters):  # type: ignore[no-untyped-def]
+    """Take in `PERF_RECORD_LOST lost m` or `PERF_RECORD_LOST_SAMPLES lost m`."""
+    while at < end and not _is_digit(buf[at]):
+        at += 1
+    count, stop = _number(buf, at, end)
+    counters[C_LOST] += count if stop > at else 1
+
+
+@jit
 def _page_event(buf, at, end, kind, when, who, state):  # type: ignore[no-untyped-def]
     """Take in an allocation or a free; False if a field is missing."""
     (rows, _, texts), counters, pending, interned = state
@@ -414,10 +501,10 @@ def _page_event(buf, at, end, kind, when, who, state):  # type: ignore[no-untype
 
 
 @jit
-def _stack(buf, start, end, when, who, state):  # type: ignore[no-untyped-def]
+def _stack(buf, start, end, when, who, state, form):  # type: ignore[no-untyped-def]
     """Give a stack to the allocation that it belongs to: the same task, CPU and context, just before."""
     (rows, _, texts), counters, pending, interned = state
-    if start == end or not _of_allocation(buf, start, end):
+    if start >= end or (form == FORM_FTRACE and not _of_allocation(buf, start, end)):
         return
     counters[C_STACKS] += 1
     key, slot = _slot(who[0], who[1], who[2])
@@ -429,9 +516,12 @@ def _stack(buf, start, end, when, who, state):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _event(buf, start, end, counters):  # type: ignore[no-untyped-def]
+def _event(buf, start, end, counters, form):  # type: ignore[no-untyped-def]
     """Read a line's prefix; returns (pid, cpu, context, time, place of the event), place -1 if none."""
-    pid, cpu, context, time, at = _prefix(buf, start, end)
+    if form == FORM_PERF:
+        pid, cpu, context, time, at = _perf_prefix(buf, start, end)
+    else:
+        pid, cpu, context, time, at = _prefix(buf, start, end)
     if at < 0:
         return pid, cpu, context, time, at
     counters[C_EVENTS] += 1
@@ -471,13 +561,13 @@ def _unparsed(counters, start):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _scan(buf, outputs, counters, pending, interned):  # type: ignore[no-untyped-def]
+def _scan(buf, outputs, counters, pending, interned, form):  # type: ignore[no-untyped-def]
     """Go through the lines of a chunk."""
     size = len(buf)
     state = (outputs, counters, pending, interned)
     start = 0
     in_stack = False
-    stack_start = 0
+    stack_start = stack_end = 0
     when = np.int64(0)
     who = (np.int64(0), np.int64(0), np.int64(0))
     while start < size:
@@ -486,30 +576,37 @@ def _scan(buf, outputs, counters, pending, interned):  # type: ignore[no-untyped
             end += 1
         counters[C_LINES] += 1
         line, start = start, end + 1
-        if _is_frame(buf, line, end):
+        if _is_perf_frame(buf, line, end) if form == FORM_PERF else _is_frame(buf, line, end):
+            # What user space was doing tells nothing, and would make every stack another one.
+            if stack_end == line and not (form == FORM_PERF and _is_user_frame(buf, line, end)):
+                stack_end = min(start, size)
             continue
         if in_stack:
-            _stack(buf, stack_start, line, when, who, state)
+            _stack(buf, stack_start, stack_end, when, who, state, form)
             in_stack = False
         first = _skip_spaces(buf, line, end)
         if first == end or buf[line] == 35:  # empty, or a comment
             continue
-        if _starts(buf, line, end, _CPU):
+        if form == FORM_FTRACE and _starts(buf, line, end, _CPU):
             if not _lost(buf, line, end, counters, pending):
                 _unparsed(counters, line)
             continue
-        if _starts(buf, line, end, _CPUS):
+        if form == FORM_FTRACE and _starts(buf, line, end, _CPUS):
             continue
-        pid, cpu, context, when, at = _event(buf, line, end, counters)
+        pid, cpu, context, when, at = _event(buf, line, end, counters, form)
         if at < 0:
             _unparsed(counters, line)
             continue
         who = (pid, cpu, context)
         if _starts(buf, at, end, _STACK) or _starts(buf, at, end, _KERNEL_STACK):
-            in_stack = True
-            stack_start = end + 1
-        elif not _understood(buf, (line, at, end), when, who, state):
+            in_stack = form == FORM_FTRACE
+        elif form == FORM_PERF and _starts(buf, at, end, _PERF_LOST):
+            _perf_lost(buf, at, end, counters)
+        elif _understood(buf, (line, at, end), when, who, state):
+            in_stack = form == FORM_PERF and _starts(buf, at, end, _ALLOC)
+        else:
             counters[C_EVENTS] -= 1
             _unparsed(counters, line)
+        stack_start = stack_end = start
     if in_stack:
-        _stack(buf, min(stack_start, size), size, when, who, state)
+        _stack(buf, stack_start, stack_end, when, who, state, form)

@@ -6,29 +6,32 @@ from pathlib import Path
 
 from pba.errors import TraceError
 from pba.trace.check import refuse_unknown_frees
+from pba.trace.corpus import resolve
 from pba.trace.opening import open_stream
 from pba.trace.table import Trace
 
 HEAD_BYTES = 1 << 16
-FORMS = "expected a trace as Parquet, the text form ('1500 A 7'), or ftrace text; plain, .gz, .xz or .zst"
+FORMS = "expected Parquet, the text form ('1500 A 7'), ftrace or perf script text; plain, .gz, .xz or .zst"
 
 
 def read_trace(path: str | Path, *, strict: bool = False) -> Trace:
-    """Read a trace: Parquet, the text form, or ftrace text; plain or compressed.
+    """Read a trace: Parquet, the text form, ftrace or `perf script` text, or CSV; plain or compressed.
 
     Parameters
     ----------
     path : str or Path
-        The file. What it holds is found by its content.
+        The file, or the name of a recording that comes with pba (`pba.recordings()`); a file goes first. What
+        it holds is found by its content.
     strict : bool
         Refuse a trace that frees what is not live, rather than count those frees (`Trace.unknown_frees`).
 
     Raises
     ------
     TraceError
-        If there is no such file, or it holds none of these forms, or its events contradict each other.
+        If there is no such file or recording, or it holds none of these forms, or its events contradict
+        each other.
     """
-    path = Path(path)
+    path = resolve(path)
     trace = _read(path, strict)
     if strict:
         refuse_unknown_frees(trace, path)
@@ -51,8 +54,15 @@ def _read(path: Path, strict: bool) -> Trace:
     if looks_like_text(head):
         return read_text(path, strict=strict)
 
-    from pba.trace import ftrace
+    from pba.trace import ftrace, perf
 
     if ftrace.sniff(head):
         return ftrace.read_ftrace(path)
+    if perf.sniff(head):
+        return perf.read_perf(path)
+
+    from pba.trace import csv_form
+
+    if csv_form.sniff(head):
+        return csv_form.read_csv(path)
     raise TraceError("is not a trace in a form that pba knows", FORMS, path=path)

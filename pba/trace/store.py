@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pba.errors import OutputError, TraceError
-from pba.events import LEVELS, OP_LETTERS
+from pba.events import LEVELS, OP_LETTERS, OP_SHRINK
 from pba.files import replacing
 from pba.trace.metadata import Metadata
 from pba.trace.table import DTYPES, NO_PFN, Trace
@@ -128,6 +128,27 @@ def _values(column: pa.ChunkedArray, name: str, path: Path) -> NDArray[Any]:
         return _codes(column, OP_LETTERS if name == "op" else LEVELS, path)
     values: NDArray[Any] = column.to_numpy()
     return values
+
+
+def read_facts(path: Path) -> tuple[int, int, Metadata]:
+    """Return the number of events and of shrinker passes, and the metadata, reading one column.
+
+    Raises
+    ------
+    TraceError
+        If the file is not Parquet, damaged, not a trace, or of a newer version.
+    """
+    try:
+        file = pq.ParquetFile(path, read_dictionary=["op"])
+        raw = (file.schema_arrow.metadata or {}).get(KEY)
+        if raw is None:
+            raise TraceError("is Parquet, but not a trace of pba", "import it", path=path)
+        metadata = Metadata.from_dict(json.loads(raw), str(path))
+        op = _codes(file.read(columns=["op"]).column("op"), OP_LETTERS, path)
+    except (pa.ArrowException, OSError, ValueError, EOFError, KeyError) as error:
+        reason = str(error).split("\n")[0].split(". ")[0][:160]
+        raise TraceError(f"cannot be read as Parquet: {reason}", DAMAGED, path=path) from error
+    return len(op), int(np.count_nonzero(op == OP_SHRINK)), metadata
 
 
 def _codes(column: pa.ChunkedArray, names: tuple[str, ...], path: Path) -> NDArray[np.int8]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pba.cli.app import COMMANDS, GROUPS
+from pba.cli.app import COMMANDS
 
 PACKAGE = Path(__file__).resolve().parents[2] / "pba"
 
@@ -149,7 +149,7 @@ def test_the_reference_imports_nothing_from_pba() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], *([name, "--help"] for name, _, _ in COMMANDS + GROUPS)],
+    [["--help"], ["--version"], *([name, "--help"] for name, _, _ in COMMANDS)],
     ids=" ".join,
 )
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:

@@ -1,0 +1,83 @@
+"""`pba data`: the recordings that come with pba."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pba.cli.layout import columns, duration, number, share
+from pba.machine import KIB, format_bytes
+
+if TYPE_CHECKING:
+    from pba.trace.corpus import Recording
+
+data = typer.Typer(help="List and show the recordings that come with pba.")
+
+JSON = typer.Option("--json", help="Print plain numbers, as JSON.")
+HEAD = ("name", "kernel", "pages", "memory", "length", "events", "passes", "quality", "what ran")
+
+
+@data.command("list")
+def list_(as_json: Annotated[bool, JSON] = False) -> None:
+    """List the recordings, a line each. Each name stands for its file wherever a command takes a trace."""
+    from pba.trace.corpus import describe, recordings
+
+    found = [describe(name) for name in recordings()]
+    if as_json:
+        print(json.dumps([recording.to_dict() for recording in found], indent=2))
+        return
+    text = columns([HEAD, *map(_row, found)], "lllrrrrll")
+    print(_cut(text) if sys.stdout.isatty() else text)
+
+
+@data.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name that 'pba data list' prints.")],
+    as_json: Annotated[bool, JSON] = False,
+) -> None:
+    """Show what ran in a recording, what is in it, and how far it can be trusted."""
+    from pba.cli.info import render
+    from pba.trace.corpus import describe
+    from pba.trace.read import read_trace
+    from pba.trace.summary import summarize
+
+    recording = describe(name)
+    summary = summarize(read_trace(recording.path))
+    if as_json:
+        values: dict[str, Any] = {"what_ran": recording.what_ran, "file": str(recording.path)}
+        print(json.dumps(values | summary.to_dict(), indent=2))
+    else:
+        print(f"{recording.what_ran or 'what ran is not told'}\n\n{render(summary)}")
+
+
+def _row(recording: Recording) -> Sequence[str]:
+    """Return a recording as a line of the table."""
+    known = recording.metadata
+    page_size, pages = known.page_size_kib, known.memory_pages
+    memory = "?" if page_size is None or pages is None else format_bytes(pages * page_size * KIB)
+    truth = known.quality.truth
+    checked = "not held against truth"
+    if truth is not None:
+        checked = f"recall {share(truth.recall)}, precision {share(truth.precision)}"
+    return (
+        recording.name,
+        " ".join(filter(None, (known.kernel, known.architecture))) or "?",
+        "?" if page_size is None else f"{page_size} KiB",
+        memory,
+        duration(known.duration_ns),
+        number(recording.events),
+        number(recording.passes),
+        f"{number(known.quality.lost_events)} lost, {checked}",
+        recording.what_ran,
+    )
+
+
+def _cut(text: str) -> str:
+    """Return lines no longer than the terminal is wide."""
+    width = shutil.get_terminal_size().columns
+    return "\n".join(line if len(line) <= width else line[: width - 1] + "…" for line in text.split("\n"))
