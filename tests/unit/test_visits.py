@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pba.trace.ftrace import _Reader, _whole_events
+from pba.trace.ftrace import FTRACE, _Reader, _whole_events
 from pba.trace.visits import MEMCG_AWARE, MEMCG_UNKNOWN, ShrinkLines, find_root_visits
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
@@ -22,8 +22,8 @@ MS = 1_000_000
 
 def recorded(name: str) -> ShrinkLines:
     path = GOLDEN / f"shrinkers-{name}.ftrace.xz"
-    reader = _Reader(path, 0x100)
-    for chunk in _whole_events(path):
+    reader = _Reader(path, 0x100, FTRACE)
+    for chunk in _whole_events(path, FTRACE):
         reader.take(chunk)
     reader.scanner.scan(b"")
     return reader.shrink_lines()
