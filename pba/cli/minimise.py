@@ -11,6 +11,7 @@ import typer
 
 from pba.cli.derived import finish, refuse_output
 from pba.cli.layout import number
+from pba.cli.options import Batch, LinearMap, Memory, MinPages, PageSize, Unshrinkable
 from pba.cli.traces import open_trace
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from pba.study.property import Property
     from pba.trace.table import Trace
 
-THRESHOLDS = "Thresholds (default: the patch's values for the machine)"
-MACHINE = "Machine (default: the recorded one, else 4 KiB pages and 4 GiB)"
 SECONDS_BETWEEN_LINES = 2.0
 
 
@@ -39,26 +38,12 @@ def minimise(
     max_replays: Annotated[
         int, typer.Option(metavar="N", help="Replays after which the search ends with what it has.")
     ] = 20_000,
-    unshrinkable: Annotated[
-        int | None, typer.Option(help="PBA_UNSHRINKABLE_PAGES.", rich_help_panel=THRESHOLDS)
-    ] = None,
-    min_pages: Annotated[
-        int | None, typer.Option(help="PBA_SHRINK_BLOCK_MIN_PAGES.", rich_help_panel=THRESHOLDS)
-    ] = None,
-    batch: Annotated[int | None, typer.Option(help="shrinker->batch.", rich_help_panel=THRESHOLDS)] = None,
-    page_size: Annotated[
-        str | None, typer.Option(help="4, 16 or 64 (KiB).", rich_help_panel=MACHINE, metavar="KIB")
-    ] = None,
-    memory: Annotated[
-        str | None,
-        typer.Option(help="4GiB, 512MiB, or 1048576pages.", rich_help_panel=MACHINE, metavar="SIZE"),
-    ] = None,
-    linear_map: Annotated[
-        str,
-        typer.Option(
-            help="Largest leaf in the linear map: pmd, contpmd, pud.", rich_help_panel=MACHINE, metavar="LEAF"
-        ),
-    ] = "",
+    unshrinkable: Unshrinkable = None,
+    min_pages: MinPages = None,
+    batch: Batch = None,
+    page_size: PageSize = None,
+    memory: Memory = None,
+    linear_map: LinearMap = "",
     force: Annotated[bool, typer.Option("--force", help="Replace OUT if it exists.")] = False,
 ) -> None:
     """Take away what a condition on the replay does not need.

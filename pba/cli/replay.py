@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pba.cli.layout import columns, described, duration, number, share
+from pba.cli.options import Batch, LinearMap, Memory, MinPages, PageSize, Unshrinkable
 from pba.cli.traces import open_trace
 from pba.machine import format_bytes
 
@@ -16,50 +17,18 @@ if TYPE_CHECKING:
     from pba.results import ReplayResult
     from pba.trace.table import Trace
 
-THRESHOLDS = "Thresholds (default: the patch's values for the machine)"
-MACHINE = "Machine (default: the recorded one, else 4 KiB pages and 4 GiB)"
-
 
 def replay(
     trace: Annotated[
         Path,
         typer.Argument(metavar="TRACE", help="A trace file of any form, or the name of a recording of pba."),
     ],
-    unshrinkable: Annotated[
-        int | None,
-        typer.Option(
-            help="PBA_UNSHRINKABLE_PAGES: cached pages that are never given back. Seed: 16.",
-            rich_help_panel=THRESHOLDS,
-        ),
-    ] = None,
-    min_pages: Annotated[
-        int | None,
-        typer.Option(
-            help="PBA_SHRINK_BLOCK_MIN_PAGES: a block with fewer free pages is not split. Seed: block / 8.",
-            rich_help_panel=THRESHOLDS,
-        ),
-    ] = None,
-    batch: Annotated[
-        int | None,
-        typer.Option(
-            help="shrinker->batch: pages asked for at a time. Seed: one block.", rich_help_panel=THRESHOLDS
-        ),
-    ] = None,
-    page_size: Annotated[
-        str | None, typer.Option(help="4, 16 or 64 (KiB).", rich_help_panel=MACHINE, metavar="KIB")
-    ] = None,
-    memory: Annotated[
-        str | None,
-        typer.Option(help="4GiB, 512MiB, or 1048576pages.", rich_help_panel=MACHINE, metavar="SIZE"),
-    ] = None,
-    linear_map: Annotated[
-        str,
-        typer.Option(
-            help="Largest leaf in the linear map: pmd, contpmd, pud. Default: the largest there is.",
-            rich_help_panel=MACHINE,
-            metavar="LEAF",
-        ),
-    ] = "",
+    unshrinkable: Unshrinkable = None,
+    min_pages: MinPages = None,
+    batch: Batch = None,
+    page_size: PageSize = None,
+    memory: Memory = None,
+    linear_map: LinearMap = "",
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse a trace that frees what it never allocated.")
     ] = False,

@@ -71,6 +71,8 @@ class Form:
         The functions of a stack's text, innermost first.
     expected, stacks_hint : str
         What a line looks like, and how to record with stacks.
+    note : str
+        What a reader of figures should know of every recording of this form; may be empty.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Form:
     frames: Callable[[str], list[str]]
     expected: str
     stacks_hint: str
+    note: str = ""
 
 
 FTRACE: Final = Form(
@@ -417,6 +420,8 @@ class _Reader:
         step_back = int(counters[scan.C_STEP_BACK])
         unparsed = int(counters[scan.C_UNPARSED]) + self.unparsed_shrinks
         notes = ["pages live when the recording began are unknown"]
+        if self.form.note:
+            notes.append(self.form.note)
         if unparsed and self.first_unparsed:
             line, _ = self.first_unparsed  # its text may hold names of tasks and addresses: it is not stored
             notes.append(f"{unparsed} lines could not be understood, the first is line {line}")

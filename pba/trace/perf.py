@@ -47,6 +47,7 @@ PERF: Final = Form(
     frames=_frames,
     expected=EXPECTED,
     stacks_hint=STACKS_HINT,
+    note="perf can miss frees without telling: pages may seem to live longer than they did",
 )
 
 

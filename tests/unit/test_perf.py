@@ -211,6 +211,7 @@ def test_lines_not_understood_are_counted_and_of_the_first_only_its_number_is_to
     quality = read_perf(written(text)).metadata.quality
     assert quality.unparsed_lines == 2
     assert "2 lines could not be understood, the first is line 7" in quality.notes
+    assert any("perf can miss frees" in note for note in quality.notes)
     swapped = event("kmem:mm_page_free: page=0 pfn=0x1", task="secret 1") + text
     quality = read_perf(written(swapped)).metadata.quality
     assert "3 lines could not be understood, the first is line 1" in quality.notes

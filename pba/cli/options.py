@@ -1,0 +1,45 @@
+"""The options that several commands share: the thresholds and the machine of a replay."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import typer
+
+THRESHOLDS: Final = "Thresholds (default: the patch's values for the machine)"
+MACHINE: Final = "Machine (default: the recorded one, else 4 KiB pages and 4 GiB)"
+
+Unshrinkable = Annotated[
+    int | None,
+    typer.Option(
+        help="PBA_UNSHRINKABLE_PAGES: cached pages that are never given back. Seed: 16.",
+        rich_help_panel=THRESHOLDS,
+    ),
+]
+MinPages = Annotated[
+    int | None,
+    typer.Option(
+        help="PBA_SHRINK_BLOCK_MIN_PAGES: a block with fewer free pages is not split. Seed: block / 8.",
+        rich_help_panel=THRESHOLDS,
+    ),
+]
+Batch = Annotated[
+    int | None,
+    typer.Option(
+        help="shrinker->batch: pages asked for at a time. Seed: one block.", rich_help_panel=THRESHOLDS
+    ),
+]
+PageSize = Annotated[
+    str | None, typer.Option(help="4, 16 or 64 (KiB).", rich_help_panel=MACHINE, metavar="KIB")
+]
+Memory = Annotated[
+    str | None, typer.Option(help="4GiB, 512MiB, or 1048576pages.", rich_help_panel=MACHINE, metavar="SIZE")
+]
+LinearMap = Annotated[
+    str,
+    typer.Option(
+        help="Largest leaf in the linear map: pmd, contpmd, pud. Default: the largest there is.",
+        rich_help_panel=MACHINE,
+        metavar="LEAF",
+    ),
+]
