@@ -87,7 +87,7 @@ def _content_rows(summary: Summary) -> Rows:
     if summary.passes:
         by_priority = ", ".join(f"{number(count)} at {key}" for key, count in summary.passes.items())
         rows.append(("passes by priority", f"{by_priority} (0 is the hardest pressure)"))
-    unknown = _start_is_unknown(summary)
+    unknown = summary.metadata.start_is_unknown
     rows.append(
         (
             "live pages",
@@ -112,12 +112,6 @@ def _demand_rows(demand: Demand) -> Rows:
             "within 1 s)",
         )
     ]
-
-
-def _start_is_unknown(summary: Summary) -> bool:
-    """Whether a recording of a machine at work knows of no page table from before it began."""
-    imported = summary.metadata.source in ("ftrace", "perf", "csv") and summary.metadata.quality.truth is None
-    return imported and summary.live_start_pages == 0
 
 
 def _quality_rows(quality: Quality, unknown_ids: int) -> Rows:

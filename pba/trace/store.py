@@ -23,7 +23,10 @@ KEY = b"pba"
 COMPRESSION_LEVEL = 19
 ENDINGS = (".parquet", ".events.gz", ".events")
 """Endings of the names of traces that can be written."""
-TEXT_LOSES = "the text form keeps neither levels nor page frames: write .parquet to keep them"
+TEXT_LOSES = (
+    "the text form keeps neither levels nor page frames, nor which frees were inferred: "
+    "write .parquet to keep them"
+)
 DAMAGED = "it is truncated or damaged: fetch, record or import it again"
 
 
