@@ -189,7 +189,7 @@ def describe(arrays: dict[str, NDArray[Any]], status: int, where: int, path: str
         BAD_ID: (f"{letter} {ids[where]}: an id is 0 or more", "number the pages anew"),
         BAD_ARG: (
             f"{letter}: {'priority' if letter == 'S' else 'argument'} {arg[where]} is out of range",
-            f"a priority is 0 to {MAX_PRIORITY}, an order 0 to {MAX_ORDER}, of F {INFERRED} if inferred, else none",
+            f"S has 0 to {MAX_PRIORITY}, B 0 to {MAX_ORDER}, an inferred F {INFERRED}, others none",
         ),
     }[status]
     return TraceError(message, hint, path=path, event=where)
