@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 import pandas as pd
@@ -113,9 +113,9 @@ def rates_picture(trace: Trace) -> Picture:
     return Picture("rates", figure.get_suptitle(), caption, alt, table, figure)
 
 
-def phases_picture(trace: Trace) -> Picture:
-    """Draw `phases_table`: by how much the live pages change per second, in equal parts of the time."""
-    table = analysis.phases_table(trace)
+def phases_picture(trace: Trace, phases: int | None = None) -> Picture:
+    """Draw `phases_table`: by how much the live pages change per second, phase by phase."""
+    table = analysis.phases_table(trace, phases)
     _refuse_nothing(table, trace, "all of its events stand at one time")
     with style():
         figure = new_figure(7.6, 3.3, _title(trace, "rate of change by phase"))
@@ -123,7 +123,8 @@ def phases_picture(trace: Trace) -> Picture:
         width = table.to_seconds - table.from_seconds
         for sign, colour, label in ((1, SEED, "grows"), (-1, RECOMMENDED, "shrinks")):
             shown = (sign * table.change_per_second).clip(lower=0) * sign
-            axes.bar(table.from_seconds, shown, 0.94 * width, align="edge", color=colour, label=label)
+            axes.bar(table.from_seconds, shown, width, align="edge", color=colour, edgecolor=SURFACE,
+                     linewidth=0.8, label=label)  # fmt: skip
         axes.axhline(0, color=MUTED, linewidth=0.8)
         axes.set_ylabel("live pages, change per second")
         axes.set_xlabel("time, s")
@@ -133,7 +134,12 @@ def phases_picture(trace: Trace) -> Picture:
         settle(figure)
     fastest, slowest = table.change_per_second.max(), table.change_per_second.min()
     alt = f"Between {slowest:+,.1f} and {fastest:+,.1f} pages a second in {plural(len(table), 'phase')}."
-    caption = f"A phase is one of {len(table)} equal parts of the time: allocations less frees, per second."
+    kind = (
+        "lasts as long as allocations and frees keep their rates"
+        if phases is None
+        else f"is one of {len(table)} equal parts of the time"
+    )
+    caption = f"A phase {kind}; drawn are allocations less frees, per second."
     return Picture("phases", figure.get_suptitle(), caption, alt, table, figure)
 
 
@@ -229,9 +235,9 @@ def lifetimes_picture(trace: Trace) -> Picture:
     return Picture("lifetimes", figure.get_suptitle(), caption, alt, table, figure)
 
 
-def bursts_picture(trace: Trace) -> Picture:
+def bursts_picture(trace: Trace, gap_ns: int = BURST_GAP_NS) -> Picture:
     """Draw `bursts_table`: the share of pages that move in runs of at least a size."""
-    table = analysis.bursts_table(trace)
+    table = analysis.bursts_table(trace, gap_ns)
     _refuse_nothing(table, trace, "no page-table page is allocated or freed in it")
     parts = []
     with style():
@@ -254,16 +260,21 @@ def bursts_picture(trace: Trace) -> Picture:
         left.set_ylabel(f"share{note}")
         _legend(figure, left, 2)
         settle(figure)
-    gap = f"{BURST_GAP_NS / 1e6:g} ms"
+    gap = _time_tick(gap_ns / NS)
     caption = f"A run ends with an event of the other kind, or after {gap} without one of its own."
     return Picture("bursts", figure.get_suptitle(), caption, "; ".join(parts) + ".", table, figure)
 
 
-def drawdown_picture(trace: Trace) -> Picture:
-    """Draw `drawdown_table`: by how much allocations exceed frees, by the length of the window."""
+def drawdown_picture(trace: Trace, window_ns: int = NATURAL_WINDOW_NS) -> Picture:
+    """Draw `drawdown_table`: by how much allocations exceed frees, by the length of the window.
+
+    The window whose drawdown is marked is that of the natural cache size unless told.
+    """
     table = analysis.drawdown_table(trace)
     _refuse_nothing(table, trace, "no page-table page is allocated or freed in it")
-    natural = analysis.natural_cache_pages(trace)
+    natural = analysis.natural_cache_pages(trace, window_ns)
+    within = _time_tick(window_ns / NS)
+    marked = "natural cache size" if window_ns == NATURAL_WINDOW_NS else f"largest in {within}"
     with style():
         figure = new_figure(7.6, 4.1, _title(trace, "how deep the demand draws down a cache"))
         axes = figure.add_subplot()
@@ -275,9 +286,9 @@ def drawdown_picture(trace: Trace) -> Picture:
             drawn += [float(value) for value in shown[f"{name}_pages"]]
             axes.plot(shown.window_seconds, shown[f"{name}_pages"], color=colour, linestyle=dashes,
                       marker="o", markersize=3, linewidth=1.4, label=name)  # fmt: skip
-        axes.plot([NATURAL_WINDOW_NS / NS], [natural], "D", color=RECOMMENDED, markersize=7, zorder=6,
-                  label=f"natural cache size: {plural(natural, 'page')}")  # fmt: skip
-        scales = [spread(axes, "x", [*table.window_seconds, NATURAL_WINDOW_NS / NS])]
+        axes.plot([window_ns / NS], [natural], "D", color=RECOMMENDED, markersize=7, zorder=6,
+                  label=f"{marked}: {plural(natural, 'page')}")  # fmt: skip
+        scales = [spread(axes, "x", [*table.window_seconds, window_ns / NS])]
         scales.append(spread(axes, "y", [*drawn, natural]))
         axes.set_xlabel(f"window{scale_note(scales[0])}")
         axes.xaxis.set_major_formatter(_time_tick)
@@ -287,7 +298,7 @@ def drawdown_picture(trace: Trace) -> Picture:
     last = table.iloc[-1]
     alt = (
         f"The largest drawdown is {plural(table.largest_pages.iloc[0], 'page')} in "
-        f"{table.window_seconds.iloc[0]:g} s, {count(natural)} in 1 s and "
+        f"{_time_tick(table.window_seconds.iloc[0])}, {count(natural)} in {within} and "
         f"{count(last.largest_pages)} overall."
     )
     caption = (
@@ -298,7 +309,7 @@ def drawdown_picture(trace: Trace) -> Picture:
     return Picture("drawdown", figure.get_suptitle(), caption, alt, table, figure)
 
 
-TRACE_PICTURES: Final[dict[str, Callable[[Trace], Picture]]] = {
+TRACE_PICTURES: Final[dict[str, Callable[..., Picture]]] = {
     "live": live_picture,
     "rates": rates_picture,
     "phases": phases_picture,
@@ -310,7 +321,9 @@ TRACE_PICTURES: Final[dict[str, Callable[[Trace], Picture]]] = {
 """The kinds of figure, as `pba plot --kind` names them."""
 
 
-def trace_pictures(trace: Trace, kinds: tuple[str, ...] = ()) -> tuple[list[Picture], list[str]]:
+def trace_pictures(
+    trace: Trace, kinds: tuple[str, ...] = (), settings: Mapping[str, Mapping[str, int]] | None = None
+) -> tuple[list[Picture], list[str]]:
     """Draw figures of a trace.
 
     Parameters
@@ -319,6 +332,8 @@ def trace_pictures(trace: Trace, kinds: tuple[str, ...] = ()) -> tuple[list[Pict
         The trace.
     kinds : tuple of str
         Which of `TRACE_PICTURES`, in any order; unless told, all for which the trace has data.
+    settings : mapping, optional
+        What to tell the functions of some kinds: `{"bursts": {"gap_ns": 2_000_000}}`.
 
     Returns
     -------
@@ -341,7 +356,7 @@ def trace_pictures(trace: Trace, kinds: tuple[str, ...] = ()) -> tuple[list[Pict
         if kinds and kind not in kinds:
             continue
         try:
-            pictures.append(draw(trace))
+            pictures.append(draw(trace, **(settings or {}).get(kind, {})))
         except PbaError as error:
             if kinds:
                 raise
