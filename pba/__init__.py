@@ -5,7 +5,9 @@
     >>> pba.Thresholds.seed(machine)
     Thresholds(unshrinkable_pages=16, shrink_block_min_pages=64, batch=512)
 
-Then `pba.recordings`, `pba.read_trace`, `pba.replay`; `pba.tune`, `pba.load_run`; for Jupyter `pba.explore`.
+Then `pba.recordings`, `pba.read_trace`, `pba.replay`, `pba.replay_bounds`; traces of traces with `pba.cut`,
+`pba.join`, `pba.merge`, `pba.repeat`, `pba.scale`, `pba.minimise`; `pba.tune`, `pba.load_run`; for Jupyter
+`pba.explore`.
 Everything heavy is imported when it is first asked for.
 """
 
@@ -21,10 +23,13 @@ from pba.machine import Machine, Thresholds
 if TYPE_CHECKING:
     from pba.model import machine_of, replay
     from pba.results import ReplayResult
+    from pba.study.bounds import ReplayBounds, replay_bounds
+    from pba.study.minimise import minimise
     from pba.study.run import load_run
     from pba.study.tune import tune
     from pba.trace.corpus import recordings
     from pba.trace.metadata import Metadata, Quality
+    from pba.trace.ops import cut, join, merge, repeat, scale
     from pba.trace.read import read_trace
     from pba.trace.table import Trace
 
@@ -37,6 +42,14 @@ _LAZY = {
     "Metadata": "pba.trace.metadata",
     "Quality": "pba.trace.metadata",
     "recordings": "pba.trace.corpus",
+    "cut": "pba.trace.ops",
+    "join": "pba.trace.ops",
+    "merge": "pba.trace.ops",
+    "repeat": "pba.trace.ops",
+    "scale": "pba.trace.ops",
+    "minimise": "pba.study.minimise",
+    "ReplayBounds": "pba.study.bounds",
+    "replay_bounds": "pba.study.bounds",
     "tune": "pba.study.tune",
     "load_run": "pba.study.run",
 }
@@ -46,15 +59,23 @@ __all__ = [
     "Metadata",
     "PbaError",
     "Quality",
+    "ReplayBounds",
     "ReplayResult",
     "Thresholds",
     "Trace",
     "__version__",
+    "cut",
+    "join",
     "load_run",
     "machine_of",
+    "merge",
+    "minimise",
     "read_trace",
     "recordings",
+    "repeat",
     "replay",
+    "replay_bounds",
+    "scale",
     "tune",
 ]
 

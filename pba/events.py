@@ -12,6 +12,8 @@ OP_ALLOC: Final = 0
 """`A id`: a page-table page (PTP) is allocated and known as `id`."""
 OP_FREE: Final = 1
 """`F id`: it is freed. (That the first two codes are 0 and 1 is something to rely on.)"""
+INFERRED: Final = 1
+"""`arg` of an `F` that was not seen: its page was allocated again, so it happened at that time or before."""
 OP_SHRINK: Final = 2
 """`S prio`: one `do_shrink_slab()` at that priority (0 is the hardest pressure, 12 the mildest)."""
 OP_DROP: Final = 3

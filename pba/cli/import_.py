@@ -20,7 +20,7 @@ def import_(
         typer.Argument(
             metavar="IN",
             help="ftrace text (trace, trace_pipe, trace-cmd report), perf script text, CSV, or any trace; "
-            "plain, .gz, .xz or .zst.",
+            "plain, .gz, .xz or .zst. - is the standard input.",
         ),
     ],
     output: Annotated[

@@ -13,6 +13,8 @@ from pba.cli.traces import open_trace
 from pba.machine import KIB, format_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pba.trace.metadata import Metadata, Quality
     from pba.trace.summary import BlocksTouched, Demand, Summary
 
@@ -50,7 +52,7 @@ def render(summary: Summary) -> str:
     """Return a summary as a screen of text."""
     rows = [
         *_origin_rows(summary.metadata),
-        ("length", f"{duration(summary.duration_ns)}, {number(summary.events)} events"),
+        ("length", _length(summary)),
         ("", ""),
         *_content_rows(summary),
         ("", ""),
@@ -59,6 +61,17 @@ def render(summary: Summary) -> str:
     if summary.blocks is not None:
         rows += [("", ""), *_block_rows(summary.blocks)]
     return described(rows)
+
+
+def _length(summary: Summary) -> str:
+    """Return how long the recording is, and which part of it the events take where it is not all."""
+    told = f"{duration(summary.duration_ns)}, {number(summary.events)} events"
+    first, last = summary.first_event_ns, summary.last_event_ns
+    if summary.events and first:
+        told += f", the first after {duration(first)}"
+    if summary.events and last < summary.duration_ns:
+        told += f", the last after {duration(last)}"
+    return told
 
 
 def _origin_rows(metadata: Metadata) -> Rows:
@@ -87,7 +100,7 @@ def _content_rows(summary: Summary) -> Rows:
     if summary.passes:
         by_priority = ", ".join(f"{number(count)} at {key}" for key, count in summary.passes.items())
         rows.append(("passes by priority", f"{by_priority} (0 is the hardest pressure)"))
-    unknown = _start_is_unknown(summary)
+    unknown = summary.metadata.start_is_unknown
     rows.append(
         (
             "live pages",
@@ -95,7 +108,24 @@ def _content_rows(summary: Summary) -> Rows:
             f"{number(summary.live_peak_pages)} at the peak, {number(summary.live_end_pages)} at the end",
         )
     )
-    return [*rows, *_demand_rows(summary.demand)]
+    return [*rows, *_demand_rows(summary.demand), *_phase_rows(summary.phases)]
+
+
+def _phase_rows(phases: Sequence[dict[str, float]]) -> Rows:
+    """Return where live pages grow and shrink the fastest; `pba plot` draws all phases."""
+    if not phases:
+        return []
+    if len(phases) == 1:
+        return [("phases", f"1: rates keep; live pages change by {_per_second(phases[0])}")]
+    fastest = max(phases, key=lambda phase: phase["change_per_second"])
+    slowest = min(phases, key=lambda phase: phase["change_per_second"])
+    told = f"shrink or grow by {_per_second(slowest)} at the least, {_per_second(fastest)} at the most"
+    return [("phases", f"{len(phases)}, each with its own rates; live pages {told}")]
+
+
+def _per_second(phase: dict[str, float]) -> str:
+    times = " to ".join(f"{phase[name]:.3g}" for name in ("from_seconds", "to_seconds"))
+    return f"{phase['change_per_second']:+,.3g} pages/s ({times} s)"
 
 
 def _demand_rows(demand: Demand) -> Rows:
@@ -112,12 +142,6 @@ def _demand_rows(demand: Demand) -> Rows:
             "within 1 s)",
         )
     ]
-
-
-def _start_is_unknown(summary: Summary) -> bool:
-    """Whether a recording of a machine at work knows of no page table from before it began."""
-    imported = summary.metadata.source in ("ftrace", "perf", "csv") and summary.metadata.quality.truth is None
-    return imported and summary.live_start_pages == 0
 
 
 def _quality_rows(quality: Quality, unknown_ids: int) -> Rows:

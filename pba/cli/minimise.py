@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pba.trace.table import Trace
 
 SECONDS_BETWEEN_LINES = 2.0
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as a shell has it."""
 
 
 def minimise(
@@ -54,7 +56,8 @@ def minimise(
 
     Allocations go together with their frees, first in chunks, then one by one;
     so do background chunks; passes go alone. At the end each one that is left
-    is needed. Times and priorities stay as they were.
+    is needed. Times and priorities stay as they were. Ctrl-C ends the search,
+    and what it has by then is written (exit status 130).
     """
     from pba.cli.replay import machine_from, thresholds_from
     from pba.model import replay
@@ -72,8 +75,11 @@ def minimise(
         return condition.holds(replay(part, thresholds, machine).counters)
 
     found = search(whole, holds, max_replays=max_replays, watch=_Told())
+    if found.was_interrupted and len(found.trace) == len(whole):
+        print("pba: interrupted before anything was taken away: nothing is written", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED)
     options = replay_options(machine, thresholds)
-    how = "each unit is needed" if found.is_minimal else f"ended after {max_replays} replays, not minimal"
+    how = ended(found)
     note = (
         f"minimised from {number(len(whole))} events of {whole.name} while {condition.text!r} held for "
         f"pba replay {options}; {how}"
@@ -82,6 +88,17 @@ def minimise(
     result = replay(found.trace, thresholds, machine).counters
     print(render(found, condition, {name: result[name] for name in condition.names}, how))
     print(f"see: pba replay {output} {options}")
+    if found.was_interrupted:
+        print(f"pba: interrupted: {output} is the smallest found so far", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED)
+
+
+def ended(found: Minimised) -> str:
+    """Return how a search ended."""
+    if found.is_minimal:
+        return "each unit is needed"
+    by = "interrupted" if found.was_interrupted else "ended"
+    return f"{by} after {number(found.replays)} replays, not minimal"
 
 
 def render(found: Minimised, condition: Property, counters: dict[str, int], how: str) -> str:

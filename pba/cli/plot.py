@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from pba.cli.times import parse_time
 from pba.cli.traces import open_trace
 
 ENDINGS = (".gz", ".xz", ".zst", ".parquet", ".events", ".ftrace", ".txt")
@@ -35,6 +36,28 @@ def plot(
     formats: Annotated[
         str, typer.Option("--format", metavar="LIST", help="Which files: svg, png, csv.")
     ] = "svg,png,csv",
+    gap: Annotated[
+        str | None,
+        typer.Option(
+            metavar="T",
+            help="bursts: a run ends where its next event comes later than this, such as 500us.",
+            show_default="1ms",
+        ),
+    ] = None,
+    window: Annotated[
+        str | None,
+        typer.Option(
+            metavar="T",
+            help="drawdown: mark the largest in any window so long, such as 200ms.",
+            show_default="1s, the natural cache size",
+        ),
+    ] = None,
+    phases: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="phases: so many equal parts of the time, instead of where the rates change."
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files with other contents.")] = False,
 ) -> None:
     """Draw what is in a trace, before anything is simulated.
@@ -54,13 +77,38 @@ def plot(
     for name in kind or ():
         if name not in TRACE_PICTURES:
             raise PbaError(f"--kind {name!r} is unknown", f"there are {', '.join(TRACE_PICTURES)}")
+    settings = settings_from(gap, window, phases)
     given = open_trace(trace)
-    pictures, left_out = trace_pictures(given, tuple(kind or ()))
+    pictures, left_out = trace_pictures(given, tuple(kind or ()), settings)
     folder = Path("plots") / stem(trace) if output is None else output
     for path in write_pictures(pictures, folder, wanted, force):
         print(path)
     for line in left_out:
         print(f"pba: {line}", file=sys.stderr)
+
+
+def settings_from(gap: str | None, window: str | None, phases: int | None) -> dict[str, dict[str, int]]:
+    """Return what the options say to each kind of figure.
+
+    Raises
+    ------
+    PbaError
+        If a time is none, a window is empty, or phases are less than one.
+    """
+    from pba.errors import PbaError
+
+    settings = {}
+    if gap is not None:
+        settings["bursts"] = {"gap_ns": parse_time(gap, "--gap")}
+    if window is not None:
+        settings["drawdown"] = {"window_ns": parse_time(window, "--window")}
+        if not settings["drawdown"]["window_ns"]:
+            raise PbaError(f"--window {window} is no length of time", "write it as 1s or 200ms")
+    if phases is not None:
+        if phases < 1:
+            raise PbaError(f"--phases {phases} are none", "ask for 1 or more")
+        settings["phases"] = {"phases": phases}
+    return settings
 
 
 def stem(trace: Path) -> str:

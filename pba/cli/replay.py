@@ -15,6 +15,7 @@ from pba.machine import format_bytes
 if TYPE_CHECKING:
     from pba.machine import Machine, Thresholds
     from pba.results import ReplayResult
+    from pba.study.bounds import ReplayBounds
     from pba.trace.table import Trace
 
 
@@ -32,14 +33,34 @@ def replay(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse a trace that frees what it never allocated.")
     ] = False,
+    bounds: Annotated[
+        bool,
+        typer.Option(
+            "--bounds", help="Lower and upper figures, for a trace with missing frees or allocations."
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print plain numbers, as JSON.")] = False,
 ) -> None:
-    """Replay a trace through the simulated block allocator and shrinker."""
+    """Replay a trace through the simulated block allocator and shrinker.
+
+    With --bounds, the trace is replayed in up to nine variants: frees that were
+    not seen happen as late as can be, half-way, or at once after their
+    allocations; pages that are freed unmatched are left out, live from the
+    start, or allocated just before. Live pages are truly bounded by these; of
+    the other metrics they are the least and the most of the variants, no proof.
+    """
     from pba.model import replay as run_model
 
     events = open_trace(trace, strict=strict)
     machine = machine_from(events, page_size, memory, linear_map)
     thresholds = thresholds_from(machine, unshrinkable, min_pages, batch)
+    if bounds:
+        from pba.cli.bounds import render as render_bounds
+        from pba.study.bounds import replay_bounds
+
+        found = replay_bounds(events, thresholds, machine)
+        print(found.to_json() if as_json else render_bounds(found, ran(found, found.events)))
+        return
     result = run_model(events, thresholds, machine, strict=strict)
     print(result.to_json() if as_json else render(result))
 
@@ -74,15 +95,22 @@ def thresholds_from(
     )
 
 
-def render(result: ReplayResult) -> str:
-    """Return a result as text: what was run, what follows from it, every counter with its unit."""
-    counters, thresholds = result.counters, result.thresholds
-    head = [
-        ("trace", f"{result.trace_name}, {duration(result.duration_ns)}, "
-         f"{number(counters['events'])} events"),
+def ran(result: ReplayResult | ReplayBounds, events: int) -> list[tuple[str, str]]:
+    """Return what was run: the trace, the machine and the thresholds."""
+    thresholds = result.thresholds
+    return [
+        ("trace", f"{result.trace_name}, {duration(result.duration_ns)}, {number(events)} events"),
         ("machine", str(result.machine)),
         ("thresholds", f"unshrinkable {thresholds.unshrinkable_pages}, "
          f"min pages {thresholds.shrink_block_min_pages}, batch {thresholds.batch} (pages)"),
+    ]  # fmt: skip
+
+
+def render(result: ReplayResult) -> str:
+    """Return a result as text: what was run, what follows from it, every counter with its unit."""
+    counters = result.counters
+    head = [
+        *ran(result, counters["events"]),
         ("PMD splits", f"{number(counters['pmd_splits'])}, "
          f"{share(result.block_mapped_share)} of the linear map is still block-mapped"),
         ("cached, mean", f"{format_bytes(result.mean_cached_bytes)} "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 import pandas as pd
@@ -25,6 +25,8 @@ FEWEST_PAGES: Final = 30
 """Levels with fewer pages have no survival curve of their own in the picture; the table has them all."""
 FEWEST_WINDOWS: Final = 10
 """Fewer windows than these have no quantiles worth a mark; the table has them all."""
+UNITS: Final = (("s", 1.0), ("ms", 1e3), ("us", 1e6), ("ns", 1e9))
+"""Units of time, and how many of each a second has."""
 KINDS_OF_RUN: Final = {"free": (RECOMMENDED, "frees", (0, (4, 1.5))), "alloc": (SEED, "allocations", "-")}
 """Colour, name and line of what `bursts_table` and `rates_table` tell apart."""
 
@@ -39,9 +41,22 @@ def _refuse_nothing(table: pd.DataFrame, trace: Trace, missing: str) -> None:
         raise PbaError(f"{trace.name}: nothing to draw: {missing}", "pba info says what is in a trace")
 
 
-def _legend(figure: Figure, axes: Axes, columns: int) -> None:
-    handles, labels = axes.get_legend_handles_labels()
+def _legend(figure: Figure, axes: Axes | tuple[Axes, ...], columns: int) -> None:
+    """Explain under the panels what is drawn in these."""
+    panels = axes if isinstance(axes, tuple) else (axes,)
+    known = [pair for panel in panels for pair in zip(*panel.get_legend_handles_labels(), strict=True)]
+    handles, labels = zip(*known, strict=True)
     figure.legend(handles, labels, loc="outside lower left", ncols=columns, columnspacing=1.4)
+
+
+def _time_axis(axes: Axes) -> None:
+    """Write the time below a figure in the unit that its span asks for: no offset, no powers of ten."""
+    from matplotlib.ticker import FuncFormatter
+
+    span = axes.get_xlim()[1]
+    unit, factor = next((pair for pair in UNITS if span * pair[1] >= 1), UNITS[-1])
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _position: plain(seconds * factor)))
+    axes.set_xlabel(f"time, {unit}")
 
 
 # --- over time -----------------------------------------------------------------------------------------
@@ -58,14 +73,15 @@ def live_picture(trace: Trace) -> Picture:
         figure = new_figure(7.6, 3.7, _title(trace, "live page-table pages"))
         axes = figure.add_subplot()
         axes.stackplot(
-            table.seconds, *(table[name] for name in levels), labels=levels, linewidth=0,
+            table.seconds, *(table[name] for name in levels), linewidth=0,
+            labels=["level unknown" if name == "unknown" else name for name in levels],
             colors=[LEVEL_COLOURS[name] for name in levels],
         )  # fmt: skip
         axes.plot(table.seconds, table.most, color=INK, linewidth=0.7, label="most in the window")
         _from_zero(axes, table.most)
         axes.set_ylabel("live pages")
-        axes.set_xlabel("time, s")
         axes.set_xlim(0, max(float(table.seconds.iloc[-1]), 1e-9))
+        _time_axis(axes)
         _legend(figure, axes, 8)
         settle(figure)
     last = table.iloc[-1]
@@ -101,7 +117,7 @@ def rates_picture(trace: Trace) -> Picture:
         for axes in (upper, lower):
             _from_zero(axes, pd.concat([table.allocs_per_second, table.frees_per_second]))
         lower.invert_yaxis()
-        lower.set_xlabel("time, s")
+        _time_axis(lower)
         settle(figure)
     length = table.to_seconds.iloc[0]
     alt = (
@@ -113,27 +129,39 @@ def rates_picture(trace: Trace) -> Picture:
     return Picture("rates", figure.get_suptitle(), caption, alt, table, figure)
 
 
-def phases_picture(trace: Trace) -> Picture:
-    """Draw `phases_table`: by how much the live pages change per second, in equal parts of the time."""
-    table = analysis.phases_table(trace)
+def phases_picture(trace: Trace, phases: int | None = None) -> Picture:
+    """Draw `phases_table`: by how much the live pages change per second, phase by phase."""
+    table = analysis.phases_table(trace, phases)
     _refuse_nothing(table, trace, "all of its events stand at one time")
     with style():
-        figure = new_figure(7.6, 3.3, _title(trace, "rate of change by phase"))
-        axes = figure.add_subplot()
+        figure = new_figure(7.6, 4.4, _title(trace, "rate of change by phase"))
+        upper, lower = figure.subplots(2, 1, sharex=True)
+        edges = [*table.from_seconds, table.to_seconds.iloc[-1]]
+        for kind, column in (("alloc", "allocs_per_second"), ("free", "frees_per_second")):
+            colour, name, dashes = KINDS_OF_RUN[kind]
+            upper.stairs(table[column], edges, color=colour, linestyle=dashes, linewidth=1.5, label=name)
+        _from_zero(upper, pd.concat([table.allocs_per_second, table.frees_per_second]))
+        upper.set_ylabel("pages / s")
         width = table.to_seconds - table.from_seconds
-        for sign, colour, label in ((1, SEED, "grows"), (-1, RECOMMENDED, "shrinks")):
+        for sign, colour, label in ((1, SEED, "live pages grow"), (-1, RECOMMENDED, "live pages shrink")):
             shown = (sign * table.change_per_second).clip(lower=0) * sign
-            axes.bar(table.from_seconds, shown, 0.94 * width, align="edge", color=colour, label=label)
-        axes.axhline(0, color=MUTED, linewidth=0.8)
-        axes.set_ylabel("live pages, change per second")
-        axes.set_xlabel("time, s")
-        axes.margins(x=0)
-        _plain_ticks(axes)
-        _legend(figure, axes, 2)
+            lower.bar(table.from_seconds, shown, width, align="edge", color=colour, edgecolor=SURFACE,
+                      linewidth=0.8, label=label)  # fmt: skip
+        lower.axhline(0, color=MUTED, linewidth=0.8)
+        lower.set_ylabel("change, pages / s")
+        lower.margins(x=0)
+        _plain_ticks(lower)
+        _time_axis(lower)
+        _legend(figure, (upper, lower), 4)
         settle(figure)
     fastest, slowest = table.change_per_second.max(), table.change_per_second.min()
     alt = f"Between {slowest:+,.1f} and {fastest:+,.1f} pages a second in {plural(len(table), 'phase')}."
-    caption = f"A phase is one of {len(table)} equal parts of the time: allocations less frees, per second."
+    kind = (
+        "lasts as long as allocations and frees keep their rates"
+        if phases is None
+        else f"is one of {len(table)} equal parts of the time"
+    )
+    caption = f"A phase {kind}; drawn are allocations less frees, per second."
     return Picture("phases", figure.get_suptitle(), caption, alt, table, figure)
 
 
@@ -165,7 +193,7 @@ def passes_picture(trace: Trace) -> Picture:
         axes.set_ylim(12.8, -0.8)
         axes.set_xlim(0, trace.duration_ns / NS or 1)
         axes.set_ylabel("priority (0: hardest)")
-        axes.set_xlabel("time, s")
+        _time_axis(axes)
         _legend(figure, axes, 5)
         settle(figure)
     by_priority = table.groupby("priority").passes.sum()
@@ -181,7 +209,7 @@ def _areas(passes: pd.Series) -> pd.Series:
 
 def _time_tick(seconds: float, _position: object = None) -> str:
     """Write a tick of time as people read it: `10 us`, `200 ms`, `5 s`."""
-    for unit, factor in (("s", 1.0), ("ms", 1e3), ("us", 1e6)):
+    for unit, factor in UNITS[:-1]:
         if abs(seconds) * factor >= 0.9995:
             return f"{plain(seconds * factor)} {unit}"
     return f"{plain(seconds * 1e9)} ns" if seconds else "0"
@@ -229,9 +257,9 @@ def lifetimes_picture(trace: Trace) -> Picture:
     return Picture("lifetimes", figure.get_suptitle(), caption, alt, table, figure)
 
 
-def bursts_picture(trace: Trace) -> Picture:
+def bursts_picture(trace: Trace, gap_ns: int = BURST_GAP_NS) -> Picture:
     """Draw `bursts_table`: the share of pages that move in runs of at least a size."""
-    table = analysis.bursts_table(trace)
+    table = analysis.bursts_table(trace, gap_ns)
     _refuse_nothing(table, trace, "no page-table page is allocated or freed in it")
     parts = []
     with style():
@@ -246,7 +274,8 @@ def bursts_picture(trace: Trace) -> Picture:
                           markersize=2.6, linewidth=1.1, label=name)  # fmt: skip
             parts.append(f"{plural(line.runs.sum(), 'run')} of {name}, the largest of "
                          f"{plural(line.size_pages.max(), 'page')}")  # fmt: skip
-        note = scale_note(spread(left, "y", table.runs_share))
+        scale = spread(left, "y", table.runs_share, from_zero=True)
+        note = scale_note(scale)
         for axes, what in ((left, "runs"), (right, "pages that move in them")):
             pages_axis(axes, table.size_pages)
             axes.set_title(f"share of {what}")
@@ -254,16 +283,21 @@ def bursts_picture(trace: Trace) -> Picture:
         left.set_ylabel(f"share{note}")
         _legend(figure, left, 2)
         settle(figure)
-    gap = f"{BURST_GAP_NS / 1e6:g} ms"
+    gap = _time_tick(gap_ns / NS)
     caption = f"A run ends with an event of the other kind, or after {gap} without one of its own."
     return Picture("bursts", figure.get_suptitle(), caption, "; ".join(parts) + ".", table, figure)
 
 
-def drawdown_picture(trace: Trace) -> Picture:
-    """Draw `drawdown_table`: by how much allocations exceed frees, by the length of the window."""
+def drawdown_picture(trace: Trace, window_ns: int = NATURAL_WINDOW_NS) -> Picture:
+    """Draw `drawdown_table`: by how much allocations exceed frees, by the length of the window.
+
+    The window whose drawdown is marked is that of the natural cache size unless told.
+    """
     table = analysis.drawdown_table(trace)
     _refuse_nothing(table, trace, "no page-table page is allocated or freed in it")
-    natural = analysis.natural_cache_pages(trace)
+    natural = analysis.natural_cache_pages(trace, window_ns)
+    within = _time_tick(window_ns / NS)
+    marked = "natural cache size" if window_ns == NATURAL_WINDOW_NS else f"largest in {within}"
     with style():
         figure = new_figure(7.6, 4.1, _title(trace, "how deep the demand draws down a cache"))
         axes = figure.add_subplot()
@@ -273,21 +307,22 @@ def drawdown_picture(trace: Trace) -> Picture:
         for name, colour, dashes in lines:
             shown = table if name == "largest" else table[table.windows >= FEWEST_WINDOWS]
             drawn += [float(value) for value in shown[f"{name}_pages"]]
-            axes.plot(shown.window_seconds, shown[f"{name}_pages"], color=colour, linestyle=dashes,
-                      marker="o", markersize=3, linewidth=1.4, label=name)  # fmt: skip
-        axes.plot([NATURAL_WINDOW_NS / NS], [natural], "D", color=RECOMMENDED, markersize=7, zorder=6,
-                  label=f"natural cache size: {plural(natural, 'page')}")  # fmt: skip
-        scales = [spread(axes, "x", [*table.window_seconds, NATURAL_WINDOW_NS / NS])]
-        scales.append(spread(axes, "y", [*drawn, natural]))
+            if not shown.empty:
+                axes.plot(shown.window_seconds, shown[f"{name}_pages"], color=colour, linestyle=dashes,
+                          marker="o", markersize=3, linewidth=1.4, label=name)  # fmt: skip
+        axes.plot([window_ns / NS], [natural], "D", color=RECOMMENDED, markersize=7, zorder=6,
+                  label=f"{marked}: {plural(natural, 'page')}")  # fmt: skip
+        scales = [spread(axes, "x", [*table.window_seconds, window_ns / NS])]
+        scales.append(spread(axes, "y", [*drawn, natural], from_zero=True, whole=True))
         axes.set_xlabel(f"window{scale_note(scales[0])}")
         axes.xaxis.set_major_formatter(_time_tick)
-        axes.set_ylabel(f"drawdown, pages{scale_note(scales[1])}")
+        axes.set_ylabel("drawdown, pages" + scale_note(scales[1]).replace(" (", "\n(", 1))
         _legend(figure, axes, 5)
         settle(figure)
     last = table.iloc[-1]
     alt = (
         f"The largest drawdown is {plural(table.largest_pages.iloc[0], 'page')} in "
-        f"{table.window_seconds.iloc[0]:g} s, {count(natural)} in 1 s and "
+        f"{_time_tick(table.window_seconds.iloc[0])}, {count(natural)} in {within} and "
         f"{count(last.largest_pages)} overall."
     )
     caption = (
@@ -298,7 +333,7 @@ def drawdown_picture(trace: Trace) -> Picture:
     return Picture("drawdown", figure.get_suptitle(), caption, alt, table, figure)
 
 
-TRACE_PICTURES: Final[dict[str, Callable[[Trace], Picture]]] = {
+TRACE_PICTURES: Final[dict[str, Callable[..., Picture]]] = {
     "live": live_picture,
     "rates": rates_picture,
     "phases": phases_picture,
@@ -310,7 +345,9 @@ TRACE_PICTURES: Final[dict[str, Callable[[Trace], Picture]]] = {
 """The kinds of figure, as `pba plot --kind` names them."""
 
 
-def trace_pictures(trace: Trace, kinds: tuple[str, ...] = ()) -> tuple[list[Picture], list[str]]:
+def trace_pictures(
+    trace: Trace, kinds: tuple[str, ...] = (), settings: Mapping[str, Mapping[str, int]] | None = None
+) -> tuple[list[Picture], list[str]]:
     """Draw figures of a trace.
 
     Parameters
@@ -319,6 +356,8 @@ def trace_pictures(trace: Trace, kinds: tuple[str, ...] = ()) -> tuple[list[Pict
         The trace.
     kinds : tuple of str
         Which of `TRACE_PICTURES`, in any order; unless told, all for which the trace has data.
+    settings : mapping, optional
+        What to tell the functions of some kinds: `{"bursts": {"gap_ns": 2_000_000}}`.
 
     Returns
     -------
@@ -341,7 +380,7 @@ def trace_pictures(trace: Trace, kinds: tuple[str, ...] = ()) -> tuple[list[Pict
         if kinds and kind not in kinds:
             continue
         try:
-            pictures.append(draw(trace))
+            pictures.append(draw(trace, **(settings or {}).get(kind, {})))
         except PbaError as error:
             if kinds:
                 raise

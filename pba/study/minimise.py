@@ -57,11 +57,14 @@ class Minimised:
     is_minimal : bool
         Whether the condition fails as soon as any single unit is taken away (1-minimal); False where the
         search ended early.
+    was_interrupted : bool
+        Whether it was Ctrl-C that ended it.
     """
 
     trace: Trace
     replays: int
     is_minimal: bool
+    was_interrupted: bool = False
 
 
 def minimise(
@@ -75,7 +78,7 @@ def minimise(
 
     The units are an allocation with its free, a shrinker pass, and a background chunk's allocation with its
     free, so that every part is a trace. Chunks are tried from the end of the trace on; the same arguments
-    give the same result.
+    give the same result. Ctrl-C (`KeyboardInterrupt`) ends a search that has begun with what it has.
 
     Parameters
     ----------
@@ -108,8 +111,11 @@ def minimise(
         raise PbaError(
             "the condition holds for a trace without events, too", "state what only some events bring about"
         )
-    is_minimal = search.run()
-    return Minimised(search.trace_of(search.units), search.replays, is_minimal)
+    try:
+        is_minimal, was_interrupted = search.run(), False
+    except KeyboardInterrupt:
+        is_minimal, was_interrupted = False, True
+    return Minimised(search.trace_of(search.units), search.replays, is_minimal, was_interrupted)
 
 
 def units_of(trace: Trace) -> NDArray[np.int64]:

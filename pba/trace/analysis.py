@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pba._jit import jit
 from pba.events import LEVELS, OP_ALLOC, OP_DROP, OP_FREE, OP_SHRINK
+from pba.trace.phases import change_points
 from pba.trace.table import Trace
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ SHORTEST_WINDOW_NS: Final = 1_000_000
 """The shortest window of the drawdown: 1 ms."""
 MOST_NS: Final = (1 << 63) - 1
 """The largest time that a trace can hold."""
+PHASE_WINDOWS: Final = 200
+"""Windows between which phases begin and end."""
+SHORTEST_PHASE_WINDOWS: Final = 4
+"""Fewest windows of a phase: 2 % of the trace's time."""
 ALL: Final = "all"
 """In a `level` column: every level together."""
 
@@ -178,8 +183,19 @@ def rates_table(trace: Trace, windows: int = 200) -> pd.DataFrame:
     return pd.DataFrame(dict(zip(columns, values, strict=True)))
 
 
-def phases_table(trace: Trace, phases: int = 12) -> pd.DataFrame:
-    """Return how fast the demand changes, by phase; the phases are equal parts of the trace's time.
+def phases_table(trace: Trace, phases: int | None = None) -> pd.DataFrame:
+    """Return how fast the demand changes, by phase.
+
+    A phase lasts as long as allocations and frees keep their rates. Where they change is found in 200 equal
+    windows of the trace's time by `pba.trace.phases.change_points`, which states its criterion; a phase has
+    at least 4 of them. What comes and goes from window to window is no phase: a trace may have one.
+
+    Parameters
+    ----------
+    trace : Trace
+        The trace.
+    phases : int, optional
+        Take so many equal parts of the time instead.
 
     Returns
     -------
@@ -188,11 +204,29 @@ def phases_table(trace: Trace, phases: int = 12) -> pd.DataFrame:
         `change_pages` (allocations less frees in it) and `change_per_second`. Empty where all events stand
         at one time.
     """
-    table = rates_table(trace, phases)
+    if phases is None:
+        table = rates_table(trace, PHASE_WINDOWS)
+        table = _joined(table, change_points(table[["allocs", "frees"]].to_numpy(), SHORTEST_PHASE_WINDOWS))
+    else:
+        table = rates_table(trace, phases)
     net = table["allocs"] - table["frees"]
     table["live_pages"] = int(at_start(trace).sum()) + net.cumsum()
     table["change_pages"] = net
     table["change_per_second"] = net / (table["to_seconds"] - table["from_seconds"])
+    return table
+
+
+def _joined(rates: pd.DataFrame, bounds: Ints) -> pd.DataFrame:
+    """Return a `rates_table` with the windows between two bounds made one."""
+    if rates.empty:
+        return rates
+    first, last = bounds[:-1], bounds[1:] - 1
+    table = rates.iloc[first].reset_index(drop=True)
+    table["to_seconds"] = rates["to_seconds"].to_numpy()[last]
+    length = table["to_seconds"] - table["from_seconds"]
+    for name in ("allocs", "frees"):
+        table[name] = np.add.reduceat(rates[name].to_numpy(), first)
+        table[f"{name}_per_second"] = table[name] / length
     return table
 
 

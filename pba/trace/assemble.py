@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pba._jit import jit
 from pba.errors import TraceError
-from pba.events import OP_ALLOC, OP_FREE, OP_SHRINK
+from pba.events import INFERRED, OP_ALLOC, OP_FREE, OP_SHRINK
 from pba.trace.metadata import Metadata
 from pba.trace.table import NO_PFN, Trace
 
@@ -82,7 +82,8 @@ def assemble(
     Every page of a `RAW_TABLE` becomes an allocation with an id of its own (the two pages of an order-1
     pgd become two, since the block allocator hands out single pages), a free of a page that is a live
     table becomes its free, other frees and allocations vanish. A live table that is allocated again must
-    have been freed unseen: a free is put immediately before (`Quality.inferred_frees`).
+    have been freed unseen: a free is put immediately before, marked by its `arg` (`pba.events.INFERRED`,
+    `Quality.inferred_frees`).
 
     Parameters
     ----------
@@ -216,11 +217,12 @@ def _match_loop(events, at_start, nr_known, outputs):  # type: ignore[no-untyped
         for known in range(low[event], high[event]):
             if owner[known] >= 0:
                 source[count], op[count], name[count] = event, OP_FREE, owner[known]
-                arg[count], level_out[count], page[count] = 0, owner_level[known], known
+                unseen = kind[event] != RAW_FREE
+                arg[count] = INFERRED if unseen else 0
+                level_out[count], page[count] = owner_level[known], known
                 count += 1
                 owner[known] = -1
-                if kind[event] != RAW_FREE:
-                    inferred += 1
+                inferred += unseen
             if kind[event] == RAW_TABLE:
                 owner[known] = next_id
                 owner_level[known] = level[event]

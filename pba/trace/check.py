@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from pba._jit import jit
 from pba.errors import TraceError
 from pba.events import (
+    INFERRED,
     LEVELS,
     MAX_PRIORITY,
     OP_ALLOC,
     OP_BG_ALLOC,
     OP_BG_FREE,
     OP_DROP,
+    OP_FREE,
     OP_LETTERS,
     OP_SHRINK,
 )
@@ -129,7 +131,7 @@ def _assign_slots(time_ns, op, ids, arg, slot, nr_ids):  # type: ignore[no-untyp
         if kind < OP_ALLOC or kind > OP_BG_FREE:
             return BAD_OP, i, 0, 0, 0
         limit = MAX_PRIORITY if kind == OP_SHRINK else MAX_ORDER if kind == OP_BG_ALLOC else 0
-        if arg[i] < 0 or arg[i] > limit:
+        if arg[i] < 0 or arg[i] > (INFERRED if kind == OP_FREE else limit):
             return BAD_ARG, i, 0, 0, 0
         if kind in (OP_SHRINK, OP_DROP):
             continue
@@ -187,7 +189,7 @@ def describe(arrays: dict[str, NDArray[Any]], status: int, where: int, path: str
         BAD_ID: (f"{letter} {ids[where]}: an id is 0 or more", "number the pages anew"),
         BAD_ARG: (
             f"{letter}: {'priority' if letter == 'S' else 'argument'} {arg[where]} is out of range",
-            f"a priority is 0 to {MAX_PRIORITY}, an order 0 to {MAX_ORDER}, other ops have none",
+            f"S has 0 to {MAX_PRIORITY}, B 0 to {MAX_ORDER}, an inferred F {INFERRED}, others none",
         ),
     }[status]
     return TraceError(message, hint, path=path, event=where)

@@ -22,6 +22,7 @@ from pba.errors import TraceError
 from pba.events import LEVELS, OP_BG_ALLOC, OP_DROP, OP_LETTERS, OP_SHRINK
 from pba.trace.metadata import Metadata, Quality
 from pba.trace.opening import open_stream
+from pba.trace.piped import reads_pipes
 from pba.trace.table import NO_PFN, Trace
 
 CHUNK_BYTES: Final = 1 << 23
@@ -65,6 +66,7 @@ def sniff(head: bytes) -> bool:
     return {"time_ns", "op", "id"} <= set(names)
 
 
+@reads_pipes
 def read_csv(
     path: str | Path,
     columns: Mapping[str, str] | None = None,

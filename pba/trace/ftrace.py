@@ -22,6 +22,7 @@ from pba.trace.assemble import RAW_FREE, RAW_OTHER, RAW_TABLE, RAW_VISIT, RawEve
 from pba.trace.classify import GFP_ACCOUNT, GFP_MOVABLE, GFP_ZERO, level_of_stack
 from pba.trace.metadata import Metadata, Quality
 from pba.trace.opening import open_stream
+from pba.trace.piped import reads_pipes
 from pba.trace.table import Trace
 from pba.trace.visits import MEMCG_UNKNOWN, RULE, RootVisits, ShrinkLines, find_root_visits
 
@@ -173,6 +174,7 @@ def read_events(path: Path, form: Form, told: Metadata, *, gfp_zero: int, only_r
     return assemble(raw, metadata, start_ns=first, end_ns=last)
 
 
+@reads_pipes
 def read_any(path: str | Path, **facts: Any) -> Trace:
     """Read ftrace or perf text as `read_ftrace` does, or another form, adding the facts given to it."""
     from pba.trace import perf

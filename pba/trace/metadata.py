@@ -9,8 +9,8 @@ from typing import Any
 
 from pba.errors import TraceError
 
-FORMAT_VERSION = 1
-"""Version of the stored form; a reader refuses a newer one."""
+FORMAT_VERSION = 2
+"""Version of the stored form; a reader refuses a newer one. Since 2 inferred frees have an `arg`."""
 AGAIN = "record or import it again"
 
 
@@ -56,7 +56,8 @@ class Quality:
         recorder that sees what kind of page is freed can count them.
     inferred_frees : int
         Frees that were not seen but follow from a page being allocated again while it was live; the
-        free stands immediately before the new allocation.
+        free stands immediately before the new allocation. `pba replay --bounds` asks what if it came
+        earlier.
     live_at_start : int
         Page-table pages known to be live before the recording began: allocations at its first instant.
     unparsed_lines : int
@@ -118,6 +119,12 @@ class Metadata:
     duration_ns: int = 0
     time_origin_ns: int = 0
     quality: Quality = field(default_factory=Quality)
+
+    @property
+    def start_is_unknown(self) -> bool:
+        """Whether this was recorded on a machine at work and knows of no page table from before."""
+        imported = self.source in ("ftrace", "perf", "csv") and self.quality.truth is None
+        return imported and self.quality.live_at_start == 0
 
     def with_(self, **changes: Any) -> Metadata:
         """Return a copy with some fields changed."""

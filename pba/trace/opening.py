@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from pba.errors import TraceError
+from pba.trace.piped import open_piped
 
 _ZSTD_BLOCK = 1 << 20
 MAGICS = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
@@ -97,9 +98,11 @@ def open_stream(path: str | Path) -> BinaryIO:
     """
     path = Path(path)
     try:
-        raw = path.open("rb")
+        raw = open_piped(path) or path.open("rb")
         head = raw.read(6)
-        raw.seek(0)
+        raw = open_piped(path) or raw
+        if raw.seekable():
+            raw.seek(0)
     except FileNotFoundError:
         raise TraceError("no such file", "check the name", path=path) from None
     except OSError as error:

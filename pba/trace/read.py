@@ -8,12 +8,14 @@ from pba.errors import TraceError
 from pba.trace.check import refuse_unknown_frees
 from pba.trace.corpus import resolve
 from pba.trace.opening import open_stream
+from pba.trace.piped import reads_pipes
 from pba.trace.table import Trace
 
 HEAD_BYTES = 1 << 16
 FORMS = "expected Parquet, the text form ('1500 A 7'), ftrace or perf script text; plain, .gz, .xz or .zst"
 
 
+@reads_pipes
 def read_trace(path: str | Path, *, strict: bool = False) -> Trace:
     """Read a trace: Parquet, the text form, ftrace or `perf script` text, or CSV; plain or compressed.
 
@@ -21,7 +23,7 @@ def read_trace(path: str | Path, *, strict: bool = False) -> Trace:
     ----------
     path : str or Path
         The file, or the name of a recording that comes with pba (`pba.recordings()`); a file goes first. What
-        it holds is found by its content.
+        it holds is found by its content. `-` is the standard input; a pipe may hold any form but Parquet.
     strict : bool
         Refuse a trace that frees what is not live, rather than count those frees (`Trace.unknown_frees`).
 

@@ -15,6 +15,7 @@ from pba.errors import OutputError, TraceError
 from pba.events import LEVELS, OP_LETTERS, OP_SHRINK
 from pba.files import replacing
 from pba.trace.metadata import Metadata
+from pba.trace.piped import is_piped
 from pba.trace.table import DTYPES, NO_PFN, Trace
 from pba.trace.text import compressed, write_text
 
@@ -23,7 +24,10 @@ KEY = b"pba"
 COMPRESSION_LEVEL = 19
 ENDINGS = (".parquet", ".events.gz", ".events")
 """Endings of the names of traces that can be written."""
-TEXT_LOSES = "the text form keeps neither levels nor page frames: write .parquet to keep them"
+TEXT_LOSES = (
+    "the text form keeps neither levels nor page frames, nor which frees were inferred: "
+    "write .parquet to keep them"
+)
 DAMAGED = "it is truncated or damaged: fetch, record or import it again"
 
 
@@ -91,6 +95,8 @@ def read_parquet(path: str | Path) -> Trace:
         If the file is not Parquet, damaged, not a trace, or of a newer version.
     """
     path = Path(path)
+    if is_piped(path):
+        raise TraceError("Parquet cannot be read from a pipe", "write it to a file first", path=path)
     try:
         there = pq.read_schema(path).names
         if len(set(there)) < len(there):

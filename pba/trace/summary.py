@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pba.events import LEVELS, OP_ALLOC, OP_FREE, OP_SHRINK
 from pba.machine import ORDERS
-from pba.trace.analysis import median_lifetime_ns, natural_cache_pages, percentile, runs
+from pba.trace.analysis import median_lifetime_ns, natural_cache_pages, percentile, phases_table, runs
 from pba.trace.metadata import Metadata
+from pba.trace.ops import extent
 from pba.trace.table import NO_PFN, Trace
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,10 @@ class Summary:
     ----------
     metadata : Metadata
         Name, source, kernel, architecture, page size, memory, quality.
-    events, duration_ns : int
-        Number of events, and time from the first to the last in ns.
+    events : int
+        Number of events.
+    duration_ns, first_event_ns, last_event_ns : int
+        How long the recording lasted, and when its first and last event came after its beginning, in ns.
     ops : dict of str to int
         Events by op (`A`, `F`, `S`, `D`, `B`, `b`).
     levels : dict of str to int
@@ -83,11 +89,15 @@ class Summary:
         Where the recorded pages lay; None without page frame numbers or without a page size.
     demand : Demand
         Lifetimes, bursts and natural cache size.
+    phases : tuple of dict
+        The rows of `pba.trace.analysis.phases_table`.
     """
 
     metadata: Metadata
     events: int
     duration_ns: int
+    first_event_ns: int
+    last_event_ns: int
     ops: dict[str, int]
     levels: dict[str, int]
     live_start_pages: int
@@ -97,6 +107,7 @@ class Summary:
     unknown_frees: int
     blocks: BlocksTouched | None
     demand: Demand
+    phases: tuple[dict[str, float], ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that JSON takes, the truth's recall and precision among them."""
@@ -112,10 +123,14 @@ class Summary:
 def summarize(trace: Trace) -> Summary:
     """Return what is in a trace."""
     live = live_pages(trace)
+    start, end = extent(trace)
+    first, last = (int(trace.time_ns[0]), int(trace.time_ns[-1])) if len(trace) else (start, start)
     return Summary(
         metadata=trace.metadata,
         events=len(trace),
-        duration_ns=trace.duration_ns,
+        duration_ns=end - start,
+        first_event_ns=first - start,
+        last_event_ns=last - start,
         ops=trace.counts(),
         levels=allocations_by_level(trace),
         live_start_pages=trace.metadata.quality.live_at_start,
@@ -125,7 +140,14 @@ def summarize(trace: Trace) -> Summary:
         unknown_frees=trace.unknown_frees,
         blocks=blocks_touched(trace),
         demand=demand(trace),
+        phases=_rows(phases_table(trace)),
     )
+
+
+def _rows(table: pd.DataFrame) -> tuple[dict[str, float], ...]:
+    """Return a table's rows as plain values."""
+    columns = {str(name): table[name].tolist() for name in table.columns}
+    return tuple({name: values[at] for name, values in columns.items()} for at in range(len(table)))
 
 
 def demand(trace: Trace) -> Demand:

@@ -45,7 +45,8 @@ class Trace:
         Name of the page-table page (`A`, `F`) or of the background chunk (`B`, `b`; a space of its own);
         0 for the other ops. An id may be used again after its free.
     arg : ndarray of int8, shape (n,)
-        Priority of `S` (0 to 12), order of `B`; 0 for the other ops.
+        Priority of `S` (0 to 12), order of `B`; 1 (`pba.events.INFERRED`) for an `F` that was not seen but
+        follows from its page's next allocation; 0 for the others.
     level : ndarray of int8, shape (n,) or (0,)
         Code of the page-table level (`pba.events.LEVELS`); shape (0,) where none is known.
     pfn : ndarray of int64, shape (n,) or (0,)

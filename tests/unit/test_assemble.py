@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pba.errors import TraceError
-from pba.events import LEVEL_PGD, LEVEL_PTE
+from pba.events import INFERRED, LEVEL_PGD, LEVEL_PTE
 from pba.trace.assemble import (
     RAW_FREE,
     RAW_OTHER,
@@ -55,7 +55,7 @@ def test_frees_are_matched_by_pfn_and_others_vanish():
 @pytest.mark.parametrize("kind", [RAW_TABLE, RAW_OTHER])
 def test_a_live_page_allocated_again_was_freed_unseen(kind):
     trace = assemble(raw((0, RAW_TABLE, 7, LEVEL_PTE, 0), (5, kind, 7, LEVEL_PTE, 0)), Metadata())
-    expected = [(0, 0, 0, 0, 7), (5, 1, 0, 0, 7)] + ([(5, 0, 1, 0, 7)] if kind == RAW_TABLE else [])
+    expected = [(0, 0, 0, 0, 7), (5, 1, 0, INFERRED, 7)] + ([(5, 0, 1, 0, 7)] if kind == RAW_TABLE else [])
     assert rows(trace) == expected
     assert trace.metadata.quality.inferred_frees == 1
 
@@ -70,7 +70,7 @@ def test_an_allocation_of_several_pages_covers_the_tables_in_it():
         ),
         Metadata(),
     )
-    assert rows(trace)[3:] == [(3, 1, 0, 0, 513), (3, 1, 1, 0, 600)]
+    assert rows(trace)[3:] == [(3, 1, 0, INFERRED, 513), (3, 1, 1, INFERRED, 600)]
     assert trace.metadata.quality.inferred_frees == 2
 
 
@@ -96,7 +96,7 @@ def test_pages_live_at_the_start_are_allocated_at_time_0():
         end_ns=90,
     )
     assert rows(trace) == [
-        (0, 0, 0, 0, 10), (0, 0, 1, 0, 20), (0, 0, 2, 0, 30), (10, 1, 2, 0, 30), (20, 1, 1, 0, 20),
+        (0, 0, 0, 0, 10), (0, 0, 1, 0, 20), (0, 0, 2, 0, 30), (10, 1, 2, 0, 30), (20, 1, 1, INFERRED, 20),
     ]  # fmt: skip
     assert trace.metadata.quality.live_at_start == 3
     assert trace.metadata.quality.inferred_frees == 1

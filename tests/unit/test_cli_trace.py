@@ -180,3 +180,36 @@ def test_no_time(text: str) -> None:
 def test_the_command_and_python_search_as_long() -> None:
     command = inspect.signature(minimise_command).parameters["max_replays"].default
     assert command == MAX_REPLAYS
+
+
+@pytest.mark.parametrize("after", [1, 12])
+def test_ctrl_c_keeps_the_smallest_trace_so_far(
+    after: int,
+    given: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from pba.cli import minimise as module
+
+    told = 0
+
+    def interrupt(self: object, step: object) -> None:
+        nonlocal told
+        told += 1
+        if told == after:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(module._Told, "__call__", interrupt)
+    out = tmp_path / "small.parquet"
+    assert run(["trace", "minimise", str(given), "-o", str(out), "--keep", "frees > 20"]) == 130
+    output = capsys.readouterr()
+    if after == 1:
+        assert output.err == "pba: interrupted before anything was taken away: nothing is written\n"
+        assert not out.exists()
+        return
+    assert output.err == f"pba: interrupted: {out} is the smallest found so far\n"
+    assert "interrupted after" in output.out
+    made = pba.read_trace(out)
+    assert 20 < made.counts()["F"] < pba.read_trace(given).counts()["F"]
+    assert made.metadata.quality.notes[-1].endswith("replays, not minimal")

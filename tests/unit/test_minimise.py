@@ -224,3 +224,39 @@ def test_what_cannot_be_minimised() -> None:
         minimise(trace, replayed("pmd_splits >= 0"))
     with pytest.raises(pba.PbaError, match="max_replays = 1 allows too few"):
         minimise(trace, replayed("allocs > 1"), max_replays=1)
+
+
+def test_an_interrupted_search_returns_what_it_has() -> None:
+    trace, keep = sawtooth(teeth=2, pages=700), replayed("pages_released >= 100")
+    for at in (3, 9, 40):
+        asked = 0
+
+        def interrupted(part: pba.Trace) -> bool:
+            nonlocal asked
+            asked += 1
+            if asked == at:  # noqa: B023, called in this round of the loop
+                raise KeyboardInterrupt
+            return keep(part)
+
+        found = minimise(trace, interrupted)
+        assert found.was_interrupted
+        assert not found.is_minimal
+        assert found.replays == at
+        assert keep(found.trace)
+        smaller = minimise(trace, keep, max_replays=max(at - 1, 2))
+        assert len(found.trace) == len(smaller.trace) <= len(trace)
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_before_it_knows_anything_a_search_is_just_interrupted(at: int) -> None:
+    asked = 0
+
+    def interrupted(part: pba.Trace) -> bool:
+        nonlocal asked
+        asked += 1
+        if asked == at:
+            raise KeyboardInterrupt
+        return True
+
+    with pytest.raises(KeyboardInterrupt):
+        minimise(sawtooth(teeth=1, pages=20), interrupted)

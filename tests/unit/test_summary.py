@@ -45,7 +45,8 @@ def recording(**metadata: object) -> pba.Trace:
 def test_the_figures() -> None:
     summary = summarize(recording(quality=Quality(live_at_start=2)))
     assert summary.events == 11
-    assert summary.duration_ns == 2_000_000_000
+    assert summary.duration_ns == summary.last_event_ns == 2_000_000_000
+    assert summary.first_event_ns == 0
     assert summary.ops == {"A": 4, "F": 3, "S": 3, "D": 0, "B": 1, "b": 0}
     assert summary.levels == {"PMD": 1, "PTE": 2, "unknown": 1}
     assert (summary.live_start_pages, summary.live_peak_pages, summary.live_end_pages) == (2, 3, 2)

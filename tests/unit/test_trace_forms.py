@@ -172,7 +172,7 @@ def test_damaged_parquet(tmp_path: Path) -> None:
 def test_a_newer_version_is_refused() -> None:
     values = FULL.to_dict()
     assert Metadata.from_dict(values) == FULL
-    with pytest.raises(TraceError, match="version 2 is not known"):
+    with pytest.raises(TraceError, match=f"version {FORMAT_VERSION + 1} is not known"):
         Metadata.from_dict(values | {"format_version": FORMAT_VERSION + 1})
     with pytest.raises(TraceError, match="metadata is damaged"):
         Metadata.from_dict(values | {"quality": {"nonsense": 1}})
