@@ -170,7 +170,7 @@ def count_scan(members, span, nr_taken, nr_freed):
 
 @kernel_inline
 def same_decision(one, other):
-    """Whether two members do the same to the pages. A call that is over, and a scan of nothing, do nothing."""
+    """Whether two members do the same to the pages: nothing, or taking as many from the same place."""
     return one[ACTIVE] == other[ACTIVE] and (
         one[ACTIVE] == 0 or (one[TARGET] == other[TARGET] and one[TAKEN] == other[TAKEN])
     )
@@ -178,7 +178,7 @@ def same_decision(one, other):
 
 @kernel_function
 def classify(members, span, weights):
-    """Number the different decisions in the span; return how many there are.
+    """Give each different decision in the span a number; return how many there are.
 
     Parameters
     ----------
