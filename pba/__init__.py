@@ -21,7 +21,9 @@ from pba.errors import PbaError
 from pba.machine import Machine, Thresholds
 
 if TYPE_CHECKING:
-    from pba.model import machine_of, replay
+    from pba.engine.compile import CompiledTrace, compile_trace
+    from pba.engine.replay import replay
+    from pba.model import machine_of
     from pba.results import ReplayResult
     from pba.study.bounds import ReplayBounds, replay_bounds
     from pba.study.minimise import minimise
@@ -34,7 +36,9 @@ if TYPE_CHECKING:
     from pba.trace.table import Trace
 
 _LAZY = {
-    "replay": "pba.model",
+    "replay": "pba.engine.replay",
+    "compile_trace": "pba.engine.compile",
+    "CompiledTrace": "pba.engine.compile",
     "machine_of": "pba.model",
     "ReplayResult": "pba.results",
     "read_trace": "pba.trace.read",
@@ -55,6 +59,7 @@ _LAZY = {
 }
 
 __all__ = [
+    "CompiledTrace",
     "Machine",
     "Metadata",
     "PbaError",
@@ -64,6 +69,7 @@ __all__ = [
     "Thresholds",
     "Trace",
     "__version__",
+    "compile_trace",
     "cut",
     "join",
     "load_run",
