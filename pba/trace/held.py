@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pba.events import OP_ALLOC, OP_FREE
-from pba.trace.assemble import RAW_TABLE, RAW_VISIT, RawEvents, pages_of
 from pba.trace.kpageflags import Snapshot
 from pba.trace.metadata import Truth
+from pba.trace.raw import RAW_TABLE, RAW_VISIT, RawEvents, pages_of
 from pba.trace.table import Trace
 
 Pages = NDArray[np.int64]

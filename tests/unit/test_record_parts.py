@@ -13,12 +13,13 @@ import pytest
 
 from pba.errors import OutputError, RecordError
 from pba.events import LEVEL_PGD, LEVEL_PTE
-from pba.trace.assemble import RAW_FREE, RAW_OTHER, RAW_TABLE, RawEvents, assemble
+from pba.trace.assemble import assemble
 from pba.trace.callsites import FIELDS, RULE_BY_CALL_SITE, recorded_visits
 from pba.trace.held import hold_against, live_after
 from pba.trace.kallsyms import Symbols
 from pba.trace.kpageflags import CHUNK_PAGES, KPF_COMPOUND_HEAD, KPF_PGTABLE, Snapshot
 from pba.trace.metadata import Metadata
+from pba.trace.raw import RAW_FREE, RAW_OTHER, RAW_TABLE, RawEvents
 from pba.trace.record import _short_name, _Watch, parse_buddyinfo, upstream_release
 from pba.trace.ringbuffer import NR_COLUMNS, PID, STACK, TIME, VALUES
 from pba.trace.tracefs import Instance, PageReader, explained, remove_stale, tracing_folder
