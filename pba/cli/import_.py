@@ -61,6 +61,18 @@ def import_(
     one_cgroup: Annotated[
         bool, typer.Option("--one-cgroup", help="It had no memory cgroup but the root: each pass counts.")
     ] = False,
+    background: Annotated[
+        bool,
+        typer.Option(
+            "--background",
+            help="Take the rest of the system's demand too (B and b events), as pba record --background "
+            "does; IN must hold the allocations of these orders and all frees.",
+        ),
+    ] = False,
+    background_orders: Annotated[
+        str | None,
+        typer.Option(metavar="LOW-HIGH", help="Orders of its chunks; all but single pages unless told."),
+    ] = None,
 ) -> None:
     """Import a recording made elsewhere.
 
@@ -68,14 +80,21 @@ def import_(
     machine. For perf: perf record -a -g -e kmem:mm_page_alloc -e kmem:mm_page_free
     -e vmscan:mm_shrink_slab_start, then perf script > trace.txt.
     """
+    from pba.errors import TraceError
     from pba.files import refuse_overwrite
+    from pba.trace.background import chosen_orders
     from pba.trace.ftrace import read_any
     from pba.trace.store import refuse_unknown_form
 
     refuse_unknown_form(output)
     refuse_overwrite(output, force)
     page_size_kib, memory_pages = machine_options(page_size, memory)
+    orders = chosen_orders(background, background_orders)
     if columns is not None or time_unit is not None:
+        if orders:
+            raise TraceError(
+                "--background is of no use with CSV", "its ops say what is background: bg_alloc, bg_free"
+            )
         from pba.trace.csv_form import parse_columns, read_csv
         from pba.trace.metadata import Metadata
 
@@ -91,6 +110,7 @@ def import_(
             name=name,
             gfp_zero=one_bit(gfp_zero),
             only_root=one_cgroup,
+            background=orders,
         )
     if note:
         quality = replace(trace.metadata.quality, notes=(*trace.metadata.quality.notes, *note))
@@ -105,9 +125,10 @@ def summarize(output: Path, trace: Trace) -> str:
 
     counts = trace.counts()
     quality = trace.metadata.quality
+    background = f", {number(counts['B'])} background chunks" if quality.background else ""
     lines = [
         f"{output}: {number(len(trace))} events: {number(counts['A'])} page tables allocated, "
-        f"{number(counts['F'])} freed, {number(counts['S'])} shrinker passes; "
+        f"{number(counts['F'])} freed, {number(counts['S'])} shrinker passes{background}; "
         f"{number(quality.lost_events)} events lost, {number(quality.unparsed_lines)} lines left out"
     ]
     lines += [f"note: {note}" for note in quality.notes]

@@ -15,7 +15,7 @@ from pba.machine import KIB, format_bytes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pba.trace.metadata import Metadata, Quality
+    from pba.trace.metadata import Background, Metadata, Quality
     from pba.trace.summary import BlocksTouched, Demand, Summary
 
 Rows = list[tuple[str, str]]
@@ -165,9 +165,30 @@ def _quality_rows(quality: Quality, unknown_ids: int) -> Rows:
                 f"{number(truth.recorded_pages - truth.common_pages)} false",
             )
         )
+    if quality.background:
+        rows.append(("background", background_words(quality.background)))
     if quality.visits_rule:
         rows.append(("passes found by", quality.visits_rule))
     return rows + [("note", note) for note in quality.notes]
+
+
+def background_words(background: Background) -> str:
+    """Say how the rest of the system's demand was recorded."""
+    at_start, inferred, unknown, pieces = (
+        number(count)
+        for count in (
+            background.live_at_start,
+            background.inferred_frees,
+            background.unknown_frees,
+            background.in_pieces,
+        )
+    )
+    return (
+        f"orders {background.lowest_order} to {background.highest_order}; {at_start} chunks live before the "
+        f"start, as far as they were freed later; {inferred} frees inferred, {unknown} of chunks that were "
+        f"not live; {pieces} chunks freed in pieces, each held until its last page was: "
+        f"{background.over_held_pages:,.0f} pages more than there were, on average"
+    )
 
 
 def _block_rows(blocks: BlocksTouched) -> Rows:

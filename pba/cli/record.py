@@ -34,14 +34,34 @@ def record(
     buffer_mib: Annotated[
         int, typer.Option(metavar="MIB", min=1, max=4096, help="Trace buffer of each CPU, in MiB.")
     ] = 32,
+    background: Annotated[
+        bool,
+        typer.Option(
+            "--background",
+            help="Record the rest of the system's demand too (B and b events), so that a replay sees "
+            "memory as fragmented as it was.",
+        ),
+    ] = False,
+    background_orders: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LOW-HIGH",
+            help="Orders of the chunks that --background records; all but single pages unless told. 0-13 is "
+            "every page: a hundred times the events, about 0.8 MB of file a second of a busy machine.",
+        ),
+    ] = None,
 ) -> None:
     """Record this machine's page tables and memory pressure, system-wide (as root).
 
     Recorded are the page-table pages that are allocated and freed, by page
     frame and level, and the passes of the shrinkers; no names of programs, no
-    addresses. The recording ends with the command, after the given time, or on
-    Ctrl-C. It uses a tracing instance of its own and cleans up after itself.
+    addresses. With --background also what the rest of the system allocates and
+    frees, so that fragmentation is the recorded one; a chunk that is freed in
+    pieces counts as held until its last page is. The recording ends with the
+    command, after the given time, or on Ctrl-C. It uses a tracing instance of
+    its own and cleans up after itself.
     """
+    from pba.trace.background import chosen_orders
     from pba.trace.record import record as record_machine
 
     on_terminal = sys.stderr.isatty()
@@ -52,6 +72,7 @@ def record(
             duration_s=duration,
             force=force,
             buffer_mib=buffer_mib,
+            background=chosen_orders(background, background_orders),
             show=_show if on_terminal else None,
         )
     finally:
@@ -74,6 +95,7 @@ def _show(progress: Progress) -> None:
 
 def summarize(recording: Recording) -> str:
     """Return what was recorded, and how far it can be trusted, in a few lines."""
+    from pba.cli.info import background_words
     from pba.trace.store import TEXT_LOSES
 
     trace = recording.trace
@@ -87,6 +109,8 @@ def summarize(recording: Recording) -> str:
             f"held against the kernel's list: recall {100 * quality.truth.recall:.2f} %, precision "
             f"{100 * quality.truth.precision:.2f} % of {quality.truth.true_pages} page tables at the end"
         )
+    if quality.background is not None:
+        lines.append(f"{counts['B']} background chunks: {background_words(quality.background)}")
     lines.append(f"lost events: {quality.lost_events}, frees inferred: {quality.inferred_frees}")
     lines += [f"note: {note}" for note in quality.notes]
     if recording.path.suffix != ".parquet":

@@ -7,66 +7,19 @@ grace period's callbacks, and writes into the quality header what it had to infe
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pba._jit import jit
 from pba.errors import TraceError
-from pba.events import INFERRED, OP_ALLOC, OP_FREE, OP_SHRINK
+from pba.events import INFERRED, OP_ALLOC, OP_BG_ALLOC, OP_BG_FREE, OP_FREE, OP_SHRINK
+from pba.trace.background import AT_START, Chunks, Orders, find_chunks
 from pba.trace.metadata import Metadata
+from pba.trace.raw import RAW_FREE, RAW_TABLE, RAW_VISIT, RawEvents, pages_of, span
 from pba.trace.table import NO_PFN, Trace
-
-RAW_TABLE: Final = 0
-"""A page table is allocated; `level` is its level."""
-RAW_FREE: Final = 1
-"""Pages of any kind are freed."""
-RAW_OTHER: Final = 2
-"""Pages are allocated for something else: what stood there must have been freed before."""
-RAW_VISIT: Final = 3
-"""The shrinkers of the root cgroup are visited; `level` is the priority."""
-
-
-@dataclass(frozen=True, eq=False)
-class RawEvents:
-    """Events of a recording, sorted by time (stable: equal times stay in the order they were seen in).
-
-    Attributes
-    ----------
-    time_ns : ndarray of int64, shape (n,)
-        Time on the recording's clock, in ns.
-    kind : ndarray of int8, shape (n,)
-        `RAW_TABLE`, `RAW_FREE`, `RAW_OTHER` or `RAW_VISIT`.
-    pfn : ndarray of int64, shape (n,)
-        First page frame number; any value for a visit.
-    level : ndarray of int8, shape (n,)
-        Level (`pba.events.LEVELS`) of a `RAW_TABLE`, priority of a `RAW_VISIT`, else any value.
-    order : ndarray of int8, shape (n,) or None
-        log2 of the number of pages; None says that all are single pages.
-    """
-
-    time_ns: NDArray[np.int64]
-    kind: NDArray[np.int8]
-    pfn: NDArray[np.int64]
-    level: NDArray[np.int8]
-    order: NDArray[np.int8] | None = None
-
-    def __len__(self) -> int:
-        return len(self.time_ns)
-
-    def sorted_by_time(self) -> tuple[RawEvents, int]:
-        """Return the events in order of time, and the largest step back that there was, in ns."""
-        if len(self) < 2:
-            return self, 0
-        step_back = int(np.max(np.maximum.accumulate(self.time_ns) - self.time_ns))
-        if step_back == 0:
-            return self, 0
-        rank = np.argsort(self.time_ns, kind="stable")
-        order = None if self.order is None else self.order[rank]
-        columns = (self.time_ns[rank], self.kind[rank], self.pfn[rank], self.level[rank])
-        return RawEvents(*columns, order), step_back
 
 
 def assemble(
@@ -76,6 +29,8 @@ def assemble(
     live_at_start: NDArray[np.int64] | None = None,
     start_ns: int | None = None,
     end_ns: int | None = None,
+    background: Orders | None = None,
+    early: RawEvents | None = None,
 ) -> Trace:
     """Make a trace from a recording's events.
 
@@ -96,6 +51,11 @@ def assemble(
         allocations at time 0, lowest first, so that their frees are known.
     start_ns, end_ns : int, optional
         When the recording began and ended on its own clock, in ns; unless told, its first and last event.
+    background : Orders, optional
+        Make chunks of these orders that are no page tables `B` and `b` events, as `pba.trace.background`
+        says; none unless told.
+    early : RawEvents, optional
+        What was seen before the recording began, and so which chunks were live by then.
 
     Raises
     ------
@@ -113,47 +73,63 @@ def assemble(
     origin = first if start_ns is None else min(start_ns, first) if len(times) else start_ns
     last = int(times[-1]) if len(times) else origin
     start_pages = np.unique(live_at_start) if live_at_start is not None else np.empty(0, np.int64)
-    columns, inferred = _match(raw, start_pages.astype(np.int64), origin)
+    end = max(last if end_ns is None else max(end_ns, last), origin)
+    columns, source, inferred = _match(raw, start_pages.astype(np.int64))
+    found = None
+    if background is not None:
+        everything = raw if early is None else early.followed_by(raw)
+        nr_early = len(everything) - len(raw)
+        chunks = find_chunks(
+            everything, background, nr_early=nr_early, tables_at_start=start_pages, end_ns=end
+        )
+        columns, source = _with_chunks(columns, source, chunks)
+        found = chunks.found
+    # An event's number is its place, and AT_START the last place: time 0.
+    columns["time_ns"] = np.append(raw.time_ns - origin, 0)[source]
     quality = replace(
         metadata.quality,
         inferred_frees=metadata.quality.inferred_frees + inferred,
         live_at_start=len(start_pages),
+        background=found,
     )
     metadata = metadata.with_(
         quality=quality,
         time_origin_ns=origin,
-        duration_ns=max(last if end_ns is None else max(end_ns, last), origin) - origin,
+        duration_ns=end - origin,
     )
     return Trace.from_arrays(columns, metadata)
 
 
-def pages_of(
-    pfn: NDArray[np.int64], order: NDArray[Any] | None
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return every page that some events cover, and the place of its event, in the events' order.
+def _with_chunks(
+    columns: dict[str, NDArray[Any]], source: NDArray[np.int64], chunks: Chunks
+) -> tuple[dict[str, NDArray[Any]], NDArray[np.int64]]:
+    """Return the page tables' columns and the chunks' in one, by the number of their event.
 
-    The one place that knows that a table can be more than a page (the order-1 pgd of x86 with page-table
-    isolation).
-
-    Parameters
-    ----------
-    pfn : ndarray of int64
-        First page of each event.
-    order : ndarray of int or None
-        log2 of the number of pages of each; None says that all are single pages.
+    Of what one event does, frees stand first: it can only take what is free.
     """
-    if order is None:
-        return pfn, np.arange(len(pfn))
-    count = np.left_shift(np.int64(1), order.astype(np.int64))
-    place = np.repeat(np.arange(len(pfn)), count)
-    first = np.repeat(np.cumsum(count) - count, count)
-    return pfn[place] + (np.arange(len(place)) - first), place
+    ids = np.arange(len(chunks.begin), dtype=np.int32)
+    given = np.flatnonzero(chunks.end >= 0)
+    none = np.zeros(len(ids) + len(given), np.int8)
+    more = {
+        "op": np.where(np.arange(len(none)) < len(ids), OP_BG_ALLOC, OP_BG_FREE),
+        "id": np.concatenate([ids, ids[given]]),
+        "arg": np.concatenate([chunks.order, none[: len(given)]]),
+        "level": none,
+        "pfn": np.concatenate([chunks.pfn, chunks.pfn[given]]),
+    }
+    source = np.concatenate([source, chunks.begin, chunks.end[given]])
+    joined = {
+        name: np.concatenate([column, more[name]]).astype(column.dtype) for name, column in columns.items()
+    }
+    takes = np.isin(joined["op"], (OP_ALLOC, OP_BG_ALLOC))
+    rank = np.argsort(2 * source + takes, kind="stable")
+    return {name: column[rank] for name, column in joined.items()}, source[rank]
 
 
 def _match(
-    raw: RawEvents, start_pages: NDArray[np.int64], origin: int
-) -> tuple[dict[str, NDArray[Any]], int]:
-    """Return the trace's columns and how many frees were inferred.
+    raw: RawEvents, start_pages: NDArray[np.int64]
+) -> tuple[dict[str, NDArray[Any]], NDArray[np.int64], int]:
+    """Return the page tables' columns, the number of each one's event, and how many frees were inferred.
 
     Only pages that are ever a table matter: each event is reduced to the range of them that it covers,
     so that an event costs the same whatever its order and however large the pfns are.
@@ -162,10 +138,7 @@ def _match(
     of_tables, _ = pages_of(raw.pfn[tables], None if raw.order is None else raw.order[tables])
     known = np.union1d(of_tables, start_pages)
     low = np.searchsorted(known, raw.pfn, side="left")
-    if raw.order is None:
-        after = raw.pfn + 1
-    else:
-        after = raw.pfn + np.left_shift(np.int64(1), np.clip(raw.order, 0, 40).astype(np.int64))
+    after = raw.pfn + (1 if raw.order is None else span(raw.order))
     high = np.searchsorted(known, after, side="left")
     kept = np.flatnonzero((high > low) | (raw.kind == RAW_VISIT))
     low, high = low[kept], high[kept]
@@ -182,13 +155,11 @@ def _match(
     at_start = np.searchsorted(known, start_pages)
     outputs = (source, columns["op"], columns["id"], columns["arg"], columns["level"], page)
     count, inferred = _match_loop((kind, level, low, high), at_start, len(known), outputs)
-    source, page = source[:count], page[:count]
-    kept_times = np.append(raw.time_ns[kept] - origin, 0)  # source -1: live at the start, time 0
-    result: dict[str, NDArray[Any]] = {"time_ns": kept_times[source]}
+    result: dict[str, NDArray[Any]] = {}
     for name, column in columns.items():
         result[name] = column[:count].astype(np.int32) if name == "id" else column[:count]
-    result["pfn"] = np.append(known, NO_PFN)[page]
-    return result, int(inferred)
+    result["pfn"] = np.append(known, NO_PFN)[page[:count]]
+    return result, np.append(kept, AT_START)[source[:count]], int(inferred)
 
 
 @jit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -59,7 +60,8 @@ def data_dir() -> Path:
 
 def recordings() -> dict[str, Path]:
     """Return the recordings by name, sorted."""
-    return {path.name.removesuffix(SUFFIX): path for path in sorted(data_dir().glob(f"*{SUFFIX}"))}
+    found = {path.name.removesuffix(SUFFIX): path for path in data_dir().glob(f"*{SUFFIX}")}
+    return dict(sorted(found.items()))
 
 
 def describe(name: str) -> Recording:
@@ -68,13 +70,12 @@ def describe(name: str) -> Recording:
     Raises
     ------
     TraceError
-        If there is no recording of that name, or its file is damaged.
+        If no recording is meant by that name (`full_name`), or its file is damaged.
     """
     from pba.trace.store import read_facts
 
     known = recordings()
-    if name not in known:
-        raise TraceError(f"no recording of pba is called {name!r}", _names(known))
+    name = full_name(name, known, "no recording")
     events, passes, metadata = read_facts(known[name])
     return Recording(name, known[name], _what_ran().get(name, ""), events, passes, metadata)
 
@@ -113,15 +114,43 @@ def find(name_or_path: str | Path) -> Path:
     Raises
     ------
     TraceError
-        If there is neither; the message lists the names that there are.
+        If there is neither (`full_name`); the message lists the names that there are.
     """
     path = Path(name_or_path)
-    known = recordings()
     if path.is_file():
         return path
-    if str(name_or_path) in known:
-        return known[str(name_or_path)]
-    raise TraceError(f"no trace file and no recording of pba is called {str(name_or_path)!r}", _names(known))
+    known = recordings()
+    return known[full_name(str(name_or_path), known, "no trace file and no recording")]
+
+
+def full_name(name: str, known: Collection[str], missing: str = "no recording") -> str:
+    """Return the name of the one recording that is called `name`, or whose name begins so.
+
+    Parameters
+    ----------
+    name : str
+        `chromium-x86`, or as much of it as no other name begins with: `chromium`.
+    known : collection of str
+        The names that there are.
+    missing : str, optional
+        Says in the message what there is not.
+
+    Raises
+    ------
+    TraceError
+        If there is none, or several names begin so and none is just that.
+    """
+    beginning = [each for each in known if name and each.startswith(name)]
+    if name in beginning:
+        return name
+    if len(beginning) > 1:
+        raise TraceError(
+            f"{name!r} may be any of {len(beginning)} recordings of pba: {', '.join(beginning)}",
+            "give enough of the name to tell them apart",
+        )
+    if not beginning:
+        raise TraceError(f"{missing} of pba is called {name!r}", _names(known))
+    return beginning[0]
 
 
 def find_all(pattern: str, base: Path | None = None) -> list[Path]:
@@ -130,8 +159,8 @@ def find_all(pattern: str, base: Path | None = None) -> list[Path]:
     Parameters
     ----------
     pattern : str
-        `chromium` or `arm64-*`: recordings of pba, by name. `traces/x.parquet` or `traces/*.parquet` (with
-        a `/`, or the name of a file that exists): paths.
+        `chromium` or `arm64-*`: recordings of pba, by name (`full_name`). `traces/x.parquet` or
+        `traces/*.parquet` (with a `/`, or the name of a file that exists): paths.
     base : Path, optional
         The folder that paths are relative to; the current one unless told.
 
@@ -158,6 +187,6 @@ def find_all(pattern: str, base: Path | None = None) -> list[Path]:
     return matching
 
 
-def _names(known: dict[str, Path]) -> str:
+def _names(known: Collection[str]) -> str:
     """Return the names that there are, for a message."""
     return "there are " + ", ".join(known) if known else f"there are none in {data_dir()}"

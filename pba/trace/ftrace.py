@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 from pba.errors import TraceError
 from pba.events import LEVEL_UNKNOWN
 from pba.trace import ftrace_scan as scan
-from pba.trace.assemble import RAW_FREE, RAW_OTHER, RAW_TABLE, RAW_VISIT, RawEvents, assemble, pages_of
+from pba.trace.assemble import assemble
+from pba.trace.background import Covered, Orders
 from pba.trace.classify import GFP_ACCOUNT, GFP_MOVABLE, GFP_ZERO, level_of_stack
 from pba.trace.metadata import Metadata, Quality
 from pba.trace.opening import open_stream
 from pba.trace.piped import reads_pipes
+from pba.trace.raw import RAW_FREE, RAW_OTHER, RAW_TABLE, RAW_VISIT, RawEvents, pages_of, span
 from pba.trace.table import Trace
 from pba.trace.visits import MEMCG_UNKNOWN, RULE, RootVisits, ShrinkLines, find_root_visits
 
@@ -110,6 +112,7 @@ def read_ftrace(
     name: str = "",
     gfp_zero: int = GFP_ZERO,
     only_root: bool = False,
+    background: Orders | None = None,
 ) -> Trace:
     """Read ftrace text, plain or compressed.
 
@@ -134,6 +137,9 @@ def read_ftrace(
         `__GFP_ZERO` of that kernel, for recordings that print flags as numbers.
     only_root : bool, optional
         The machine had no memory cgroup but the root (see `pba.trace.visits`).
+    background : Orders, optional
+        Take the rest of the system's demand too, chunks of these orders; see `pba.trace.background`. The
+        recording must hold all their allocations and frees, and frees of single pages.
 
     Returns
     -------
@@ -152,12 +158,13 @@ def read_ftrace(
         page_size_kib=page_size_kib,
         memory_pages=memory_pages,
     )
-    return read_events(Path(path), FTRACE, metadata, gfp_zero=gfp_zero, only_root=only_root)
+    return read_events(Path(path), FTRACE, metadata, (gfp_zero, only_root, background))
 
 
-def read_events(path: Path, form: Form, told: Metadata, *, gfp_zero: int, only_root: bool) -> Trace:
-    """Read event text of some form; `told` is what the caller knows about the recording."""
-    reader = _Reader(path, gfp_zero, form)
+def read_events(path: Path, form: Form, told: Metadata, how: tuple[int, bool, Orders | None]) -> Trace:
+    """Read event text of some form; `told` is known of the recording, `how` as in `read_ftrace`."""
+    gfp_zero, only_root, background = how
+    reader = _Reader(path, gfp_zero, form, background)
     for chunk in _whole_events(path, form):
         reader.take(chunk)
     reader.finish()
@@ -171,7 +178,7 @@ def read_events(path: Path, form: Form, told: Metadata, *, gfp_zero: int, only_r
         quality=reader.quality(visits),
     )
     first, last = int(counters[scan.C_FIRST_TIME]), int(counters[scan.C_LAST_TIME])
-    return assemble(raw, metadata, start_ns=first, end_ns=last)
+    return assemble(raw, metadata, start_ns=first, end_ns=last, background=background)
 
 
 @reads_pipes
@@ -186,6 +193,12 @@ def read_any(path: str | Path, **facts: Any) -> Trace:
         return read_ftrace(path, **facts)
     if perf.sniff(head):
         return perf.read_perf(path, **facts)
+    if facts.get("background"):
+        raise TraceError(
+            "is not text of ftrace or perf, which alone holds what --background asks for",
+            "import it without --background",
+            path=path,
+        )
     trace = read_trace(path)
     names = ("page_size_kib", "memory_pages", "kernel", "architecture", "name")
     told = {name: facts[name] for name in names if facts.get(name)}
@@ -264,10 +277,12 @@ class _Reader:
     path: Path
     gfp_zero: int
     form: Form
+    background: Orders | None = None
     scanner: scan.Scanner = field(init=False)
     texts: list[str] = field(default_factory=list)
     levels: dict[tuple[int, int, int], int] = field(default_factory=dict)
     tables: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    chunks: Covered = field(default_factory=lambda: Covered.by(np.empty(0, np.int64), np.empty(0, np.int64)))
     kept: list[_Kept] = field(default_factory=list)
     shrinks: list[tuple[Any, ...]] = field(default_factory=list)
     instances: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -359,7 +374,7 @@ class _Reader:
         return self.levels[key]
 
     def _keep(self, rows: NDArray[np.int64]) -> None:
-        """Say which rows are page tables, and keep what happens to pages that are one at some time."""
+        """Say which rows are page tables, and keep what happens to pages that are one, or background."""
         rows = rows[rows[:, scan.ROW_KIND] != scan.KIND_GONE]
         allocated = rows[:, scan.ROW_KIND] == scan.KIND_ALLOC
         self.allocations += int(allocated.sum())
@@ -374,9 +389,11 @@ class _Reader:
         pfn, order = rows[:, scan.ROW_PFN], np.minimum(rows[:, scan.ROW_ORDER], 62)
         table = level != LEVEL_UNKNOWN
         self.tables = np.union1d(self.tables, pages_of(pfn[table], order[table])[0])
-        low = np.searchsorted(self.tables, pfn)
-        high = np.searchsorted(self.tables, pfn + np.left_shift(np.int64(1), order))
-        matters = high > low
+        matters = np.searchsorted(self.tables, pfn + span(order)) > np.searchsorted(self.tables, pfn)
+        if self.background:
+            chunks = self.background.hold(order) & ~table
+            self.chunks = self.chunks.and_those(pfn[chunks], (pfn + span(order))[chunks])
+            matters |= self.chunks.place(pfn + span(order)) > self.chunks.place(pfn)
         kind = np.where(table, RAW_TABLE, np.where(allocated, RAW_OTHER, RAW_FREE)).astype(np.int8)
         self.kept.append(
             _Kept(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
@@ -44,6 +45,39 @@ class Truth:
 
 
 @dataclass(frozen=True)
+class Background:
+    """How the rest of the system's demand was recorded: chunks of pages that are no page tables.
+
+    The rules are those of `pba.trace.background`.
+
+    Attributes
+    ----------
+    lowest_order, highest_order : int
+        The orders that were recorded, both included; of others nothing is known.
+    live_at_start : int
+        Chunks live before the recording began: taken at its first instant. Of those, only the ones that it
+        saw being freed are known.
+    inferred_frees : int
+        Frees of chunks, in whole or in part, that follow from their pages being allocated again.
+    unknown_frees : int
+        Frees of chunks that were not live, in whole or in part: their allocation was missed (compaction
+        takes free pages without an event).
+    in_pieces : int
+        Chunks that were freed in pieces; each is held until its last page is freed.
+    over_held_pages : float
+        Pages that are held longer than they were because of it, on average over time.
+    """
+
+    lowest_order: int
+    highest_order: int
+    live_at_start: int = 0
+    inferred_frees: int = 0
+    unknown_frees: int = 0
+    in_pieces: int = 0
+    over_held_pages: float = 0.0
+
+
+@dataclass(frozen=True)
 class Quality:
     """How far a trace can be trusted.
 
@@ -68,6 +102,8 @@ class Quality:
         The live set held against the kernel's own, where that was read.
     notes : tuple of str
         What else a reader of figures should know, one sentence each.
+    background : Background, optional
+        How the rest of the system's demand was recorded, where it was.
     """
 
     lost_events: int = 0
@@ -78,6 +114,7 @@ class Quality:
     visits_rule: str = ""
     truth: Truth | None = None
     notes: tuple[str, ...] = ()
+    background: Background | None = None
 
 
 @dataclass(frozen=True)
@@ -157,20 +194,22 @@ class Metadata:
         try:
             quality = dict(picked.pop("quality", {}))
             truth = quality.pop("truth", None)
+            background = quality.pop("background", None)
             quality["notes"] = tuple(quality.get("notes", ()))
             picked["buddyinfo"] = tuple(picked.get("buddyinfo", ()))
-            known_truth = Truth(**truth) if truth else None
-            found = cls(quality=Quality(truth=known_truth, **quality), **picked)
-            _check_types(found)
-            _check_types(found.quality)
-            if known_truth:
-                _check_types(known_truth)
+            parts: dict[str, Any] = {
+                "truth": Truth(**truth) if truth else None,
+                "background": Background(**background) if background else None,
+            }
+            found = cls(quality=Quality(**parts, **quality), **picked)
+            for part in (found, found.quality, *filter(None, parts.values())):
+                _check_types(part)
         except (TypeError, ValueError) as error:
             raise TraceError(f"the trace's metadata is damaged: {error}", AGAIN, path=path or None) from error
         return found
 
 
-def _check_types(part: Metadata | Quality | Truth) -> None:
+def _check_types(part: Metadata | Quality | Truth | Background) -> None:
     """Raise `TypeError` for a value that is not of its field's type: figures are made of it unseen."""
     for item in fields(part):
         value = getattr(part, item.name)
@@ -181,6 +220,7 @@ def _check_types(part: Metadata | Quality | Truth) -> None:
 _IS_OF_TYPE: dict[str, Callable[[Any], bool]] = {
     "str": lambda value: isinstance(value, str),
     "int": lambda value: type(value) is int,
+    "float": lambda value: type(value) in (int, float) and math.isfinite(value),
     "int | None": lambda value: value is None or type(value) is int,
     "tuple[str, ...]": lambda value: all(isinstance(item, str) for item in value),
     "tuple[dict[str, Any], ...]": lambda value: all(isinstance(item, dict) for item in value),

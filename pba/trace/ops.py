@@ -10,6 +10,7 @@ start.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from pba.errors import TraceError
 from pba.events import OP_ALLOC, OP_BG_ALLOC, OP_BG_FREE, OP_DROP, OP_FREE, OP_SHRINK
 from pba.trace.check import MAX_ORDER
-from pba.trace.metadata import Metadata, Quality
+from pba.trace.metadata import Background, Metadata, Quality
 from pba.trace.table import DTYPES, NO_PFN, Trace
 
 Columns = dict[str, NDArray[Any]]
@@ -377,11 +378,24 @@ def _quality(traces: Sequence[Trace], note: str, *, dropped: int = 0, **changes:
         "live_at_start": sum(part.live_at_start for part in parts),
         "unparsed_lines": sum(part.unparsed_lines for part in parts),
         "visits_rule": "; ".join(dict.fromkeys(part.visits_rule for part in parts if part.visits_rule)),
+        "background": _background([part.background for part in parts]),
         "notes": tuple(dict.fromkeys(notes)),
     }
+    if values["background"] is None and any(part.background for part in parts):
+        values["notes"] += ("the traces differ in which background was recorded",)
     if any((values["lost_events"], values["inferred_frees"], values["unparsed_lines"])):
         values["notes"] += ("lost events, inferred frees and lines left out are those of whole recordings",)
     return Quality(**(values | changes))
+
+
+def _background(parts: Sequence[Background | None]) -> Background | None:
+    """Return how the background of several was recorded, their faults added up; None where they differ."""
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts) or len({(part.lowest_order, part.highest_order) for part in known}) != 1:
+        return None
+    sums = ("live_at_start", "inferred_frees", "unknown_frees", "in_pieces", "over_held_pages")
+    total: dict[str, Any] = {name: sum(getattr(part, name) for part in known) for name in sums}
+    return replace(known[0], **total)
 
 
 def _truth_told(trace: Trace) -> str:

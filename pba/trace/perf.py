@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from pba.trace import ftrace_scan as scan
+from pba.trace.background import Orders
 from pba.trace.classify import GFP_ZERO
 from pba.trace.ftrace import Form, read_events
 from pba.trace.metadata import Metadata
@@ -66,6 +67,7 @@ def read_perf(
     name: str = "",
     gfp_zero: int = GFP_ZERO,
     only_root: bool = False,
+    background: Orders | None = None,
 ) -> Trace:
     """Read the output of `perf script`, plain or compressed.
 
@@ -75,7 +77,7 @@ def read_perf(
 
     Parameters
     ----------
-    path, page_size_kib, memory_pages, kernel, architecture, name, gfp_zero, only_root
+    path, page_size_kib, memory_pages, kernel, architecture, name, gfp_zero, only_root, background
         As for `pba.trace.ftrace.read_ftrace`.
 
     Returns
@@ -96,4 +98,4 @@ def read_perf(
         page_size_kib=page_size_kib,
         memory_pages=memory_pages,
     )
-    return read_events(Path(path), PERF, told, gfp_zero=gfp_zero, only_root=only_root)
+    return read_events(Path(path), PERF, told, (gfp_zero, only_root, background))

@@ -28,14 +28,26 @@ from pba.errors import RecordError
 from pba.files import refuse_overwrite
 from pba.trace import callsites
 from pba.trace.assemble import assemble
+from pba.trace.background import Orders
 from pba.trace.held import HeldAgainstTruth, hold_against, live_after
 from pba.trace.kallsyms import Symbols
 from pba.trace.kpageflags import Snapshot
 from pba.trace.metadata import Metadata, Quality
+from pba.trace.ringbuffer import KEEP_NONE
 from pba.trace.store import ENDINGS, refuse_unknown_form
 from pba.trace.table import Trace
 from pba.trace.tracefs import Instance, PageReader, explained, tracing_folder
-from pba.trace.tracing import ALLOC, SHRINK, SHRINK_END, Allocations, Collector, Formats, gather, pages_in
+from pba.trace.tracing import (
+    ALLOC,
+    SHRINK,
+    SHRINK_END,
+    Allocations,
+    Collector,
+    Formats,
+    gather,
+    pages_in,
+    with_chunks,
+)
 
 SOURCE: Final = "tracefs"
 DEFAULT_BUFFER_MIB: Final = 32
@@ -86,6 +98,7 @@ def record(
     duration_s: float | None = None,
     force: bool = False,
     buffer_mib: int = DEFAULT_BUFFER_MIB,
+    background: Orders | None = None,
     show: Callable[[Progress], None] | None = None,
 ) -> Recording:
     """Record this machine while a command runs, for a time, or until a signal.
@@ -102,6 +115,8 @@ def record(
         Whether `out` may exist already.
     buffer_mib : int, optional
         Buffer of each CPU in MiB.
+    background : Orders, optional
+        Record the rest of the system's demand too, chunks of these orders; see `pba.trace.background`.
     show : callable, optional
         Called a few times a second while recording.
 
@@ -121,8 +136,8 @@ def record(
     root = tracing_folder()
     symbols = Symbols.read()
     with ExitStack() as stack:
-        captured = _capture(stack, root, out.parent, (command, duration_s, buffer_mib, show))
-        trace = _make_trace(captured, symbols, _short_name(out))
+        captured = _capture(stack, root, out.parent, (command, duration_s, buffer_mib, background, show))
+        trace = _make_trace(captured, symbols, _short_name(out), background)
     trace.write(out, force=force)
     return Recording(out, trace, captured.exit_status, captured.ended_by)
 
@@ -158,7 +173,7 @@ def _capture(stack: ExitStack, root: Path, folder: Path, wish: tuple[Any, ...]) 
 
     Signals are noted from before the instance is made until it is gone, so that none leaves it behind.
     """
-    command, duration_s, buffer_mib, show = wish
+    command, duration_s, buffer_mib, background, show = wish
     before = _describe_machine()
     with ExitStack() as running:
         ending = running.enter_context(_ended_by_signals())
@@ -173,7 +188,7 @@ def _capture(stack: ExitStack, root: Path, folder: Path, wish: tuple[Any, ...]) 
         collector = Collector(formats, readers)
         collector.warm_up()
         watch = _Watch(instance, collector, show)
-        formats.switch_on(instance)
+        formats.switch_on(instance, background)
         start = Snapshot.take()
         status, ended_by = _run(command, duration_s, ending, watch)
         time.sleep(SETTLE_S)
@@ -282,7 +297,7 @@ def _shell_status(returncode: int) -> int:
     return returncode if returncode >= 0 else 128 - returncode
 
 
-def _make_trace(captured: _Captured, symbols: Symbols, name: str) -> Trace:
+def _make_trace(captured: _Captured, symbols: Symbols, name: str, background: Orders | None) -> Trace:
     """Decode the frees, match everything, and hold the result against the kernel's own list."""
     collector = captured.collector
     allocations = Allocations.classify(
@@ -293,14 +308,19 @@ def _make_trace(captured: _Captured, symbols: Symbols, name: str) -> Trace:
         collector.rows(SHRINK), collector.rows(SHRINK_END), stacks, symbols
     )
     keep = pages_in(np.union1d(allocations.pages(), captured.start.pfns))
-    raw = gather(allocations, collector.frees(keep), visits, keep)
-    live, raw = live_after(captured.start, raw)
+    if background:
+        keep = with_chunks(keep, allocations, background)
+    frees = collector.frees(keep, background.lowest if background else KEEP_NONE)
+    everything = gather(allocations, frees, visits, keep)
+    live, raw = live_after(captured.start, everything)
     quality = Quality(lost_events=captured.lost_events, visits_rule=rule if len(visits) else "")
     trace = assemble(
         raw,
         captured.before.with_(name=name, quality=quality),
         live_at_start=live,
         start_ns=captured.start.end_ns,
+        background=background,
+        early=everything.first(len(everything) - len(raw)),
     )
     held = hold_against(trace, captured.end)
     notes = (*visits.notes, *_notes(captured, allocations, held))

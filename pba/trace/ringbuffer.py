@@ -34,6 +34,8 @@ MAX_STACKS: Final = 1 << 16
 """Different stacks that are kept; further ones count as no stack."""
 MAX_PENDING: Final = 32
 """Events per CPU that may wait for their stack (interrupts nest only a few deep)."""
+KEEP_NONE: Final = 1 << 62
+"""In `Spec.keep_from`: no value passes."""
 PATCH: Final = -1
 """In `KIND`: no event, but the stack of one in an earlier chunk (its row number is the first value)."""
 
@@ -101,13 +103,18 @@ class Wanted:
         Those to return, at most `NR_VALUES`; a name that the kernel does not have reads as -1.
     stack : bool
         Whether a stack follows it (a `stacktrace` trigger is set on it).
+    stack_if : tuple of int
+        (place of a field, bits, value): a stack follows only where these bits of the field have this value,
+        as the trigger says.
     filtered : bool
-        Whether to return it only where `keep[first field]` is set.
+        Whether to return it only where `keep[first field]` is set or the second field is `keep_from` or
+        more.
     """
 
     format: EventFormat
     fields: Sequence[str]
     stack: bool = False
+    stack_if: tuple[int, int, int] = (0, 0, 0)
     filtered: bool = False
 
 
@@ -119,9 +126,13 @@ class Spec(NamedTuple):
     fields: NDArray[np.int64]
     """(wanted, value, offset and size): where the values lie; size 0 for none."""
     stacked: NDArray[np.bool_]
+    stack_if: NDArray[np.int64]
+    """(wanted, 3): place of a field, bits of it and the value that they have where a stack follows."""
     filtered: NDArray[np.bool_]
     keep: NDArray[np.bool_]
-    """Which values pass where `filtered`."""
+    """Which values pass where `filtered`,"""
+    keep_from: int
+    """and from which value of the second field on all pass."""
     header: NDArray[np.int64]
     """Page size, offset of the data, of `common_pid`, of the stack's size and of its frames, all in bytes."""
 
@@ -198,8 +209,10 @@ def make_spec(page: EventFormat, stack: EventFormat, wanted: Sequence[Wanted]) -
         kind_of,
         fields,
         np.array([event.stack for event in wanted], np.bool_),
+        np.array([event.stack_if for event in wanted], np.int64),
         np.array([event.filtered for event in wanted], np.bool_),
         np.zeros(0, np.bool_),
+        KEEP_NONE,
         np.array([*header, stack.fields["caller"][0]], np.int64),
     )
 
@@ -305,15 +318,18 @@ def _take_event(
 ) -> None:
     """Decode the record at word `base` into `row` (whose time is set), if it is wanted."""
     kind = spec.kind_of[words[base] & 0xFFFF]
-    first = _value(words, base, spec.fields[kind, 0, 0], spec.fields[kind, 0, 1])
-    if spec.filtered[kind] and not (0 <= first < len(spec.keep) and spec.keep[first]):
+    fields = spec.fields[kind]
+    first = _value(words, base, fields[0, 0], fields[0, 1])
+    kept = 0 <= first < len(spec.keep) and spec.keep[first]
+    if spec.filtered[kind] and not kept and _value(words, base, fields[1, 0], fields[1, 1]) < spec.keep_from:
         return
     row[KIND] = kind
     row[PID] = _value(words, base, spec.header[_PID], 4)
     row[STACK] = -1
     for place in range(NR_VALUES):
-        row[VALUES + place] = _value(words, base, spec.fields[kind, place, 0], spec.fields[kind, place, 1])
-    if spec.stacked[kind]:
+        row[VALUES + place] = _value(words, base, fields[place, 0], fields[place, 1])
+    place, bits, value = spec.stack_if[kind]
+    if spec.stacked[kind] and row[VALUES + place] & bits == value:
         _wait_for_stack(cpu, cpu.counters[ROWS], row[PID])
     cpu.counters[ROWS] += 1
 

@@ -116,13 +116,13 @@ class Instance:
         with explained("read the format of an event"):
             return EventFormat.parse((path / "format" if path.is_dir() else path).read_text())
 
-    def enable(self, event: str, filter_: str = "", *, stack: bool = False) -> None:
-        """Switch an event on, filtered, and with a stack behind each one that passes the filter."""
+    def enable(self, event: str, filter_: str = "", *, stack: str | None = None) -> None:
+        """Switch an event on, filtered, and with a stack behind each one as `stack` says ("": all)."""
         with explained(f"trace {event}"):
             if filter_:
                 self.write(f"events/{event}/filter", filter_)
-            if stack:
-                self.write(f"events/{event}/trigger", f"stacktrace if {filter_}" if filter_ else "stacktrace")
+            if stack is not None:
+                self.write(f"events/{event}/trigger", f"stacktrace if {stack}" if stack else "stacktrace")
             self.write(f"events/{event}/enable", "1")
 
     def cpus(self) -> list[int]:

@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 
 from pba.errors import RecordError
 from pba.trace import callsites
-from pba.trace.assemble import RAW_FREE, RAW_OTHER, RAW_TABLE, RAW_VISIT, RawEvents, pages_of
+from pba.trace.background import Orders
 from pba.trace.classify import level_of_stack
 from pba.trace.kallsyms import Symbols
+from pba.trace.raw import RAW_FREE, RAW_OTHER, RAW_TABLE, RAW_VISIT, RawEvents, pages_of, span
 from pba.trace.ringbuffer import (
+    KEEP_NONE,
     KIND,
     STACK,
     TIME,
@@ -63,12 +65,12 @@ class GfpBits:
         return cls(*(allocation.gfp_bit(name) for name in names))
 
     def filter(self) -> str:
-        """Return the event filter that all page tables pass, and few other pages.
+        """Return the event filter that all page tables pass, and few other pages of their order.
 
         Tables are zeroed and not movable. (The tables of arm64's linear map are zeroed by their user; they
         are made at boot and when it is split.)
         """
-        return f"gfp_flags & {self.zero} && !(gfp_flags & {self.movable}) && order <= {MAX_ORDER}"
+        return f"gfp_flags & {self.zero} && !(gfp_flags & {self.movable})"
 
 
 @dataclass(frozen=True)
@@ -102,32 +104,41 @@ class Formats:
         """Size of a page of the trace buffer."""
         return sum(self.page.fields["data"])
 
-    def switch_on(self, instance: Instance) -> None:
-        """Enable the events; frees first, so that no recorded allocation's free is missed."""
-        instance.enable(FREE_EVENT, f"order <= {MAX_ORDER}")
+    def switch_on(self, instance: Instance, background: Orders | None = None) -> None:
+        """Enable the events; frees first, so that no recorded allocation's free is missed.
+
+        Stacks are taken of what may be a page table only, which is what `first_pass` expects.
+        """
+        zeroed, sizes = self.gfp.filter(), f"order <= {MAX_ORDER}"
+        instance.enable(FREE_EVENT, "" if background else sizes)
         instance.enable(SHRINK_END_EVENT)
-        instance.enable(SHRINK_EVENT, stack=True)
-        instance.enable(ALLOC_EVENT, self.gfp.filter(), stack=True)
+        instance.enable(SHRINK_EVENT, stack="")
+        allocations = tables = f"{zeroed} && {sizes}"
+        if background:
+            chunks = f"(order >= {background.lowest} && order <= {background.highest})"
+            allocations, tables = f"({tables}) || {chunks}", f"{zeroed} && ({sizes} || {chunks})"
+        instance.enable(ALLOC_EVENT, allocations, stack=tables)
         instance.write("tracing_on", "1")
 
     def first_pass(self) -> Spec:
         """Return what to decode while the recording runs: all but frees."""
         free = Wanted(self.free, ("pfn", "order"), filtered=True)
+        stack_if = (2, self.gfp.zero | self.gfp.movable, self.gfp.zero)
         return make_spec(
             self.page,
             self.stack,
             (
-                Wanted(self.alloc, ("pfn", "order", "gfp_flags"), stack=True),
+                Wanted(self.alloc, ("pfn", "order", "gfp_flags"), stack=True, stack_if=stack_if),
                 free,
                 Wanted(self.shrink, callsites.FIELDS, stack=True),
                 Wanted(self.shrink_end, callsites.END_FIELDS),
             ),
         )
 
-    def second_pass(self, keep: NDArray[np.bool_]) -> Spec:
-        """Return what to decode afterwards: frees of the pages in `keep` (by pfn)."""
+    def second_pass(self, keep: NDArray[np.bool_], keep_from: int) -> Spec:
+        """Return what to decode afterwards: frees of the pages in `keep` (by pfn), all from an order on."""
         wanted = (Wanted(self.free, ("pfn", "order"), filtered=True),)
-        return make_spec(self.page, self.stack, wanted)._replace(keep=keep)
+        return make_spec(self.page, self.stack, wanted)._replace(keep=keep, keep_from=keep_from)
 
 
 @dataclass
@@ -181,9 +192,9 @@ class Collector:
         joined = np.concatenate(parts)
         return joined[np.argsort(joined[:, TIME], kind="stable")]
 
-    def frees(self, keep: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Return time, pfn and order of the frees of pages in `keep`, in order of time."""
-        spec = self.formats.second_pass(keep)
+    def frees(self, keep: NDArray[np.bool_], keep_from: int = KEEP_NONE) -> NDArray[np.int64]:
+        """Return time, pfn and order of the frees of pages in `keep`, all from an order on, by time."""
+        spec = self.formats.second_pass(keep, keep_from)
         parts = [np.empty((0, 3), np.int64)]
         for reader in self.readers:
             decoder = Decoder(spec, Stacks.empty())
@@ -220,7 +231,7 @@ class Allocations:
     level : ndarray of int8
         Code of `pba.events.LEVELS`; 0: something else than a page table.
     without_stack : int
-        Allocations whose stack is missing: none of them counts as a page table.
+        Allocations that may be page tables but whose stack is missing: none of them counts as one.
     """
 
     time_ns: NDArray[np.int64]
@@ -232,6 +243,7 @@ class Allocations:
     @classmethod
     def classify(cls, rows: NDArray[np.int64], names: list[tuple[str, ...]], gfp: GfpBits) -> Allocations:
         """Classify each different (stack, flags, order) once."""
+        bits = gfp.zero | gfp.movable
         rows = rows[rows[:, VALUES] > 0]  # a failed allocation says pfn 0 or -1
         keys, inverse = np.unique(rows[:, [STACK, VALUES + 1, VALUES + 2]], axis=0, return_inverse=True)
         levels = np.zeros(len(keys), np.int8)
@@ -244,7 +256,7 @@ class Allocations:
             rows[:, VALUES],
             rows[:, VALUES + 1],
             levels[inverse.reshape(-1)] if len(rows) else np.empty(0, np.int8),
-            int(np.count_nonzero(rows[:, STACK] < 0)),
+            int(np.count_nonzero((rows[:, STACK] < 0) & (rows[:, VALUES + 2] & bits == gfp.zero))),
         )
 
     def pages(self) -> NDArray[np.int64]:
@@ -256,10 +268,10 @@ class Allocations:
 def gather(
     allocations: Allocations, frees: NDArray[np.int64], visits: RootVisits, keep: NDArray[np.bool_]
 ) -> RawEvents:
-    """Merge everything by time; of allocations of pages that are never a table (`keep`), none is kept."""
-    pages, place = pages_of(allocations.pfn, allocations.order)
-    inside = np.zeros(len(allocations.pfn), np.bool_)
-    inside[place[keep[np.minimum(pages, len(keep) - 1)]]] = True
+    """Merge everything by time; of allocations none of whose pages matters (`keep`), none is kept."""
+    before = np.append(0, np.cumsum(keep))  # how many pages below a page are to be kept
+    first, after = allocations.pfn, allocations.pfn + span(allocations.order)
+    inside = before[np.minimum(after, len(keep))] > before[np.minimum(first, len(keep))]
     kind = np.where(allocations.level > 0, RAW_TABLE, RAW_OTHER)[inside]
     none = np.zeros(len(visits), np.int64)
     raw = RawEvents(
@@ -277,3 +289,16 @@ def pages_in(pfns: NDArray[np.int64]) -> NDArray[np.bool_]:
     keep = np.zeros(int(pfns.max(initial=0)) + 2, np.bool_)
     keep[pfns] = True
     return keep
+
+
+def with_chunks(keep: NDArray[np.bool_], allocations: Allocations, orders: Orders) -> NDArray[np.bool_]:
+    """Return such a table with the pages of all chunks that are background demand."""
+    chunks = orders.hold(allocations.order) & (allocations.level == 0)
+    first = allocations.pfn[chunks]
+    after = first + span(allocations.order[chunks])
+    depth = np.zeros(max(len(keep), int(after.max(initial=0)) + 1), np.int32)
+    np.add.at(depth, first, 1)
+    np.add.at(depth, after, -1)
+    within: NDArray[np.bool_] = np.cumsum(depth) > 0
+    within[: len(keep)] |= keep
+    return within

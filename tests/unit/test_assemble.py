@@ -3,16 +3,9 @@ import pytest
 
 from pba.errors import TraceError
 from pba.events import INFERRED, LEVEL_PGD, LEVEL_PTE
-from pba.trace.assemble import (
-    RAW_FREE,
-    RAW_OTHER,
-    RAW_TABLE,
-    RAW_VISIT,
-    RawEvents,
-    assemble,
-    pages_of,
-)
+from pba.trace.assemble import assemble
 from pba.trace.metadata import Metadata
+from pba.trace.raw import RAW_FREE, RAW_OTHER, RAW_TABLE, RAW_VISIT, RawEvents, pages_of
 
 
 def raw(*events: tuple[int, int, int, int, int]) -> RawEvents:

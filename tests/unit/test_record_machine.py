@@ -16,7 +16,8 @@ import pytest
 
 import pba
 from pba.errors import OutputError, RecordError
-from pba.events import LEVELS
+from pba.events import LEVELS, OP_ALLOC, OP_BG_ALLOC
+from pba.trace.background import Orders
 from pba.trace.record import record, upstream_release
 from pba.trace.tracefs import tracing_folder
 
@@ -80,6 +81,32 @@ def test_a_recording_holds_what_the_kernel_lists(tmp_path: Path) -> None:
     if quality.lost_events == 0:
         assert quality.truth.recall > 0.95
         assert quality.truth.precision > 0.95
+
+
+@needs_tracefs
+def test_background_demand_is_recorded_beside_the_page_tables(tmp_path: Path) -> None:
+    orders = Orders(1, 13)
+    recording = record(tmp_path / "forks.parquet", ["sh", "-c", "for i in 1 2 3 4 5 6; do ls /; done"])
+    assert recording.trace.counts()["B"] == 0
+    assert recording.trace.metadata.quality.background is None
+
+    command = ["sh", "-c", "for i in 1 2 3 4 5 6; do ls /; done"]
+    recording = record(tmp_path / "more.parquet", command, background=orders)
+    trace = pba.read_trace(recording.path)
+    background = trace.metadata.quality.background
+    assert background is not None
+    assert (background.lowest_order, background.highest_order) == (1, 13)
+    taken = trace.op == OP_BG_ALLOC
+    assert np.count_nonzero(taken) >= 6  # each `ls` has a kernel stack or a task of more than a page
+    assert trace.arg[taken].min() >= 1
+    assert (trace.pfn[taken] >= 0).all()
+    assert np.count_nonzero(taken & (trace.time_ns == 0)) == background.live_at_start
+    assert trace.unknown_frees == 0
+    tables = np.unique(trace.pfn[trace.op == OP_ALLOC])
+    assert len(tables) > 6
+    if trace.metadata.quality.lost_events == 0:
+        assert trace.metadata.quality.truth is not None
+        assert trace.metadata.quality.truth.recall > 0.95
 
 
 @needs_tracefs

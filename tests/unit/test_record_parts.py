@@ -11,14 +11,16 @@ from typing import cast
 import numpy as np
 import pytest
 
+import pba
 from pba.errors import OutputError, RecordError
-from pba.events import LEVEL_PGD, LEVEL_PTE
-from pba.trace.assemble import RAW_FREE, RAW_OTHER, RAW_TABLE, RawEvents, assemble
+from pba.events import LEVEL_KERNEL, LEVEL_PGD, LEVEL_PTE, OP_ALLOC
+from pba.trace.assemble import assemble
 from pba.trace.callsites import FIELDS, RULE_BY_CALL_SITE, recorded_visits
 from pba.trace.held import hold_against, live_after
 from pba.trace.kallsyms import Symbols
 from pba.trace.kpageflags import CHUNK_PAGES, KPF_COMPOUND_HEAD, KPF_PGTABLE, Snapshot
 from pba.trace.metadata import Metadata
+from pba.trace.raw import RAW_FREE, RAW_OTHER, RAW_TABLE, RawEvents
 from pba.trace.record import _short_name, _Watch, parse_buddyinfo, upstream_release
 from pba.trace.ringbuffer import NR_COLUMNS, PID, STACK, TIME, VALUES
 from pba.trace.tracefs import Instance, PageReader, explained, remove_stale, tracing_folder
@@ -155,6 +157,25 @@ def test_a_recording_is_held_against_the_kernels_list() -> None:
     text = "; ".join(held.notes())
     assert "1 of 2 pages" in text
     assert "1 page tables that the kernel lists" in text
+
+
+def test_a_kernel_that_marks_no_table_of_its_own_is_not_held_against_them() -> None:
+    trace = pba.Trace.from_arrays(
+        {
+            "time_ns": [1, 2, 3],
+            "op": [OP_ALLOC] * 3,
+            "id": [0, 1, 2],
+            "arg": [0, 0, 0],
+            "level": [LEVEL_PTE, LEVEL_KERNEL, LEVEL_KERNEL],
+            "pfn": [10, 20, 30],
+        },
+        Metadata(),
+    )
+    held = hold_against(trace, snapshot([10], 200, 210))
+    assert (held.truth.recorded_pages, held.truth.common_pages, held.unmarked) == (1, 1, 2)
+    assert "2 tables of the kernel's own addresses were not compared" in "; ".join(held.notes())
+    held = hold_against(trace, snapshot([10, 20], 200, 210))  # it marks some: 30 is wrong
+    assert (held.truth.recorded_pages, held.truth.common_pages, held.unmarked) == (3, 2, 0)
 
 
 def rows(*values: dict[int, int]) -> np.ndarray:

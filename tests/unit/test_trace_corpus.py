@@ -39,6 +39,20 @@ def test_recordings_by_name(shelf: Path) -> None:
         corpus.find("c")
 
 
+def test_the_beginning_of_a_name_will_do(shelf: Path) -> None:
+    assert corpus.find("b") == corpus.resolve("b-t") == shelf / "shelf/b-two.parquet"
+    assert corpus.find_all("a") == [shelf / "shelf/a-one.parquet"]
+    (shelf / "shelf/a-one-more.parquet").touch()
+    assert corpus.find("a-one") == shelf / "shelf/a-one.parquet"  # a whole name is no beginning
+    for ask in (corpus.find, corpus.resolve, corpus.find_all, corpus.describe):
+        with pytest.raises(TraceError, match=r"'a-' may be any of 2 .*: a-one, a-one-more \(give enough"):
+            ask("a-")
+    Path("b").touch()
+    assert corpus.resolve("b") == Path("b")  # a file goes first
+    with pytest.raises(TraceError, match="no recording of pba is called ''"):
+        corpus.describe("")
+
+
 def test_names_patterns_and_paths(shelf: Path) -> None:
     def found(pattern: str, base: Path | None = None) -> list[str]:
         return [path.name for path in corpus.find_all(pattern, base)]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import pba
 from pba.errors import OutputError, TraceError
-from pba.trace.metadata import FORMAT_VERSION, Metadata, Quality, Truth
+from pba.trace.metadata import FORMAT_VERSION, Background, Metadata, Quality, Truth
 from pba.trace.table import DTYPES, NO_PFN, Trace
 from tests.unit.traces import sawtooth
 
@@ -30,7 +30,9 @@ FULL = Metadata(
     buddyinfo=({"node": 0, "zone": "Normal", "free": [1, 2, 3]},),
     duration_ns=5,
     time_origin_ns=77,
-    quality=Quality(1, 2, 3, 4, 5, "a rule", Truth(100, 99, 98), ("a note", "another")),
+    quality=Quality(
+        1, 2, 3, 4, 5, "a rule", Truth(100, 99, 98), ("a note", "another"), Background(1, 9, 2, 3, 4, 5, 6.5)
+    ),
 )
 
 
