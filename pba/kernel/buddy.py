@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pba._jit import kernel_function, kernel_inline
+from pba._jit import kernel_inline
 from pba.kernel.state import FREE_PAGES, NIL
 
 
@@ -27,7 +27,7 @@ def _insert_after(state, node, page):
     state.buddy_prev[after] = page
 
 
-@kernel_function
+@kernel_inline
 def rmqueue_smallest(state, order):
     """Take a chunk of `2**order` pages; return its first pfn or NIL.
 

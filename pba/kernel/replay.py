@@ -61,8 +61,8 @@ def new_state(orders: Orders, memory_pages: int, largest_leaf: int) -> State:
     blocks = memory_pages >> orders.block
     state = State(
         orders=orders,
-        buddy_next=np.empty(memory_pages + MAX_LISTS, np.int32),
-        buddy_prev=np.empty(memory_pages + MAX_LISTS, np.int32),
+        buddy_next=np.empty(memory_pages + MAX_LISTS, np.uint32),
+        buddy_prev=np.empty(memory_pages + MAX_LISTS, np.uint32),
         buddy_order=np.empty(memory_pages, np.int8),
         leaf=np.empty(blocks, np.uint8),
         contpte=np.empty(memory_pages >> orders.contpte, np.uint8),
@@ -162,7 +162,7 @@ def _free(state, holders, slot):
         state.vars[FREES] += 1
 
 
-@kernel_function
+@kernel_inline
 def _background_alloc(state, holders, slot, order):
     """Event `B`: the rest of the system takes a chunk."""
     page = rmqueue_smallest(state, order)
@@ -172,7 +172,7 @@ def _background_alloc(state, holders, slot, order):
         state.vars[BACKGROUND_FAILURES] += 1
 
 
-@kernel_function
+@kernel_inline
 def _background_free(state, holders, slot):
     """Event `b`: and gives it back."""
     page = np.int64(holders.chunk[slot])
@@ -180,7 +180,7 @@ def _background_free(state, holders, slot):
         free_one_page(state, page, np.int64(holders.chunk_order[slot]))
 
 
-@kernel_function
+@kernel_inline
 def _event(state, tunables, holders, op, where):
     """One event of any kind; `where` is (slot, arg). A free of what is not live (slot -1) does nothing."""
     slot, arg = where
