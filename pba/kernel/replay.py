@@ -215,14 +215,25 @@ def _replay_stretch(state, holders, events, first, end):
     area = var[AREA_LOW]
     last_time = var[LAST_TIME]
     nr_allocs = 0
+    nr_bg = 0
     at = first
     while at < end:
         op = events.op[at]
         slot = np.int64(events.slot[at])
         elapsed = events.time_ns[at] - last_time
-        if op > OP_FREE or slot < 0 or nr_cached <= PBA_NR_RESERVED_PAGES:
+        if slot < 0 or elapsed > LONG_GAP_NS or area >= AREA_LIMIT:
             break
-        if elapsed > LONG_GAP_NS or area >= AREA_LIMIT:
+        if op == OP_BG_ALLOC or op == OP_BG_FREE:
+            if op == OP_BG_ALLOC:
+                _background_alloc(state, holders, slot, np.int64(events.arg[at]))
+            else:
+                _background_free(state, holders, slot)
+            area += nr_cached * elapsed
+            last_time += elapsed
+            nr_bg += 1
+            at += 1
+            continue
+        if op > OP_FREE or nr_cached <= PBA_NR_RESERVED_PAGES:
             break
         is_alloc = OP_FREE - np.int64(op)
         head = np.int64(state.cached[nr_cached - 1])
@@ -248,7 +259,7 @@ def _replay_stretch(state, holders, events, first, end):
     var[AREA_LOW] = area
     var[LAST_TIME] = last_time
     var[ALLOCS] += nr_allocs
-    var[FREES] += at - first - nr_allocs
+    var[FREES] += at - first - nr_allocs - nr_bg
     return at
 
 
