@@ -23,10 +23,9 @@ from pba.engine.state import (
     USE_FROM,
     WRITE,
 )
-from pba.events import OP_ALLOC, OP_BG_ALLOC, OP_DROP, OP_FREE
-from pba.kernel.allocator import PBA_NR_RESERVED_PAGES
+from pba.events import OP_ALLOC, OP_DROP, OP_FREE
 from pba.kernel.reclaim import do_shrink_slab, drop_slab
-from pba.kernel.replay import _add_area, _alloc, _background_alloc, _background_free, _free, _replay_stretch
+from pba.kernel.replay import _add_area, _alloc, _background, _free, _replay_stretch
 from pba.kernel.state import (
     ALLOCS,
     AREA_BITS,
@@ -131,42 +130,46 @@ def catch_up(run, event):
     done = run.progress[BACKGROUND]
     while done < len(background) and background[done] < event:
         at = background[done]
-        slot = np.int64(run.events.slot[at])
-        if run.events.op[at] == OP_BG_ALLOC:
-            _background_alloc(run.state, run.holders, slot, np.int64(run.events.arg[at]))
-        elif slot >= 0:
-            _background_free(run.state, run.holders, slot)
+        if run.events.slot[at] >= 0:
+            _background(run.state, run.holders, run.events.op[at], (run.events.slot[at], run.events.arg[at]))
         done += 1
     run.progress[BACKGROUND] = done
 
 
 @kernel_function
 def _single_event(run, at):
-    """Replay one event that is no pass and perhaps needs a refill."""
+    """Replay one event that is no pass, and for which a stretch of the kernel's ends."""
     var = run.state.vars
     slot = np.int64(run.events.slot[at])
     op = run.events.op[at]
     pass_time(run, run.events.time_ns[at])
     if op == OP_ALLOC:
-        if var[NR_CACHED] <= PBA_NR_RESERVED_PAGES:
-            catch_up(run, at)
         _alloc(run.state, run.holders, slot)
         run.progress[NR_FAILED] += run.holders.page[slot] == NIL
-    elif op == OP_FREE and slot >= 0:
-        run.progress[NR_FAILED] -= run.holders.page[slot] == NIL
-        _free(run.state, run.holders, slot)
+    elif slot >= 0:
+        if op == OP_FREE:
+            run.progress[NR_FAILED] -= run.holders.page[slot] == NIL
+            _free(run.state, run.holders, slot)
+        else:
+            _background(run.state, run.holders, op, (slot, run.events.arg[at]))
     var[PEAK_CACHED] = max(var[PEAK_CACHED], var[NR_CACHED])
 
 
 @kernel_function
 def _event_by_event(run, first, end):
-    """Replay the events of a chunk."""
+    """Replay the events of a chunk, background events among them."""
+    catch_up(run, first)
     at = first
     while at < end:
         at = _replay_stretch(run.state, run.holders, run.events, at, end)
         if at < end:
             _single_event(run, at)
             at += 1
+    background = run.composites.background
+    done = run.progress[BACKGROUND]
+    while done < len(background) and background[done] < end:
+        done += 1
+    run.progress[BACKGROUND] = done
 
 
 @kernel_function

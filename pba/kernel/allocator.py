@@ -99,7 +99,7 @@ def _split_boundary_refilling(state, page):
 
 
 @kernel_function
-def _split_boundary(state, page):
+def split_boundary(state, page):
     """Split at a boundary, refilling the cache if it runs out of tables; return 1, or 0 on failure."""
     has_table = NO_TABLE
     while split_kernel_leaf_mapping(state, page, has_table) == NEED_TABLE:
@@ -133,8 +133,8 @@ def set_pkey_default(state, page, nr_pages):
     if state.vars[NR_CACHED] < PBA_NR_RESERVED_PAGES and refill_pages(state, KEEP_ALL) == NIL:
         return 0
     if nr_pages == 1:
-        return is_pte_mapped(state, page) or _split_boundary(state, page | 1)
-    return _split_boundary(state, page) and _split_boundary(state, page + nr_pages)
+        return is_pte_mapped(state, page) or split_boundary(state, page | 1)
+    return split_boundary(state, page) and split_boundary(state, page + nr_pages)
 
 
 @kernel_function
@@ -220,5 +220,5 @@ def pba_init(state):
     state.vars[PROTECT_PAGES] += 1 << order
     if state.vars[NR_CACHED] < PBA_NR_RESERVED_PAGES and refill_pages(state, KEEP_ALL) == NIL:
         return
-    if _split_boundary(state, page):
-        _split_boundary(state, page + (1 << order))
+    if split_boundary(state, page):
+        split_boundary(state, page + (1 << order))

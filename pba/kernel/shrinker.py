@@ -13,13 +13,17 @@ import numpy as np
 
 from pba._jit import kernel_function, kernel_inline
 from pba.kernel.allocator import (
+    PBA_NR_RESERVED_PAGES,
     cached_list_add_nonblock,
     mark_block_noncached,
     set_pkey_default,
+    split_boundary,
 )
 from pba.kernel.buddy import free_one_page
+from pba.kernel.linear_map import is_pte_mapped
 from pba.kernel.state import (
     BLOCKS_SPLIT_BY_SHRINKER,
+    CONTPTE_SPLITS,
     END_MANAGED,
     FIRST_MANAGED,
     NIL,
@@ -40,6 +44,8 @@ SHRINK_STOP: Final = -1
 """What `pba_shrink_scan` returns when it freed nothing."""
 ORDER_0: Final = np.int64(0)
 """A single page."""
+RICH: Final = PBA_NR_RESERVED_PAGES + 2
+"""Cached pages with which no page of a block needs a refill: the splits in it take at most two tables."""
 
 
 @kernel_inline
@@ -140,27 +146,78 @@ def _take_pages(state, target, wanted):
 
 
 @kernel_function
+def _chunk_order(state, at, end):
+    """Return the largest order of which the pages of the release list from `at` on make one whole chunk.
+
+    They may stand in any order: as they are different pages, `2**order` of them that agree in all higher bits
+    are all pages of that chunk. At most BLOCK_ORDER, and not past `end`.
+    """
+    first = state.cached[at]
+    differ = first ^ first
+    nr_pages = 1
+    order = 0
+    while order < state.orders.block and at + 2 * nr_pages <= end:
+        for i in range(at + nr_pages, at + 2 * nr_pages):
+            differ |= state.cached[i] ^ first
+        nr_pages *= 2
+        if np.int64(differ) >= nr_pages:
+            break
+        order += 1
+    return order
+
+
+@kernel_function
+def _release_chunk(state, page, order):
+    """Unprotect the pages of a chunk one by one, and free it.
+
+    For one who has pages enough in the cache that no page of the chunk needs a refill (RICH). Freeing the
+    pages of a whole chunk one after the other, in any order, leaves the buddy allocator as freeing the chunk
+    does: each part's buddy is in the chunk, so parts only ever merge with each other until it is whole.
+    """
+    if not is_pte_mapped(state, page):
+        split_boundary(state, page | 1)
+    shift = state.orders.contpte
+    for contpte in range((page >> shift) + 1, ((page + (1 << order) - 1) >> shift) + 1):
+        if state.contpte[contpte]:
+            state.contpte[contpte] = 0
+            state.vars[CONTPTE_SPLITS] += 1
+    free_one_page(state, page, order)
+
+
+@kernel_function
 def release_page_list(state, nr_pages):
     """Unprotect and free pages one by one, the last taken first: `release_page_list()`; return how many.
 
     On a failure that page returns to the list and the pages not reached are lost: nothing points to them.
     """
-    last = len(state.cached) - 1
-    for i in range(nr_pages - 1, -1, -1):
-        page = np.int64(state.cached[last - i])
-        state.vars[UNPROTECT_CALLS] += 1
-        state.vars[UNPROTECT_PAGES] += 1
-        if not set_pkey_default(state, page, 1):
+    end = len(state.cached)
+    at = end - nr_pages
+    while at < end:
+        page = np.int64(state.cached[at])
+        order = np.int64(0)
+        if state.vars[NR_CACHED] >= RICH:
+            order = _chunk_order(state, at, end)
+            _release_chunk(state, page & -(1 << order), order)
+        elif set_pkey_default(state, page, 1):
+            free_one_page(state, page, ORDER_0)
+        else:
             cached_list_add_nonblock(state, page, 1)
-            state.vars[PAGES_LEAKED] += i
-            return nr_pages - 1 - i
-        free_one_page(state, page, ORDER_0)
-    return nr_pages
+            state.vars[PAGES_LEAKED] += end - 1 - at
+            break
+        at += 1 << order
+    nr_freed = at - (end - nr_pages)
+    nr_tried = min(nr_freed + 1, nr_pages)
+    state.vars[UNPROTECT_CALLS] += nr_tried
+    state.vars[UNPROTECT_PAGES] += nr_tried
+    return nr_freed
 
 
 @kernel_function
 def release_whole_block(state, block):
-    """Unprotect an empty block at once, then free its pages: `release_whole_block()`; return how many."""
+    """Unprotect an empty block at once, then free its pages: `release_whole_block()`; return how many.
+
+    Freeing them one by one leaves the buddy allocator as freeing the block does (see `_release_chunk`).
+    """
     head = block << state.orders.block
     nr_pages = 1 << state.orders.block
     state.vars[UNPROTECT_CALLS] += 1
@@ -168,9 +225,7 @@ def release_whole_block(state, block):
     if not set_pkey_default(state, head, nr_pages):
         cached_list_add_nonblock(state, head, nr_pages)
         return 0
-    last = len(state.cached) - 1
-    for i in range(nr_pages - 1, -1, -1):
-        free_one_page(state, np.int64(state.cached[last - i]), ORDER_0)
+    free_one_page(state, head, state.orders.block)
     state.vars[WHOLE_BLOCKS_RELEASED] += 1
     return nr_pages
 

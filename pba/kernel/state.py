@@ -146,8 +146,8 @@ class State(NamedTuple):
     """
 
     orders: Orders
-    buddy_next: NDArray[np.int32]  # (N + MAX_LISTS,) the node after
-    buddy_prev: NDArray[np.int32]  # (N + MAX_LISTS,) the node before
+    buddy_next: NDArray[np.uint32]  # (N + MAX_LISTS,) the node after
+    buddy_prev: NDArray[np.uint32]  # (N + MAX_LISTS,) the node before
     buddy_order: NDArray[np.int8]  # (N,) order of the free chunk that starts here, else -1
     leaf: NDArray[np.uint8]  # (N >> block,) LEAF_*
     contpte: NDArray[np.uint8]  # (N >> contpte,) 1: a contPTE; where `leaf` is LEAF_PTE
