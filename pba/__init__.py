@@ -5,8 +5,8 @@
     >>> pba.Thresholds.seed(machine)
     Thresholds(unshrinkable_pages=16, shrink_block_min_pages=64, batch=512)
 
-Then `pba.recordings`, `pba.read_trace`, `pba.replay`; `pba.tune`, `pba.load_run`; for Jupyter `pba.explore`.
-Everything heavy is imported when it is first asked for.
+Then `pba.recordings`, `pba.read_trace`, `pba.generate`, `pba.replay`; `pba.tune`, `pba.load_run`; for Jupyter
+`pba.explore`. Everything heavy is imported when it is first asked for.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pba.machine import Machine, Thresholds
 if TYPE_CHECKING:
     from pba.model import machine_of, replay
     from pba.results import ReplayResult
+    from pba.study.generate import generate
     from pba.study.run import load_run
     from pba.study.tune import tune
     from pba.trace.corpus import recordings
@@ -37,6 +38,7 @@ _LAZY = {
     "Metadata": "pba.trace.metadata",
     "Quality": "pba.trace.metadata",
     "recordings": "pba.trace.corpus",
+    "generate": "pba.study.generate",
     "tune": "pba.study.tune",
     "load_run": "pba.study.run",
 }
@@ -50,6 +52,7 @@ __all__ = [
     "Thresholds",
     "Trace",
     "__version__",
+    "generate",
     "load_run",
     "machine_of",
     "read_trace",
