@@ -5,9 +5,9 @@
     >>> pba.Thresholds.seed(machine)
     Thresholds(unshrinkable_pages=16, shrink_block_min_pages=64, batch=512)
 
-Then `pba.recordings`, `pba.read_trace`, `pba.replay`, `pba.replay_bounds`; traces of traces with `pba.cut`,
-`pba.join`, `pba.merge`, `pba.repeat`, `pba.scale`, `pba.minimise`; `pba.tune`, `pba.load_run`; for Jupyter
-`pba.explore`.
+Then `pba.recordings`, `pba.read_trace`, `pba.generate`, `pba.replay`, `pba.replay_bounds`; traces of traces
+with `pba.cut`, `pba.join`, `pba.merge`, `pba.repeat`, `pba.scale`, `pba.minimise`; many replays of one trace
+with `pba.compile_trace`; `pba.tune`, `pba.load_run`; for Jupyter `pba.explore`.
 Everything heavy is imported when it is first asked for.
 """
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pba.model import machine_of
     from pba.results import ReplayResult
     from pba.study.bounds import ReplayBounds, replay_bounds
+    from pba.study.generate import generate
     from pba.study.minimise import minimise
     from pba.study.run import load_run
     from pba.study.tune import tune
@@ -54,6 +55,7 @@ _LAZY = {
     "minimise": "pba.study.minimise",
     "ReplayBounds": "pba.study.bounds",
     "replay_bounds": "pba.study.bounds",
+    "generate": "pba.study.generate",
     "tune": "pba.study.tune",
     "load_run": "pba.study.run",
 }
@@ -71,6 +73,7 @@ __all__ = [
     "__version__",
     "compile_trace",
     "cut",
+    "generate",
     "join",
     "load_run",
     "machine_of",

@@ -39,13 +39,13 @@ def _cache_root() -> Path:
 def _fingerprint(room: str) -> str:
     """Return a hash of a room's sources and of what else shapes the code compiled from them.
 
-    Jitted functions call others of their own room (a folder of `pba`) and use `pba.events` alone; those of
-    the engine also call the kernel's.
+    Jitted functions call others of their own room (a folder of `pba`, with the folders in it) and use
+    `pba.events` alone; those of the engine also call the kernel's.
     """
     here = Path(__file__).parent
     digest = hashlib.sha256()
     rooms = ("kernel", "engine") if room == "engine" else (room,)
-    sources = [path for name in rooms for path in sorted((here / name).glob("*.py"))]
+    sources = [path for name in rooms for path in sorted((here / name).rglob("*.py"))]
     for path in (Path(__file__), here / "events.py", *sources):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     for part in (
@@ -85,24 +85,28 @@ def _cached_in(room: str) -> Iterator[None]:
         config.CACHE_DIR = before
 
 
+def _room_of(function: Callable[..., Any]) -> str:
+    """Return the room of `pba` that a function lives in."""
+    return function.__module__.split(".")[1]
+
+
 def jit(function: F) -> F:
     """Compile with Numba: cached on disk, without the GIL, without Python's checks.
 
     With `NUMBA_DISABLE_JIT=1` the function is returned as it is; with `NUMBA_BOUNDSCHECK=1` an index out
     of bounds raises.
     """
-    room = function.__module__.split(".")[1]
-    with _cached_in(room):
+    with _cached_in(_room_of(function)):
         return _compile(function, cache=True)
 
 
 def kernel_entry(function: F) -> F:
     """Compile a function of the simulated kernel that Python calls: as `jit`, without reference counts.
 
-    Such a function cannot make arrays; it works on those that it is given. To count references to each array
-    at each call made a replay ten times slower.
+    The player of generated traces is compiled like this too. Such a function cannot make arrays; it works on
+    those that it is given. To count references to each array at each call made a replay ten times slower.
     """
-    with _cached_in("kernel"):
+    with _cached_in(_room_of(function)):
         return _compile(function, cache=True, _nrt=False)
 
 

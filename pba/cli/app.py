@@ -37,6 +37,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("record", "record", TRACES),
     ("import", "import_", TRACES),
     ("trace", "trace", TRACES),
+    ("generate", "generate", TRACES),
     ("data", "data", TRACES),
 )
 """Name of the command, its file in `pba.cli` and its function there (or Typer, where it has commands of its

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
-from pba.errors import MachineError
+from pba.errors import MachineError, PbaError
 
 UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*([kmgt])(?:i?b)?", re.IGNORECASE)
 _PAGES = re.compile(r"(\d{1,18})\s*(?:p|pages?)", re.IGNORECASE)
+COUNTS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+_COUNT = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)\s*([kmg]?)", re.IGNORECASE | re.ASCII)
 _PAGE_SIZE = re.compile(r"(\d{1,18})\s*(?:k|kib|kb)?", re.IGNORECASE)
 
 
@@ -34,6 +37,21 @@ def parse_memory(text: str, page_size_kib: int) -> int:
             f"memory {text} is not a multiple of the page size, {page_size_kib} KiB", "give whole pages"
         )
     return _some(int(pages))
+
+
+def parse_count(text: str, what: str) -> int:
+    """Return a number of things: `250000`, `250k`, `10M`, `1.5G`; powers of 1000.
+
+    Raises
+    ------
+    PbaError
+        If it is none, or not whole. `what` names it there.
+    """
+    match = _COUNT.fullmatch(text.strip())
+    number = Decimal(match[1]) * COUNTS[match[2].lower()] if match else Decimal("0.5")
+    if number != int(number):
+        raise PbaError(f"{what} {text[:60]!r} is not a number", "write it as 250000, 250k or 10M")
+    return int(number)
 
 
 def _some(pages: int) -> int:

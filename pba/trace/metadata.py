@@ -144,6 +144,9 @@ class Metadata:
         The source's clock at the trace's time 0, in ns.
     quality : Quality
         How far it can be trusted.
+    recipe : dict
+        Of a generated trace: `workload` or `like`, `parameters`, `seed`, `version` of pba and the rest that
+        makes the same bytes again; empty for any other, and for what was made of a generated one.
     """
 
     name: str = ""
@@ -156,6 +159,7 @@ class Metadata:
     duration_ns: int = 0
     time_origin_ns: int = 0
     quality: Quality = field(default_factory=Quality)
+    recipe: dict[str, Any] = field(default_factory=dict)
 
     @property
     def start_is_unknown(self) -> bool:
@@ -223,6 +227,7 @@ _IS_OF_TYPE: dict[str, Callable[[Any], bool]] = {
     "float": lambda value: type(value) in (int, float) and math.isfinite(value),
     "int | None": lambda value: value is None or type(value) is int,
     "tuple[str, ...]": lambda value: all(isinstance(item, str) for item in value),
+    "dict[str, Any]": lambda value: isinstance(value, dict),
     "tuple[dict[str, Any], ...]": lambda value: all(isinstance(item, dict) for item in value),
 }
 """What the values of a field may be, by its type as it is written above."""

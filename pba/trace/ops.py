@@ -354,7 +354,7 @@ def _finish(columns: Columns, metadata: Metadata) -> Trace:
         del kept["level"]
     if len(kept["pfn"]) and not (kept["pfn"] != NO_PFN).any():
         del kept["pfn"]
-    return Trace.from_arrays(kept, metadata)
+    return Trace.from_arrays(kept, metadata.with_(recipe={}))
 
 
 def _quality(traces: Sequence[Trace], note: str, *, dropped: int = 0, **changes: Any) -> Quality:

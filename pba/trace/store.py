@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,13 @@ from pba.trace.piped import is_piped
 from pba.trace.table import DTYPES, NO_PFN, Trace
 from pba.trace.text import compressed, write_text
 
+Columns = dict[str, NDArray[Any]]
+
 MAGIC = b"PAR1"
 KEY = b"pba"
 COMPRESSION_LEVEL = 19
+QUICK_LEVEL = 1
+"""Of zstd for what is generated, which can be made again: ten times as fast, a few per cent larger."""
 ENDINGS = (".parquet", ".events.gz", ".events")
 """Endings of the names of traces that can be written."""
 TEXT_LOSES = (
@@ -39,46 +45,80 @@ def refuse_unknown_form(path: Path) -> None:
 
 def write_trace(trace: Trace, path: Path, *, force: bool = False) -> Path:
     """Write a trace in the form that its name asks for; see `Trace.write`."""
+    columns = {name: getattr(trace, name) for name in DTYPES if len(getattr(trace, name)) == len(trace)}
+    return stream_trace(path, trace.metadata, iter([columns]), force=force, level=COMPRESSION_LEVEL)
+
+
+def stream_trace(
+    path: Path, metadata: Metadata, parts: Iterator[Columns], *, force: bool = False, level: int = QUICK_LEVEL
+) -> Path:
+    """Write a trace of which only one part at a time is in memory; the same parts give the same bytes.
+
+    Parameters
+    ----------
+    path : Path
+        Where to write; its name says in which form.
+    metadata : Metadata
+        What is known about the trace.
+    parts : iterator of dict
+        Columns of `DTYPES`, the same ones in each part, of events that follow on those of the part before.
+        Nothing checks them before the trace is read.
+    force : bool
+        Whether an existing file may be replaced.
+    level : int
+        Of zstd; the higher, the smaller and the slower.
+
+    Raises
+    ------
+    OutputError
+        If `path` exists and `force` is not given, or cannot be written, or has another ending.
+    """
     refuse_unknown_form(path)
-    name = path.name
     with replacing(path, force=force) as temporary:
-        if name.endswith(".parquet"):
-            write_parquet(trace, temporary)
+        if path.name.endswith(".parquet"):
+            _stream_parquet(temporary, metadata, parts, level)
         else:
             with temporary.open("wb") as stream:
-                if name.endswith(".gz"):
-                    with compressed(stream) as packed:
-                        write_text(trace, packed)  # type: ignore[arg-type]
-                else:
-                    write_text(trace, stream)
+                packed = compressed(stream) if path.name.endswith(".gz") else nullcontext(stream)
+                with packed as target:
+                    write_text(metadata, parts, target)  # type: ignore[arg-type]
     return path
 
 
-def write_parquet(trace: Trace, path: Path) -> None:
-    """Write the stored form; the same trace gives the same bytes."""
-    columns: dict[str, Any] = {
-        "time_ns": pa.array(trace.time_ns),
-        "op": _named(trace.op, OP_LETTERS),
-        "id": pa.array(trace.id),
-        "arg": pa.array(trace.arg),
-    }
-    if len(trace.level):
-        columns["level"] = _named(trace.level, LEVELS)
-    if len(trace.pfn):
-        columns["pfn"] = pa.array(trace.pfn, mask=trace.pfn == NO_PFN)
-    table = pa.table(columns)
-    table = table.replace_schema_metadata({KEY: json.dumps(trace.metadata.to_dict()).encode()})
-    packed = [name for name in ("time_ns", "id", "pfn") if name in columns]
-    pq.write_table(
-        table,
-        path,
-        compression="zstd",
-        compression_level=COMPRESSION_LEVEL,
-        use_dictionary=["op", "level"],
-        column_encoding=dict.fromkeys(packed, "DELTA_BINARY_PACKED"),
-        store_schema=True,
-        write_statistics=False,
-    )
+def _stream_parquet(path: Path, metadata: Metadata, parts: Iterator[Columns], level: int) -> None:
+    """Write the stored form; each part becomes row groups of its own."""
+    writer = None
+    try:
+        for columns in parts:
+            table = _as_table(columns, metadata)
+            if writer is None:
+                packed = [name for name in ("time_ns", "id", "pfn") if name in columns]
+                writer = pq.ParquetWriter(
+                    path,
+                    table.schema,
+                    compression="zstd",
+                    compression_level=level,
+                    use_dictionary=["op", "level"],
+                    column_encoding=dict.fromkeys(packed, "DELTA_BINARY_PACKED"),
+                    store_schema=True,
+                    write_statistics=False,
+                )
+            writer.write_table(table)
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _as_table(columns: Columns, metadata: Metadata) -> pa.Table:
+    """Return columns as Arrow holds them: ops and levels by name, a missing pfn as null."""
+    arrays: dict[str, Any] = {name: pa.array(columns[name]) for name in ("time_ns", "id", "arg")}
+    arrays["op"] = _named(columns["op"], OP_LETTERS)
+    if "level" in columns:
+        arrays["level"] = _named(columns["level"], LEVELS)
+    if "pfn" in columns:
+        arrays["pfn"] = pa.array(columns["pfn"], mask=columns["pfn"] == NO_PFN)
+    table = pa.table({name: arrays[name] for name in DTYPES if name in arrays})
+    return table.replace_schema_metadata({KEY: json.dumps(metadata.to_dict()).encode()})
 
 
 def _named(codes: NDArray[np.int8], names: tuple[str, ...]) -> pa.DictionaryArray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -241,21 +241,15 @@ def _letter(data, at):  # type: ignore[no-untyped-def]
     return kind, at + 1
 
 
-def write_text(trace: Trace, stream: BinaryIO) -> None:
+def write_text(metadata: Metadata, parts: Iterable[dict[str, NDArray[Any]]], stream: BinaryIO) -> None:
     """Write the text form: a line of metadata, then the events. Levels and pfns have no place in it."""
     stream.write(b"# time_ns op id [arg]\n")
-    stream.write(METADATA_MARK + json.dumps(trace.metadata.to_dict()).encode() + b"\n")
+    stream.write(METADATA_MARK + json.dumps(metadata.to_dict()).encode() + b"\n")
     step = 1 << 16
-    for start in range(0, len(trace), step):
-        part = slice(start, start + step)
-        rows = zip(
-            trace.time_ns[part].tolist(),
-            trace.op[part].tolist(),
-            trace.id[part].tolist(),
-            trace.arg[part].tolist(),
-            strict=True,
-        )
-        stream.write("".join(_format(*row) for row in rows).encode())
+    for columns in parts:
+        for start in range(0, len(columns["op"]), step):
+            rows = zip(*(columns[name][start : start + step].tolist() for name in NAMES), strict=True)
+            stream.write("".join(_format(*row) for row in rows).encode())
 
 
 def _format(time_ns: int, op: int, name: int, arg: int) -> str:

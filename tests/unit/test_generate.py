@@ -1,0 +1,178 @@
+"""Generated traces: the same everywhere, valid, and as their parameters say."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pba
+from pba.cli.app import run
+from pba.errors import EXIT_STATUS
+from pba.events import LEVEL_PGD, LEVEL_PTE, OP_ALLOC
+from pba.trace.analysis import at_start, lifetimes
+from pba.trace.generate.making import recipe
+from pba.trace.generate.workloads import WORKLOADS
+
+GOLDEN = json.loads((Path(__file__).with_name("generated.json")).read_text())
+"""Hash of each workload's first 20,000 events with seed 7; made once, to hold on every machine."""
+EVENTS = 20_000
+
+
+def digest(name: str) -> str:
+    found = hashlib.sha256()
+    for chunk in recipe(name, seed=7, events=EVENTS).chunks():
+        for column in chunk:
+            found.update(np.ascontiguousarray(column, column.dtype.newbyteorder("<")).tobytes())
+    return found.hexdigest()[:16]
+
+
+def test_every_workload_has_a_hash() -> None:
+    assert list(GOLDEN) == list(WORKLOADS)
+    assert len(WORKLOADS) >= 10
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_the_same_seed_gives_the_same_bytes(name: str) -> None:
+    assert digest(name) == GOLDEN[name]
+
+
+def test_without_the_jit_too() -> None:
+    script = "from tests.unit.test_generate import digest\nprint(digest('app-launch'))"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == GOLDEN["app-launch"]
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_a_trace_is_valid_and_replays(name: str) -> None:
+    trace = pba.generate(name, seed=3, events=EVENTS)
+    assert len(trace) == EVENTS
+    assert trace.unknown_frees == 0
+    assert int(trace.id.max()) < trace.nr_slots  # ids are as few as the live pages
+    assert trace.metadata.source == "generated"
+    assert trace.metadata.recipe["workload"] == name
+    assert trace.metadata.recipe["seed"] == 3
+    assert not np.array_equal(trace.time_ns, pba.generate(name, seed=4, events=EVENTS).time_ns)
+    counters = pba.replay(trace, strict=True).counters
+    assert counters["allocs"] == trace.counts()["A"]
+
+
+def test_a_fork_storm_is_as_stated() -> None:
+    values = {"rate": 200, "life": 20, "pud": 1, "pmd": 2, "pte": 10, "grace": 0}
+    trace = pba.generate("fork-storm", duration_ns=60 * 10**9, parameters=values)
+    born = trace.level[trace.op == OP_ALLOC]
+    forks = int((born == LEVEL_PGD).sum())
+    assert forks / 60 == pytest.approx(200, rel=0.05)
+    assert (born == LEVEL_PTE).sum() / forks == pytest.approx(10, rel=0.02)
+    lived, freed, _ = lifetimes(trace)
+    assert np.median(lived[freed]) == pytest.approx(20_000_000, rel=0.05)
+
+
+def test_a_closed_workload_has_so_many_at_a_time() -> None:
+    trace = pba.generate(
+        "database", duration_ns=60 * 10**9, parameters={"connections": 25, "life": 2000, "grace": 0}
+    )
+    of_pgd = trace.level == LEVEL_PGD
+    step = np.where(trace.op[of_pgd] == OP_ALLOC, 1, -1)
+    live = np.cumsum(step)[len(step) // 2 :]
+    assert live.max() <= 25
+    assert live.mean() == pytest.approx(25, rel=0.05)
+
+
+def test_pressure_falls_as_often_as_stated() -> None:
+    values = {"episodes": 600, "falls": 50, "rate": 0}
+    trace = pba.generate("fork-server", duration_ns=600 * 10**9, parameters=values)
+    priorities = trace.arg[trace.op == 2]
+    runs = int((priorities == 12).sum())
+    assert runs == pytest.approx(6000, rel=0.05)
+    assert (priorities == 11).sum() / runs == pytest.approx(0.5, abs=0.06)
+
+
+def test_what_stands_is_live_at_the_start() -> None:
+    trace = pba.generate("snapshot-fork", parameters={"size": 200, "every": 5})
+    assert trace.metadata.quality.live_at_start == int(at_start(trace).sum())
+    assert (trace.level[at_start(trace)] == LEVEL_PTE).sum() == 100
+
+
+def test_day_is_busier_than_night() -> None:
+    trace = pba.generate(
+        "day-night", duration_ns=600 * 10**9, parameters={"day": 10, "rate": 20, "episodes": 0}
+    )
+    at = trace.time_ns[(trace.op == OP_ALLOC) & (trace.level == LEVEL_PGD)]
+    noon = int(((at > 270 * 10**9) & (at < 330 * 10**9)).sum())
+    assert noon / 60 == pytest.approx(20, rel=0.15)
+    assert int((at < 60 * 10**9).sum()) < noon / 3
+
+
+def test_the_command_writes_the_same_trace_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, text = tmp_path / "x.parquet", tmp_path / "x.events"
+    common = ["--events", "5k", "--seed", "2", "--param", "threads=3"]
+    assert run(["generate", "mmap-churn", "-o", str(out), *common]) == 0
+    assert "5,000 events" in capsys.readouterr().out
+    first = out.read_bytes()
+    assert run(["generate", "mmap-churn", "-o", str(out), *common, "--force"]) == 0
+    assert out.read_bytes() == first
+    assert run(["generate", "mmap-churn", "-o", str(text), *common]) == 0
+    written, read = pba.read_trace(out), pba.read_trace(text)
+    assert np.array_equal(written.time_ns, read.time_ns)
+    assert written.metadata.recipe["parameters"]["threads"] == "3"
+    again = pba.generate("mmap-churn", seed=2, events=5000, parameters={"threads": 3})
+    assert np.array_equal(again.id, written.id)
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_it_teaches(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["generate", name]) == 0
+    shown = capsys.readouterr().out
+    assert all(parameter.meaning in shown for parameter in WORKLOADS[name].parameters)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["fork-strom"], "no workload is called 'fork-strom' (there are fork-storm"),
+        (["thp", "--param", "huge"], "write it as NAME=VALUE"),
+        (["thp", "--param", "tiny=3"], "has no parameter 'tiny'"),
+        (["thp", "--param", "huge=0"], "huge = 0 is out of range"),
+        (["thp", "--param", "huge=many"], "is not a number"),
+        (["thp", "--param", "page_size=5"], "5 KiB"),
+        (["thp", "--duration", "long"], "is not a time"),
+        (["thp", "--events", "some"], "--events 'some' is not a number"),
+        (["thp", "--seed", "-1"], "seed -1 is out of range"),
+        (["thp", "--scale", "2"], "a workload has no --scale"),
+        (["thp", "--like", "build-x86"], "give one of them"),
+        (["--like", "nothing"], "no recording of pba"),
+    ],
+)
+def test_what_it_refuses(
+    arguments: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "x.parquet"
+    assert run(["generate", *arguments, "-o", str(out)]) == EXIT_STATUS
+    shown = capsys.readouterr().err
+    assert told in shown
+    assert re.fullmatch(r"pba: [^\n]+\n", shown)
+    assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        recipe("fork-storm", events=1000).write(tmp_path / "x.parquet", show=interrupt)
+    assert not list(tmp_path.iterdir())
