@@ -23,7 +23,7 @@ class Shelf(NamedTuple):
     """Snapshots, laid down on each other: the last one kept is the first one dropped."""
 
     origin: State  # right after boot; never written to
-    wide: NDArray[np.uint32]  # the snapshots' 32-bit parts
+    wide: NDArray[np.int32]  # the snapshots' 32-bit parts
     narrow: NDArray[np.uint8]  # and their 8-bit parts
     ends: NDArray[np.int64]  # (MAX_KEPT + 1, 2) where a snapshot's parts begin in `wide` and `narrow`
     scalars: NDArray[np.int64]  # (MAX_KEPT, NR_VARS + PROGRESS_FIELDS)
@@ -33,7 +33,7 @@ def new_shelf(origin: State, wide: int, narrow: int) -> Shelf:
     """Return an empty shelf with room for so many 32-bit and 8-bit numbers."""
     return Shelf(
         origin=origin,
-        wide=np.empty(wide, np.uint32),
+        wide=np.empty(wide, np.int32),
         narrow=np.empty(narrow, np.uint8),
         ends=np.zeros((MAX_KEPT + 1, 2), np.int64),
         scalars=np.empty((MAX_KEPT, NR_VARS + PROGRESS_FIELDS), np.int64),
