@@ -5,7 +5,8 @@
     >>> pba.Thresholds.seed(machine)
     Thresholds(unshrinkable_pages=16, shrink_block_min_pages=64, batch=512)
 
-Then `pba.recordings`, `pba.read_trace`, `pba.replay`; `pba.tune`, `pba.load_run`; for Jupyter `pba.explore`.
+Then `pba.recordings`, `pba.read_trace`, `pba.replay`; `pba.tune`, `pba.load_run`; `pba.sweep`,
+`pba.load_sweep`; for Jupyter `pba.explore`.
 Everything heavy is imported when it is first asked for.
 """
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from pba.model import machine_of, replay
     from pba.results import ReplayResult
     from pba.study.run import load_run
+    from pba.study.sweep.grid import Grid
+    from pba.study.sweep.result import SweepResult
+    from pba.study.sweep.run import load_sweep, sweep
     from pba.study.tune import tune
     from pba.trace.corpus import recordings
     from pba.trace.metadata import Metadata, Quality
@@ -39,22 +43,30 @@ _LAZY = {
     "recordings": "pba.trace.corpus",
     "tune": "pba.study.tune",
     "load_run": "pba.study.run",
+    "sweep": "pba.study.sweep.run",
+    "load_sweep": "pba.study.sweep.run",
+    "Grid": "pba.study.sweep.grid",
+    "SweepResult": "pba.study.sweep.result",
 }
 
 __all__ = [
+    "Grid",
     "Machine",
     "Metadata",
     "PbaError",
     "Quality",
     "ReplayResult",
+    "SweepResult",
     "Thresholds",
     "Trace",
     "__version__",
     "load_run",
+    "load_sweep",
     "machine_of",
     "read_trace",
     "recordings",
     "replay",
+    "sweep",
     "tune",
 ]
 

@@ -20,6 +20,7 @@ LAYERS = (
     {"kernel", "trace"},
     {"results"},
     {"model"},
+    {"engine"},
     {"study"},
     {"report"},
     {"explore", "cli"},
