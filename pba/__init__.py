@@ -7,7 +7,7 @@
 
 Then `pba.recordings`, `pba.read_trace`, `pba.generate`, `pba.replay`, `pba.replay_bounds`; traces of traces
 with `pba.cut`, `pba.join`, `pba.merge`, `pba.repeat`, `pba.scale`, `pba.minimise`; many replays of one trace
-with `pba.compile_trace`; `pba.tune`, `pba.load_run`; for Jupyter `pba.explore`.
+with `pba.compile_trace`; `pba.tune`, `pba.load_run`; `pba.sweep`, `pba.load_sweep`; for Jupyter `pba.explore`.
 Everything heavy is imported when it is first asked for.
 """
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from pba.study.generate import generate
     from pba.study.minimise import minimise
     from pba.study.run import load_run
+    from pba.study.sweep.grid import Grid
+    from pba.study.sweep.result import SweepResult
+    from pba.study.sweep.run import load_sweep, sweep
     from pba.study.tune import tune
     from pba.trace.corpus import recordings
     from pba.trace.metadata import Metadata, Quality
@@ -58,16 +61,22 @@ _LAZY = {
     "generate": "pba.study.generate",
     "tune": "pba.study.tune",
     "load_run": "pba.study.run",
+    "sweep": "pba.study.sweep.run",
+    "load_sweep": "pba.study.sweep.run",
+    "Grid": "pba.study.sweep.grid",
+    "SweepResult": "pba.study.sweep.result",
 }
 
 __all__ = [
     "CompiledTrace",
+    "Grid",
     "Machine",
     "Metadata",
     "PbaError",
     "Quality",
     "ReplayBounds",
     "ReplayResult",
+    "SweepResult",
     "Thresholds",
     "Trace",
     "__version__",
@@ -76,6 +85,7 @@ __all__ = [
     "generate",
     "join",
     "load_run",
+    "load_sweep",
     "machine_of",
     "merge",
     "minimise",
@@ -85,6 +95,7 @@ __all__ = [
     "replay",
     "replay_bounds",
     "scale",
+    "sweep",
     "tune",
 ]
 

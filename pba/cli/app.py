@@ -30,6 +30,7 @@ TRACES = "Traces: what happened on a machine"
 
 COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("tune", "tune", ANSWER),
+    ("sweep", "sweep", ANSWER),
     ("report", "report", ANSWER),
     ("replay", "replay", ANSWER),
     ("info", "info", TRACES),
@@ -46,6 +47,7 @@ own) of the same name, and the group in which `--help` shows it."""
 EPILOG = """[bold]Examples[/bold]
 
   pba tune                        search thresholds on the recordings of pba
+  pba sweep                       every point of a grid of thresholds, exactly
   pba report runs/quickstart      write HTML, Markdown and text about a search
   pba record -o x.parquet -- make record the page tables of a build (as root)
   pba info x.parquet              what is in it, and how far to trust it

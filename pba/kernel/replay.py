@@ -61,8 +61,8 @@ def new_state(orders: Orders, memory_pages: int, largest_leaf: int) -> State:
     blocks = memory_pages >> orders.block
     state = State(
         orders=orders,
-        buddy_next=np.empty(memory_pages + MAX_LISTS, np.uint32),
-        buddy_prev=np.empty(memory_pages + MAX_LISTS, np.uint32),
+        buddy_next=np.zeros(memory_pages + MAX_LISTS, np.uint32),
+        buddy_prev=np.zeros(memory_pages + MAX_LISTS, np.uint32),
         buddy_order=np.empty(memory_pages, np.int8),
         leaf=np.empty(blocks, np.uint8),
         contpte=np.empty(memory_pages >> orders.contpte, np.uint8),

@@ -30,8 +30,15 @@ _OTHER: Final = "say --run another folder, or --force to run it anew here"
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, command: str = "pba tune", option: str = "--run") -> Iterator[None]:
     """Make the folder if need be, and hold it alone; a killed process lets go of it by itself.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+    command, option : str
+        The command that works in it, and its option that names another, for messages.
 
     Raises
     ------
@@ -44,14 +51,14 @@ def locked(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except FileExistsError as error:
-        raise OutputError(f"{folder}: is a file", "name a folder with --run") from error
+        raise OutputError(f"{folder}: is a file", f"name a folder with {option}") from error
     except OSError as error:
         raise output_error(folder, error) from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise StudyError(f"{folder}: another pba tune is at work there", "wait for it to end") from error
+            raise StudyError(f"{folder}: another {command} is at work there", "wait for it to end") from error
         yield
     finally:
         os.close(handle)

@@ -1,0 +1,187 @@
+"""`pba sweep`: every point of a grid of thresholds, exactly, and what follows from all of them."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pba.cli.options import MACHINE
+
+if TYPE_CHECKING:
+    from pba.machine import Machine
+    from pba.trace.table import Trace
+
+GRID = "Grid (pages, as for 4 KiB pages)"
+DEFAULT_NAME = "recordings"
+
+
+def sweep(
+    traces: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TRACE]...",
+            help="Trace files, names or patterns of recordings ('arm64-*'). Default: all recordings of pba.",
+        ),
+    ] = None,
+    unshrinkable: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AXIS",
+            rich_help_panel=GRID,
+            help="PBA_UNSHRINKABLE_PAGES: 0:512:8, say. Default: 64 values from 0 to 16384.",
+        ),
+    ] = None,
+    min_pages: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AXIS",
+            rich_help_panel=GRID,
+            help="PBA_SHRINK_BLOCK_MIN_PAGES. Default: 1:512, all there are; they cost no more than a few.",
+        ),
+    ] = None,
+    batch: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AXIS",
+            rich_help_panel=GRID,
+            help="shrinker->batch: 32,64,128, say. Default: 16 values from 8 to 8192.",
+        ),
+    ] = None,
+    page_size: Annotated[
+        list[str] | None,
+        typer.Option(help="4, 16 or 64 (KiB); may be given again.", rich_help_panel=MACHINE, metavar="KIB"),
+    ] = None,
+    memory: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="4GiB, 512MiB, or 1048576pages; may be given again.", rich_help_panel=MACHINE, metavar="SIZE"
+        ),
+    ] = None,
+    linear_map: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Largest leaf in the linear map: pmd, contpmd, pud; may be given again.",
+            rich_help_panel=MACHINE,
+            metavar="LEAF",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="The sweep's folder. Default: sweeps/NAME."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", metavar="N", help="Threads. The result does not depend on it."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Forget an earlier sweep in that folder and sweep anew.")
+    ] = False,
+) -> None:
+    """Evaluate a whole grid of thresholds exactly: the true Pareto front.
+
+    pba tune samples points; pba sweep takes every one of a grid, and each as a
+    replay event by event would have it. That is quick, as points share a replay
+    until their thresholds first make a difference. It answers what a search
+    cannot: what the best trade-offs are, how many points beat the patch's own,
+    and how far a threshold can move before anything changes at all.
+
+    An AXIS is a list of values and ranges with commas between: A:B is every
+    value from A to B, both included; A:B:STEP goes in steps, and takes B too
+    where a step meets it; "0:32:4,64,128:512:64" mixes them. "all" is the whole
+    range: for U up to the most pages that a trace ever caches where nothing is
+    shrunk, for M up to a block, for B twice as far as for U. On 16 and 64 KiB
+    pages M and B grow with the block; U stays a number of pages.
+
+    Options of the machine that are given several times make every combination;
+    each has its own front over all traces.
+
+    The folder gets behaviours.parquet (a row per trace, machine and box of
+    thresholds that behave alike, with every counter), sweep.json (what was run)
+    and summary.txt and .md (the front, the patch's place, the plateaus). The
+    same command goes on after a stop or a kill, and gives the same bytes for
+    any number of workers. From Python: pba.sweep, pba.load_sweep.
+
+      pba sweep                         all recordings, 64 x 512 x 16 points
+      pba sweep pgbench-x86 --unshrinkable 0:512:8 --batch 32,64,128
+      pba sweep x.parquet --memory 2GiB --memory 8GiB -o sweeps/memory
+    """
+    from pba.report.sweep import write_sweep_summary
+    from pba.study.sweep.grid import DEFAULT_BATCH, DEFAULT_MIN_PAGES, DEFAULT_UNSHRINKABLE, Grid
+    from pba.study.sweep.progress import SweepProgress
+    from pba.study.sweep.run import sweep as run_sweep
+
+    grid = Grid(
+        DEFAULT_UNSHRINKABLE if unshrinkable is None else unshrinkable,
+        DEFAULT_MIN_PAGES if min_pages is None else min_pages,
+        DEFAULT_BATCH if batch is None else batch,
+    )
+    settings = settings_from(page_size or [], memory or [], linear_map or [])
+    place = output or Path("sweeps") / folder_name(traces or [])
+    axes = {"--unshrinkable": unshrinkable, "--min-pages": min_pages, "--batch": batch}
+    machines = {"--page-size": page_size, "--memory": memory, "--linear-map": linear_map}
+    watch = SweepProgress()
+    try:
+        found = run_sweep(
+            traces or ["*"], grid, settings, workers=workers, folder=place, force=force,
+            command=command_line(traces or [], axes, machines, output), watch=watch,
+        )  # fmt: skip
+        paths = write_sweep_summary(found, place)
+    except KeyboardInterrupt:
+        watch.end()
+        watch.say(f"stopped; what is done is kept in {place}, and the same command goes on from here")
+        raise
+    finally:
+        watch.end()
+    print(paths[0].read_text(encoding="utf-8"), end="")
+    print(f"\nin {place}: behaviours.parquet, sweep.json, summary.txt, summary.md")
+
+
+def settings_from(
+    page_sizes: list[str], memories: list[str], linear_maps: list[str]
+) -> dict[str, Callable[[Trace], Machine]] | None:
+    """Return a rule for each combination of the machine's options, by what it is called; None for none."""
+    from pba.cli.replay import machine_from
+
+    if not page_sizes and not memories and not linear_maps:
+        return None
+
+    def rule(page_size: str | None, memory: str | None, leaf: str) -> Callable[[Trace], Machine]:
+        return lambda trace: machine_from(trace, page_size, memory, leaf)
+
+    sizes: list[str | None] = [*page_sizes] or [None]
+    memory_sizes: list[str | None] = [*memories] or [None]
+    rules = {}
+    for page_size, memory, leaf in itertools.product(sizes, memory_sizes, linear_maps or [""]):
+        words = [f"{page_size} KiB pages" if page_size else "", memory or ""]
+        words += [f"{leaf} linear map" if leaf else ""]
+        rules[", ".join(word for word in words if word)] = rule(page_size, memory, leaf)
+    return rules
+
+
+def folder_name(traces: list[str]) -> str:
+    """Return what a sweep's folder is called: after its first trace, and how many more there are."""
+    if not traces:
+        return DEFAULT_NAME
+    first = Path(traces[0]).name.split(".parquet")[0].replace("*", "all").replace("?", "any")
+    return first if len(traces) == 1 else f"{first}-and-{len(traces) - 1}-more"
+
+
+def command_line(
+    traces: list[str],
+    axes: dict[str, str | None],
+    machines: dict[str, list[str] | None],
+    output: Path | None,
+) -> str:
+    """Return the command that makes the same sweep: what does not shape it is left out."""
+    words = ["pba", "sweep", *traces]
+    for option, value in axes.items():
+        words += [] if value is None else [option, value]
+    for option, values in machines.items():
+        for value in values or []:
+            words += [option, value]
+    return shlex.join(words + ([] if output is None else ["-o", str(output)]))

@@ -1,0 +1,332 @@
+"""A sweep from its traces to its result; begun, gone on with, or found done."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any, Final
+
+from pba.errors import PbaError, StudyError
+from pba.machine import Machine, Thresholds
+from pba.study import folder as rooms
+from pba.study.evaluate import default_workers
+from pba.study.inputs import versions
+from pba.study.space import SEED_POINT
+from pba.study.sweep import folder as files
+from pba.study.sweep.boxes import Boxes, Rows, boxes_of, cached_page_ns
+from pba.study.sweep.folder import PartFiles, Parts, PartsInMemory
+from pba.study.sweep.grid import Grid
+from pba.study.sweep.progress import Silence, SweepWatch
+from pba.study.sweep.result import SweepResult
+from pba.study.sweep.tasks import COLUMNS, Case, Engine, Task, engine_version, tasks_of, trace_sha256
+from pba.study.tune import MAX_WORKERS
+from pba.trace.table import Trace
+
+RECORDED: Final = "recorded"
+"""The setting in which each trace is replayed on the machine that it was recorded on."""
+
+Traces = Trace | str | Path | Iterable[Trace | str | Path]
+Settings = Mapping[str, Callable[[Trace], Machine]]
+
+
+def core() -> Engine:
+    """Return the engine that explores many thresholds at once."""
+    from pba.engine.compile import compile_trace
+    from pba.engine.explore import explore
+
+    return Engine(compile_trace, explore)
+
+
+def sweep(
+    traces: Traces,
+    grid: Grid | None = None,
+    machine: Machine | Sequence[Machine] | Settings | None = None,
+    *,
+    workers: int | None = None,
+    folder: str | Path | None = None,
+    force: bool = False,
+    command: str = "",
+    watch: SweepWatch | None = None,
+) -> SweepResult:
+    """Evaluate every point of a grid of thresholds exactly, on every trace.
+
+    Parameters
+    ----------
+    traces : Trace, str, Path, or several of them
+        Traces; files, names or patterns of recordings (`"arm64-*"`).
+    grid : Grid, optional
+        Which points: 64 x 512 x 16 of them unless told.
+    machine : Machine, several, or mapping, optional
+        On which machine each trace is replayed: the one it was recorded on (`machine_of`) unless told. Of
+        several, each with all traces. A mapping gives a name to each rule from a trace to its machine.
+    workers : int, optional
+        Threads; one per processor unless told. The result does not depend on it.
+    folder : str or Path, optional
+        Where to keep the result, and what is done of it after a kill. Only in memory unless told.
+    force : bool
+        Whether to forget what an earlier sweep left in the folder.
+    command : str
+        The command that does the same, for the record.
+    watch : SweepWatch, optional
+        Who is told how far it is.
+
+    Returns
+    -------
+    SweepResult
+        Every point, as boxes of points that behave alike. The same for any number of workers.
+
+    Raises
+    ------
+    TraceError, ThresholdError
+        If a trace cannot be read, or a machine cannot replay it.
+    StudyError
+        If the folder is another sweep's, or damaged.
+    """
+    watch = watch or Silence()
+    if workers is not None and not 1 <= workers <= MAX_WORKERS:
+        raise StudyError(f"--workers {workers} is out of range", f"use 1 to {MAX_WORKERS}")
+    count = workers or default_workers()
+    watch.say("reading the traces")
+    named = read_traces(traces)
+    rules = _settings(machine)
+    if folder is None:
+        work = _Work(named, rules, grid or Grid(), count, watch)
+        return work.result(work.explored(PartsInMemory()), command, None)
+    place = Path(folder)
+    with rooms.locked(place, "pba sweep", "-o"):
+        begun = files.is_begun(place, force)
+        work = _Work(named, rules, grid or Grid(), count, watch)
+        record = _open(place, work.record(command), begun)
+        if record["state"] == "complete":
+            watch.say(f"{place}: done already; nothing is replayed again")
+        else:
+            found = work.explored(PartFiles(place))
+            files.write_table(place / files.TABLE_FILE, work.grid, work.cases, found)
+            files.finish(place, record)
+        return load_sweep(place)
+
+
+def load_sweep(folder: str | Path) -> SweepResult:
+    """Read what a finished sweep left in its folder.
+
+    Raises
+    ------
+    StudyError
+        If it is no sweep's folder, is damaged, or the sweep is not done.
+    """
+    folder = Path(folder)
+    record = files.read_record(folder)
+    if record["state"] != "complete":
+        raise StudyError(f"{folder}: the sweep is not done", f"go on with it: {record['command']}")
+    files.check_files(folder, record)
+    try:
+        grid = Grid(**record["grid"])
+        cases = tuple(Case.from_dict(row) for row in record["cases"])
+    except (KeyError, TypeError, ValueError, PbaError) as error:
+        raise files.damaged(folder / files.RECORD_FILE, error) from error
+    found = tuple(files.read_table(folder / files.TABLE_FILE, grid, cases))
+    return SweepResult(grid, cases, found, record["versions"], record["command"], folder)
+
+
+def read_traces(traces: Traces) -> list[tuple[Trace, str]]:
+    """Return the traces and their files (empty where there is none), in the order in which they are named.
+
+    Raises
+    ------
+    StudyError
+        If there is none, or two have one name.
+    """
+    from pba.trace.corpus import find_all
+    from pba.trace.read import read_trace
+
+    given = [traces] if isinstance(traces, Trace | str | Path) else list(traces)
+    found: dict[Trace | Path, None] = {}
+    for item in given:
+        found.update((one, None) for one in ([item] if isinstance(item, Trace) else find_all(str(item))))
+    if not found:
+        raise StudyError("there is no trace to sweep", "name one, or say nothing for all recordings of pba")
+    read = [(one, "") if isinstance(one, Trace) else (read_trace(one), str(one)) for one in found]
+    twice = [name for name, times in Counter(_name(*pair) for pair in read).items() if times > 1]
+    if twice:
+        raise StudyError(f"two traces are called {twice[0]!r}", "leave one of them out")
+    return read
+
+
+def _name(trace: Trace, path: str) -> str:
+    return trace.metadata.name or Path(path).name.split(".")[0] or trace.name
+
+
+def _settings(machine: Machine | Sequence[Machine] | Settings | None) -> Settings:
+    """Return rules from a trace to its machine, by their names."""
+    from pba.model import machine_of
+
+    if machine is None:
+        return {RECORDED: machine_of}
+    if isinstance(machine, Mapping):
+        return machine
+    machines = [machine] if isinstance(machine, Machine) else list(machine)
+    return {str(one): lambda _, one=one: one for one in machines}  # type: ignore[misc]
+
+
+def _open(place: Path, wanted: dict[str, Any], begun: bool) -> dict[str, Any]:
+    """Return the record of the sweep in a folder, new or old; check the files of one that is done."""
+    if not begun:
+        files.write_record(place, wanted)
+        return wanted
+    record = files.refuse_another(place, wanted)
+    if record["state"] == "complete":
+        files.check_files(place, record)
+        files.drop_parts(place)
+    return record
+
+
+class _Work:
+    """The traces on their machines, and the tasks that are left to do."""
+
+    def __init__(
+        self, named: list[tuple[Trace, str]], rules: Settings, grid: Grid, workers: int, watch: SweepWatch
+    ) -> None:
+        self.traces = [trace for trace, _ in named]
+        self.workers, self.watch = workers, watch
+        pairs = [(at, setting) for setting in rules for at in range(len(named))]
+        machines = [rules[setting](self.traces[at]) for at, setting in pairs]
+        watch.say("replaying the patch's own thresholds (the first time, the model is compiled)")
+        with ThreadPoolExecutor(max_workers=workers) as pool:
+            seeds = list(pool.map(_seed, [self.traces[at] for at, _ in pairs], machines))
+            self.grid = grid.resolved(lambda: max(pool.map(_most_cached, self.traces * len(rules), machines)))
+        hashes = [trace_sha256(trace) for trace in self.traces]
+        self.of_trace = [at for at, _ in pairs]
+        self.cases = [
+            Case(
+                _name(*named[at]), setting, named[at][1], hashes[at], machine, len(self.traces[at]),
+                _passes(self.traces[at]), self.traces[at].duration_ns, seed,
+            )
+            for (at, setting), machine, seed in zip(pairs, machines, seeds, strict=True)
+        ]  # fmt: skip
+
+    def record(self, command: str) -> dict[str, Any]:
+        """Return what `sweep.json` says when the sweep begins."""
+        return {
+            "format_version": files.FORMAT_VERSION,
+            "state": "running",
+            "command": command or "pba.sweep",
+            "versions": {**versions(), "engine": engine_version()},
+            "grid": self.grid.to_dict(),
+            "cases": [case.to_dict() for case in self.cases],
+            "files": {},
+        }
+
+    def explored(self, parts: Parts) -> list[Boxes]:
+        """Do what is left to do, and put all parts together, case by case."""
+        axes = [self.grid.on(case.machine) for case in self.cases]
+        tasks = [tasks_of(*three) for three in zip(self.cases, self.of_trace, axes, strict=True)]
+        left = {task.key: task for of_case in tasks for task in of_case if task.key not in parts}
+        total = len({task.key for of_case in tasks for task in of_case})
+        self.watch.begin([task.weight for task in left.values()], total - len(left))
+        try:
+            # Heavy ones first, so that no thread is left alone with one at the end.
+            self._do(sorted(left.values(), key=lambda task: -task.weight), parts)
+        finally:
+            self.watch.end()
+        self.watch.say("merging what behaves alike")
+        found = []
+        for of_case, case, on_machine in zip(tasks, self.cases, axes, strict=True):
+            boxes = boxes_of([parts.get(task.key) for task in of_case], self.grid, on_machine)
+            if boxes is None:
+                raise StudyError(
+                    f"the parts of {case.trace} do not hold each point once", "say --force to sweep anew"
+                )
+            _hold_against_seed(case, boxes, self.grid)
+            found.append(boxes)
+        return found
+
+    def result(self, found: list[Boxes], command: str, folder: Path | None) -> SweepResult:
+        """Return what was found."""
+        made = self.record(command)
+        return SweepResult(
+            self.grid, tuple(self.cases), tuple(found), made["versions"], made["command"], folder
+        )
+
+    def _do(self, tasks: list[Task], parts: Parts) -> None:
+        """Do tasks, several at a time. A stop ends those that have begun, and nothing of them is kept."""
+        engine = core()
+        compiled = _Compiled(self.traces, engine)
+        stopped = threading.Event()
+
+        def look(_: int) -> None:
+            if stopped.is_set():
+                raise CancelledError
+
+        def do(task: Task) -> float:
+            rows: Rows = task.run(engine, compiled.of(task.trace), look)
+            parts.put(task.key, rows)
+            return task.weight
+
+        pool = ThreadPoolExecutor(max_workers=self.workers, thread_name_prefix="sweep")
+        waiting: set[Future[float]] = {pool.submit(do, task) for task in tasks}
+        try:
+            while waiting:
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in done:
+                    self.watch.task(future.result())
+        finally:
+            stopped.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _Compiled:
+    """The traces compiled, each when it is first asked for."""
+
+    def __init__(self, traces: list[Trace], engine: Engine) -> None:
+        self._traces, self._engine = traces, engine
+        self._found: dict[int, Any] = {}
+        self._locks = [threading.Lock() for _ in traces]
+
+    def of(self, trace: int) -> Any:
+        """Return a compiled trace by its number."""
+        with self._locks[trace]:
+            if trace not in self._found:
+                self._found[trace] = self._engine.compile(self._traces[trace])
+            return self._found[trace]
+
+
+def _seed(trace: Trace, machine: Machine) -> tuple[int, int, int]:
+    """Replay the patch's own thresholds, event by event."""
+    from pba.model import replay
+
+    counters = replay(trace, SEED_POINT.on(machine), machine).counters
+    return counters["pmd_splits"], counters["cached_page_ns"], counters["nr_cached"]
+
+
+def _most_cached(trace: Trace, machine: Machine) -> int:
+    """Return the most pages, as for 4 KiB pages, that are ever cached where nothing is shrunk.
+
+    From there on no U matters: by induction over the passes, none finds anything to shrink.
+    """
+    from pba.model import replay
+
+    nothing = Thresholds(machine.memory_pages, 1, machine.block_nr_pages)
+    return int(replay(trace, nothing, machine).counters["peak_cached"])
+
+
+def _passes(trace: Trace) -> int:
+    counts = trace.counts()
+    return counts["S"] + counts["D"]
+
+
+def _hold_against_seed(case: Case, boxes: Boxes, grid: Grid) -> None:
+    """Hold the sweep's figures for the patch's point against those of its replay, if the grid has it."""
+    cell = grid.cell_of(SEED_POINT)
+    if cell is None:
+        return
+    row = boxes.at(cell)
+    swept = (
+        int(boxes.counters[row, COLUMNS.index("pmd_splits")]),
+        cached_page_ns(boxes, COLUMNS)[row],
+        int(boxes.counters[row, COLUMNS.index("nr_cached")]),
+    )
+    if swept != case.seed:
+        raise AssertionError(f"{case.trace} at {SEED_POINT}: a sweep gives {swept}, a replay {case.seed}")
