@@ -220,7 +220,7 @@ def _new_search(
     shelf = Shelf(
         origin=origin,
         wide=np.empty(1 << 20, np.int32),
-        narrow=np.empty(1 << 20, np.uint8),
+        narrow=np.empty(1 << 20, np.int8),
         ends=np.zeros((MAX_KEPT + 1, 2), np.int64),
         scalars=np.empty((MAX_KEPT, NR_VARS + PROGRESS_FIELDS), np.int64),
     )

@@ -24,7 +24,7 @@ class Shelf(NamedTuple):
 
     origin: State  # right after boot; never written to
     wide: NDArray[np.int32]  # the snapshots' 32-bit parts
-    narrow: NDArray[np.uint8]  # and their 8-bit parts
+    narrow: NDArray[np.int8]  # and their 8-bit parts
     ends: NDArray[np.int64]  # (MAX_KEPT + 1, 2) where a snapshot's parts begin in `wide` and `narrow`
     scalars: NDArray[np.int64]  # (MAX_KEPT, NR_VARS + PROGRESS_FIELDS)
 
@@ -34,7 +34,7 @@ def new_shelf(origin: State, wide: int, narrow: int) -> Shelf:
     return Shelf(
         origin=origin,
         wide=np.empty(wide, np.int32),
-        narrow=np.empty(narrow, np.uint8),
+        narrow=np.empty(narrow, np.int8),
         ends=np.zeros((MAX_KEPT + 1, 2), np.int64),
         scalars=np.empty((MAX_KEPT, NR_VARS + PROGRESS_FIELDS), np.int64),
     )
