@@ -19,7 +19,8 @@ def import_(
         Path,
         typer.Argument(
             metavar="IN",
-            help="ftrace text (trace, trace_pipe, trace-cmd report), perf script text, CSV, or any trace; "
+            help="Text of ftrace (trace, trace_pipe, trace-cmd report, systrace's page, atrace) or perf script, CSV, or "
+            "any trace; "
             "plain, .gz, .xz or .zst.",
         ),
     ],
@@ -69,7 +70,7 @@ def import_(
     -e vmscan:mm_shrink_slab_start, then perf script > trace.txt.
     """
     from pba.files import refuse_overwrite
-    from pba.trace.ftrace import read_any
+    from pba.trace.read import read_any
     from pba.trace.store import refuse_unknown_form
 
     refuse_unknown_form(output)

@@ -1,4 +1,4 @@
-"""ftrace text (`trace`, `trace_pipe`, `trace-cmd report`) of x86 and arm64 as a trace.
+"""ftrace text (`trace`, `trace_pipe`, `trace-cmd report`, systrace, atrace) of x86 and arm64 as a trace.
 
 Read in chunks of whole lines: `ftrace_scan` finds the events, this module says what they mean. Only what
 happens to pages that are ever a page table is kept, so that memory follows the trace and not the file.
@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from pba.errors import TraceError
 from pba.events import LEVEL_UNKNOWN
 from pba.trace import ftrace_scan as scan
+from pba.trace import systrace
 from pba.trace.assemble import RAW_FREE, RAW_OTHER, RAW_TABLE, RAW_VISIT, RawEvents, assemble, pages_of
 from pba.trace.classify import GFP_ACCOUNT, GFP_MOVABLE, GFP_ZERO, level_of_stack
 from pba.trace.metadata import Metadata, Quality
-from pba.trace.opening import open_stream
+from pba.trace.opening import HEAD_BYTES, open_stream
 from pba.trace.table import Trace
 from pba.trace.visits import MEMCG_UNKNOWN, RULE, RootVisits, ShrinkLines, find_root_visits
 
@@ -52,6 +53,7 @@ _ARCHITECTURES: Final = {
     "aarch64": ("el0_svc", "__arm64_sys_", "el0t_64_sync", "el1h_64_sync"),
     "x86_64": ("do_syscall_64", "entry_SYSCALL_64", "asm_exc_page_fault", "__x64_sys_"),
 }
+_NAME_ENDINGS: Final = re.compile(r"\.(?:txt|html)\b")
 _SHRINK_COLUMNS: Final = ("nid", "priority", "items", "deferred", "delta", "total")
 
 
@@ -73,6 +75,8 @@ class Form:
         What a line looks like, and how to record with stacks.
     note : str
         What a reader of figures should know of every recording of this form; may be empty.
+    unwrap : callable
+        From the open file to a stream of its event text alone.
     """
 
     name: str
@@ -82,6 +86,7 @@ class Form:
     expected: str
     stacks_hint: str
     note: str = ""
+    unwrap: Callable[[BinaryIO, Path], systrace.Readable] = lambda stream, _: stream
 
 
 FTRACE: Final = Form(
@@ -94,23 +99,48 @@ FTRACE: Final = Form(
 )
 
 
+SYSTRACE: Final = replace(FTRACE, name="systrace", unwrap=systrace.unwrapped)
+
+
+class Options(TypedDict, total=False):
+    """What can be told about a recording in event text, which says none of it.
+
+    Attributes
+    ----------
+    page_size_kib : int
+        Base page of the recorded machine in KiB.
+    memory_pages : int
+        Its memory in base pages.
+    kernel : str
+        Its kernel's release.
+    architecture : str
+        `x86_64` or `aarch64`; unless told, what the stacks show.
+    name : str
+        Short name; unless told, the file's.
+    gfp_zero : int
+        `__GFP_ZERO` of that kernel, for recordings that print flags as numbers; unless told, 0x100.
+    only_root : bool
+        The machine had no memory cgroup but the root (see `pba.trace.visits`).
+    """
+
+    page_size_kib: int | None
+    memory_pages: int | None
+    kernel: str
+    architecture: str
+    name: str
+    gfp_zero: int
+    only_root: bool
+
+
 def sniff(head: bytes) -> bool:
-    """Say whether the beginning of a file looks like ftrace text."""
+    """Say whether the beginning of a file looks like ftrace text, or like what systrace wraps around it."""
+    if systrace.is_page(head):
+        return True
     return b"\0" not in head and bool(_LINE.search(head) or _HEADER.search(head))
 
 
-def read_ftrace(
-    path: str | Path,
-    *,
-    page_size_kib: int | None = None,
-    memory_pages: int | None = None,
-    kernel: str = "",
-    architecture: str = "",
-    name: str = "",
-    gfp_zero: int = GFP_ZERO,
-    only_root: bool = False,
-) -> Trace:
-    """Read ftrace text, plain or compressed.
+def read_ftrace(path: str | Path, **options: Unpack[Options]) -> Trace:
+    """Read ftrace text, plain or compressed, as it is or as systrace or atrace wraps it.
 
     The recording must hold `kmem:mm_page_alloc` with stacks and `kmem:mm_page_free`;
     `vmscan:mm_shrink_slab_start` gives the shrinker passes.
@@ -119,20 +149,8 @@ def read_ftrace(
     ----------
     path : str or Path
         The file.
-    page_size_kib : int, optional
-        Base page of the recorded machine in KiB; the text does not say it.
-    memory_pages : int, optional
-        Its memory in base pages; the text does not say it.
-    kernel : str, optional
-        Its kernel's release.
-    architecture : str, optional
-        `x86_64` or `aarch64`; unless told, what the stacks show.
-    name : str, optional
-        Short name; unless told, the file's.
-    gfp_zero : int, optional
-        `__GFP_ZERO` of that kernel, for recordings that print flags as numbers.
-    only_root : bool, optional
-        The machine had no memory cgroup but the root (see `pba.trace.visits`).
+    **options
+        What is known about the recording, see `Options`.
 
     Returns
     -------
@@ -144,18 +162,17 @@ def read_ftrace(
     TraceError
         If the file is none, is empty, is not ftrace text, or has no allocations or no stacks.
     """
-    metadata = Metadata(
-        name=name,
-        kernel=kernel,
-        architecture=architecture,
-        page_size_kib=page_size_kib,
-        memory_pages=memory_pages,
-    )
-    return read_events(Path(path), FTRACE, metadata, gfp_zero=gfp_zero, only_root=only_root)
+    with open_stream(path) as stream:
+        head = stream.read(HEAD_BYTES)
+    wrapped = systrace.is_page(head) or systrace.is_atrace(head)
+    return read_events(path, SYSTRACE if wrapped else FTRACE, options)
 
 
-def read_events(path: Path, form: Form, told: Metadata, *, gfp_zero: int, only_root: bool) -> Trace:
-    """Read event text of some form; `told` is what the caller knows about the recording."""
+def read_events(path: str | Path, form: Form, options: Options) -> Trace:
+    """Read event text of some form, as `read_ftrace` does."""
+    path = Path(path)
+    told = options.copy()
+    gfp_zero, only_root = told.pop("gfp_zero", GFP_ZERO), told.pop("only_root", False)
     reader = _Reader(path, gfp_zero, form)
     for chunk in _whole_events(path, form):
         reader.take(chunk)
@@ -163,37 +180,22 @@ def read_events(path: Path, form: Form, told: Metadata, *, gfp_zero: int, only_r
     visits = find_root_visits(reader.shrink_lines(), only_root=only_root)
     raw = reader.raw(visits)
     counters = reader.counters
-    metadata = told.with_(
-        name=told.name or path.name.split(f".{form.name}")[0].split(".txt")[0],
+    known = Metadata(**told)  # type: ignore[misc]
+    metadata = known.with_(
+        name=known.name or _NAME_ENDINGS.split(path.name.split(f".{form.name}")[0])[0],
         source=form.name,
-        architecture=told.architecture or reader.architecture,
+        architecture=known.architecture or reader.architecture,
         quality=reader.quality(visits),
     )
     first, last = int(counters[scan.C_FIRST_TIME]), int(counters[scan.C_LAST_TIME])
     return assemble(raw, metadata, start_ns=first, end_ns=last)
 
 
-def read_any(path: str | Path, **facts: Any) -> Trace:
-    """Read ftrace or perf text as `read_ftrace` does, or another form, adding the facts given to it."""
-    from pba.trace import perf
-    from pba.trace.read import HEAD_BYTES, read_trace
-
-    with open_stream(path) as stream:
-        head = stream.read(HEAD_BYTES)
-    if sniff(head):
-        return read_ftrace(path, **facts)
-    if perf.sniff(head):
-        return perf.read_perf(path, **facts)
-    trace = read_trace(path)
-    names = ("page_size_kib", "memory_pages", "kernel", "architecture", "name")
-    told = {name: facts[name] for name in names if facts.get(name)}
-    return replace(trace, metadata=trace.metadata.with_(**told))
-
-
 def _whole_events(path: Path, form: Form) -> Iterator[bytes]:
     """Yield chunks of whole lines that cut no stack from the event before it."""
     rest = b""
-    with open_stream(path) as stream:
+    with open_stream(path) as opened:
+        stream = form.unwrap(opened, path)
         while block := stream.read(CHUNK_BYTES):
             rest += block
             cut = _last_event(rest, form)

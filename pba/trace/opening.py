@@ -13,6 +13,8 @@ from typing import BinaryIO, cast
 from pba.errors import TraceError
 
 _ZSTD_BLOCK = 1 << 20
+HEAD_BYTES = 1 << 16
+"""What is read of a file to find out its form."""
 MAGICS = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 
 

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
 
 from pba.errors import TraceError
 from pba.trace.check import refuse_unknown_frees
 from pba.trace.corpus import resolve
-from pba.trace.opening import open_stream
+from pba.trace.opening import HEAD_BYTES, open_stream
 from pba.trace.table import Trace
 
-HEAD_BYTES = 1 << 16
-FORMS = "expected Parquet, the text form ('1500 A 7'), ftrace or perf script text; plain, .gz, .xz or .zst"
+if TYPE_CHECKING:
+    from pba.trace.ftrace import Options
+
+FORMS = (
+    "expected Parquet, the text form ('1500 A 7'), CSV, text of ftrace (also systrace's), perf script or "
+    "bpftrace; plain, .gz, .xz or .zst"
+)
 
 
 def read_trace(path: str | Path, *, strict: bool = False) -> Trace:
-    """Read a trace: Parquet, the text form, ftrace or `perf script` text, or CSV; plain or compressed.
+    """Read a trace: Parquet, the text form, CSV, or event text (ftrace, systrace, perf); plain or compressed.
 
     Parameters
     ----------
@@ -38,12 +46,40 @@ def read_trace(path: str | Path, *, strict: bool = False) -> Trace:
     return trace
 
 
-def _read(path: Path, strict: bool) -> Trace:
-    """Find a file's form and read it; the text form checks `strict` itself, as it knows the line."""
+def read_any(path: str | Path, **options: Unpack[Options]) -> Trace:
+    """Read any form; what is told about a recording in event text is added to traces of other forms."""
+    path = resolve(path)
+    reader = _event_reader(_head(path))
+    if reader is not None:
+        return reader(path, **options)
+    trace = _read(path, strict=False)
+    names = ("page_size_kib", "memory_pages", "kernel", "architecture", "name")
+    told: dict[str, Any] = {name: options.get(name) for name in names if options.get(name)}
+    return replace(trace, metadata=trace.metadata.with_(**told))
+
+
+def _head(path: Path) -> bytes:
     with open_stream(path) as stream:
         head = stream.read(HEAD_BYTES)
     if not head:
         raise TraceError("is empty", FORMS, path=path)
+    return head
+
+
+def _event_reader(head: bytes) -> Callable[..., Trace] | None:
+    """Return what reads this event text, or None if it is none."""
+    from pba.trace import ftrace, perf
+
+    if ftrace.sniff(head):
+        return ftrace.read_ftrace
+    if perf.sniff(head):
+        return perf.read_perf
+    return None
+
+
+def _read(path: Path, strict: bool) -> Trace:
+    """Find a file's form and read it; the text form checks `strict` itself, as it knows the line."""
+    head = _head(path)
     if head[:4] == b"PAR1":
         from pba.trace.store import read_parquet
 
@@ -53,13 +89,9 @@ def _read(path: Path, strict: bool) -> Trace:
 
     if looks_like_text(head):
         return read_text(path, strict=strict)
-
-    from pba.trace import ftrace, perf
-
-    if ftrace.sniff(head):
-        return ftrace.read_ftrace(path)
-    if perf.sniff(head):
-        return perf.read_perf(path)
+    reader = _event_reader(head)
+    if reader is not None:
+        return reader(path)
 
     from pba.trace import csv_form
 
