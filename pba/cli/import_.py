@@ -19,9 +19,8 @@ def import_(
         Path,
         typer.Argument(
             metavar="IN",
-            help="Text of ftrace (trace, trace_pipe, trace-cmd report, systrace's page, atrace) or perf script, CSV, or "
-            "any trace; "
-            "plain, .gz, .xz or .zst.",
+            help="Text of ftrace (trace, trace_pipe, trace-cmd report, systrace, atrace), perf script or "
+            "the program of pba record --print-bpftrace; CSV; or any trace. Plain, .gz, .xz or .zst.",
         ),
     ],
     output: Annotated[

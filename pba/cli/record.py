@@ -12,6 +12,15 @@ if TYPE_CHECKING:
     from pba.trace.record import Progress, Recording
 
 
+def _print_bpftrace(wanted: bool) -> None:
+    """Print the bpftrace program and leave, where `--print-bpftrace` is given."""
+    if wanted:
+        from pba.trace.bpftrace import program
+
+        print(program(), end="")
+        raise typer.Exit
+
+
 def record(
     out: Annotated[
         Path,
@@ -34,6 +43,16 @@ def record(
     buffer_mib: Annotated[
         int, typer.Option(metavar="MIB", min=1, max=4096, help="Trace buffer of each CPU, in MiB.")
     ] = 32,
+    _program: Annotated[
+        bool,
+        typer.Option(
+            "--print-bpftrace",
+            callback=_print_bpftrace,
+            is_eager=True,
+            help="Print a bpftrace program for a machine without pba, and exit. It says how to run it; "
+            "pba import reads its output.",
+        ),
+    ] = False,
 ) -> None:
     """Record this machine's page tables and memory pressure, system-wide (as root).
 

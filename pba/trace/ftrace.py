@@ -66,7 +66,7 @@ class Form:
     name : str
         For `Metadata.source` and messages.
     code : int
-        `scan.FORM_FTRACE` or `scan.FORM_PERF`.
+        `scan.FORM_FTRACE` or one of its fellows.
     is_frame : callable
         Whether the beginning of a line (40 bytes) is one of a stack's frame.
     frames : callable
@@ -75,6 +75,8 @@ class Form:
         What a line looks like, and how to record with stacks.
     note : str
         What a reader of figures should know of every recording of this form; may be empty.
+    stacks_always : bool
+        Every allocation that can be a page table has a stack; one without is told.
     unwrap : callable
         From the open file to a stream of its event text alone.
     """
@@ -86,6 +88,7 @@ class Form:
     expected: str
     stacks_hint: str
     note: str = ""
+    stacks_always: bool = False
     unwrap: Callable[[BinaryIO, Path], systrace.Readable] = lambda stream, _: stream
 
 
@@ -268,6 +271,7 @@ class _Reader:
     texts: list[str] = field(default_factory=list)
     levels: dict[tuple[int, int, int], int] = field(default_factory=dict)
     tables: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    fresh: _Kept | None = None
     kept: list[_Kept] = field(default_factory=list)
     shrinks: list[tuple[Any, ...]] = field(default_factory=list)
     instances: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -276,6 +280,7 @@ class _Reader:
     allocations: int = 0
     frees: int = 0
     unparsed_shrinks: int = 0
+    without_stack: int = 0
     first_unparsed: tuple[int, str] | None = None
     first_line: str = ""
 
@@ -291,7 +296,7 @@ class _Reader:
         """Take in a chunk of whole lines."""
         if not self.first_line:
             self.first_line = _shown(chunk.partition(b"\n")[0])
-        for match in _WRITTEN.finditer(chunk[:65536] if self.kept else chunk):
+        for match in _WRITTEN.finditer(chunk[:65536] if self.scanner.counters[scan.C_LINES] else chunk):
             self.overwritten += max(0, int(match[2]) - int(match[1]))
         self.scanner.scan(chunk)
         self._new_texts(chunk)
@@ -300,12 +305,13 @@ class _Reader:
         if line >= 0:
             self._not_understood(int(line), chunk[start : start + 200].partition(b"\n")[0])
         self.scanner.finish_chunk()
-        self._keep(self.scanner.rows[: self.counters[scan.C_ROWS]])
+        self._take_rows(self.scanner.rows[: self.counters[scan.C_ROWS]])
 
     def finish(self) -> None:
         """Take in what waited for a stack, and check that the recording can be used."""
         self.scanner.scan(b"")
-        self._keep(self.scanner.rows[: self.counters[scan.C_ROWS]])
+        self._take_rows(self.scanner.rows[: self.counters[scan.C_ROWS]])
+        self._keep()
         if self.counters[scan.C_LINES] == 0:
             raise TraceError("is empty", "record again", path=self.path)
         if self.counters[scan.C_EVENTS] == 0:
@@ -358,34 +364,57 @@ class _Reader:
             self.levels[key] = level_of_stack(frames, flags.account, flags.zero, flags.movable, order)
         return self.levels[key]
 
-    def _keep(self, rows: NDArray[np.int64]) -> None:
-        """Say which rows are page tables, and keep what happens to pages that are one at some time."""
+    def _take_rows(self, rows: NDArray[np.int64]) -> None:
+        """Say which rows are page tables; keep those of the chunk before that matter."""
         rows = rows[rows[:, scan.ROW_KIND] != scan.KIND_GONE]
         allocated = rows[:, scan.ROW_KIND] == scan.KIND_ALLOC
         self.allocations += int(allocated.sum())
         self.frees += len(rows) - int(allocated.sum())
+        level = self._levels_of(rows, allocated)
+        pfn, order = rows[:, scan.ROW_PFN], np.minimum(rows[:, scan.ROW_ORDER], 62).astype(np.int8)
+        table = level != LEVEL_UNKNOWN
+        self.tables = np.union1d(self.tables, pages_of(pfn[table], order[table])[0])
+        kind = np.where(table, RAW_TABLE, np.where(allocated, RAW_OTHER, RAW_FREE)).astype(np.int8)
+        self._keep()
+        # Copies: the scanner fills its rows anew, and a row is wider than what is needed of it.
+        self.fresh = _Kept(
+            rows[:, scan.ROW_TIME].copy(), rows[:, scan.ROW_LINE].copy(), kind, pfn.copy(), level, order
+        )
+
+    def _levels_of(self, rows: NDArray[np.int64], allocated: NDArray[np.bool_]) -> NDArray[np.int8]:
+        """Return the level of each row, looking at each combination of stack, flags and order once."""
         level = np.zeros(len(rows), np.int8)
-        stacked = np.flatnonzero(allocated & (rows[:, scan.ROW_STACK] >= 0) & (rows[:, scan.ROW_GFP] >= 0))
+        flagged = allocated & (rows[:, scan.ROW_GFP] >= 0)
+        stacked = np.flatnonzero(flagged & (rows[:, scan.ROW_STACK] >= 0))
         columns = [scan.ROW_STACK, scan.ROW_GFP, scan.ROW_ORDER]
         shapes, shape = np.unique(rows[stacked][:, columns], axis=0, return_inverse=True)
         found = np.array([self._level(*row) for row in shapes.tolist()], np.int8)
         if len(stacked):
             level[stacked] = found[shape.ravel()]
-        pfn, order = rows[:, scan.ROW_PFN], np.minimum(rows[:, scan.ROW_ORDER], 62)
-        table = level != LEVEL_UNKNOWN
-        self.tables = np.union1d(self.tables, pages_of(pfn[table], order[table])[0])
-        low = np.searchsorted(self.tables, pfn)
-        high = np.searchsorted(self.tables, pfn + np.left_shift(np.int64(1), order))
+        if self.form.stacks_always:
+            bare = rows[flagged & (rows[:, scan.ROW_STACK] < 0)]
+            numbers, counts = np.unique(bare[bare[:, scan.ROW_ORDER] <= 1, scan.ROW_GFP], return_counts=True)
+            for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
+                flags = _Gfp.parse(self.texts[number], self.gfp_zero)
+                self.without_stack += count if flags.zero and not flags.movable else 0
+        return level
+
+    def _keep(self) -> None:
+        """Keep what happens to pages that are a page table at some time, of the chunk before the last.
+
+        Until now, since CPUs' events may stand out of order: a page's free before its allocation.
+        """
+        if self.fresh is None:
+            return
+        fresh, self.fresh = self.fresh, None
+        low = np.searchsorted(self.tables, fresh.pfn)
+        high = np.searchsorted(
+            self.tables, fresh.pfn + np.left_shift(np.int64(1), fresh.order.astype(np.int64))
+        )
         matters = high > low
-        kind = np.where(table, RAW_TABLE, np.where(allocated, RAW_OTHER, RAW_FREE)).astype(np.int8)
         self.kept.append(
             _Kept(
-                rows[matters, scan.ROW_TIME],
-                rows[matters, scan.ROW_LINE],
-                kind[matters],
-                pfn[matters],
-                level[matters],
-                order[matters].astype(np.int8),
+                *(getattr(fresh, name)[matters] for name in ("time", "line", "kind", "pfn", "level", "order"))
             )
         )
 
@@ -437,12 +466,36 @@ class _Reader:
             notes.append("no allocation of a page table was found")
         if not self.frees:
             notes.append("the recording holds no mm_page_free event: no page table is ever freed")
+        if self.form.code == scan.FORM_BPFTRACE:
+            notes += self._bpftrace_notes()
         quality = Quality(
-            lost_events=int(counters[scan.C_LOST]) + self.overwritten,
+            lost_events=self._lost_events(),
             unparsed_lines=unparsed,
             visits_rule=RULE if len(visits) else "",
         )
         return replace(quality, notes=(*notes, *visits.notes))
+
+    def _lost_events(self) -> int:
+        """Return how many events are missing, as far as the recording says."""
+        sent = int(self.counters[scan.C_SENT])
+        missing = max(0, sent - int(self.counters[scan.C_EVENTS])) if sent >= 0 else 0
+        return max(int(self.counters[scan.C_LOST]), missing) + self.overwritten
+
+    def _bpftrace_notes(self) -> list[str]:
+        """Return what only our bpftrace program can say."""
+        notes = []
+        if self.counters[scan.C_SENT] < 0:
+            notes.append(
+                "the end is missing (bpftrace was killed, or still ran): lost events are not all known"
+            )
+        if self.counters[scan.C_NOT_FOLLOWED]:
+            notes.append(
+                f"the frees of {self.counters[scan.C_NOT_FOLLOWED]} pages are unknown: bpftrace's map was "
+                "full; let it hold more (BPFTRACE_MAX_MAP_KEYS, once BPFTRACE_MAP_KEYS_MAX)"
+            )
+        if self.without_stack:
+            notes.append(f"{self.without_stack} zeroed pages without a stack may have been page tables")
+        return notes
 
 
 def _shown(line: bytes) -> str:

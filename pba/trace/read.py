@@ -23,7 +23,7 @@ FORMS = (
 
 
 def read_trace(path: str | Path, *, strict: bool = False) -> Trace:
-    """Read a trace: Parquet, the text form, CSV, or event text (ftrace, systrace, perf); plain or compressed.
+    """Read a trace: Parquet, the text form, CSV, or event text; plain or compressed.
 
     Parameters
     ----------
@@ -68,8 +68,10 @@ def _head(path: Path) -> bytes:
 
 def _event_reader(head: bytes) -> Callable[..., Trace] | None:
     """Return what reads this event text, or None if it is none."""
-    from pba.trace import ftrace, perf
+    from pba.trace import bpftrace, ftrace, perf
 
+    if bpftrace.sniff(head):
+        return bpftrace.read_bpftrace
     if ftrace.sniff(head):
         return ftrace.read_ftrace
     if perf.sniff(head):

@@ -1,4 +1,4 @@
-"""What systrace and atrace wrap around ftrace text: found by content, blanked, lines numbered as in the file."""
+"""What systrace and atrace wrap around ftrace text: found by content, blanked, lines numbered."""
 
 from __future__ import annotations
 
