@@ -1,7 +1,7 @@
 """The output of our own bpftrace program (`page_tables.bt`, `pba record --print-bpftrace`) as a trace.
 
 Its lines are like those of `perf script`: `ftrace_scan` reads both, and `ftrace` says what they mean. The
-program says why it asks what it asks. bpftrace prints what CPUs did up to 0.1 s out of order: they are sorted.
+program says why it asks what it asks. bpftrace prints what CPUs did up to 0.1 s out of order.
 """
 
 from __future__ import annotations

@@ -53,6 +53,7 @@ _ARCHITECTURES: Final = {
     "aarch64": ("el0_svc", "__arm64_sys_", "el0t_64_sync", "el1h_64_sync"),
     "x86_64": ("do_syscall_64", "entry_SYSCALL_64", "asm_exc_page_fault", "__x64_sys_"),
 }
+_FLAGS: Final = re.compile(r"0[xX][0-9a-fA-F]{1,16}|0|[1-9][0-9]{0,19}", re.ASCII)
 _NAME_ENDINGS: Final = re.compile(r"\.(?:txt|html)\b")
 _SHRINK_COLUMNS: Final = ("nid", "priority", "items", "deferred", "delta", "total")
 
@@ -236,7 +237,7 @@ class _Gfp:
         account = zero = movable = False
         for part in text.split("|"):
             if part[:1].isdigit():
-                value = int(part, 16) if part[:2].lower() == "0x" else int(part) if part.isdigit() else 0
+                value = int(part, 0) if _FLAGS.fullmatch(part) else 0
                 account = account or bool(value & GFP_ACCOUNT)
                 zero = zero or bool(value & zero_bit)
                 movable = movable or bool(value & GFP_MOVABLE)
@@ -344,14 +345,15 @@ class _Reader:
         for when, pid, start, end in self.scanner.shrinks[: self.counters[scan.C_SHRINKS]].tolist():
             text = chunk[start:end].decode("utf-8", "replace")
             match = _SHRINK.search(text)
-            if match is None or int(match["priority"]) > 12:
+            numbers = () if match is None else tuple(int(match[column]) for column in _SHRINK_COLUMNS)
+            memcg = MEMCG_UNKNOWN if match is None or match["memcg"] is None else int(match["memcg"])
+            most = max(map(abs, (*numbers, memcg)))
+            if match is None or int(match["priority"]) > 12 or most >> 62:
                 self.unparsed_shrinks += 1
                 number = int(self.counters[scan.C_LINES]) - chunk.count(b"\n", end, len(chunk) - 1)
                 self._not_understood(number, chunk[start:end])
                 continue
             instance = self.instances.setdefault((match["function"], match["pointer"]), len(self.instances))
-            memcg = MEMCG_UNKNOWN if match["memcg"] is None else int(match["memcg"])
-            numbers = tuple(int(match[column]) for column in _SHRINK_COLUMNS)
             kswapd = text.lstrip().startswith("kswapd")
             self.shrinks.append((when, pid, instance, match["function"], memcg, kswapd, *numbers))
 

@@ -49,54 +49,47 @@ def read_trace(path: str | Path, *, strict: bool = False) -> Trace:
 def read_any(path: str | Path, **options: Unpack[Options]) -> Trace:
     """Read any form; what is told about a recording in event text is added to traces of other forms."""
     path = resolve(path)
-    reader = _event_reader(_head(path))
-    if reader is not None:
+    reader, tells_itself = _reader(path)
+    if not tells_itself:
         return reader(path, **options)
-    trace = _read(path, strict=False)
     names = ("page_size_kib", "memory_pages", "kernel", "architecture", "name")
     told: dict[str, Any] = {name: options.get(name) for name in names if options.get(name)}
+    trace = reader(path)
     return replace(trace, metadata=trace.metadata.with_(**told))
-
-
-def _head(path: Path) -> bytes:
-    with open_stream(path) as stream:
-        head = stream.read(HEAD_BYTES)
-    if not head:
-        raise TraceError("is empty", FORMS, path=path)
-    return head
-
-
-def _event_reader(head: bytes) -> Callable[..., Trace] | None:
-    """Return what reads this event text, or None if it is none."""
-    from pba.trace import bpftrace, ftrace, perf
-
-    if bpftrace.sniff(head):
-        return bpftrace.read_bpftrace
-    if ftrace.sniff(head):
-        return ftrace.read_ftrace
-    if perf.sniff(head):
-        return perf.read_perf
-    return None
 
 
 def _read(path: Path, strict: bool) -> Trace:
     """Find a file's form and read it; the text form checks `strict` itself, as it knows the line."""
-    head = _head(path)
-    if head[:4] == b"PAR1":
+    from pba.trace.text import read_text
+
+    reader, _ = _reader(path)
+    return reader(path, strict=strict) if reader is read_text else reader(path)
+
+
+def _reader(path: Path) -> tuple[Callable[..., Trace], bool]:
+    """Return what reads a file, and whether its form tells of the machine (event text does not).
+
+    The forms whose first line tells them go first: a line of event text may stand anywhere in a head.
+    """
+    with open_stream(path) as stream:
+        head = stream.read(HEAD_BYTES)
+    if not head:
+        raise TraceError("is empty", FORMS, path=path)
+    if head.startswith(b"PAR1"):
         from pba.trace.store import read_parquet
 
-        return read_parquet(path)
+        return read_parquet, True
 
-    from pba.trace.text import looks_like_text, read_text
+    from pba.trace import bpftrace, csv_form, ftrace, perf, text
 
-    if looks_like_text(head):
-        return read_text(path, strict=strict)
-    reader = _event_reader(head)
-    if reader is not None:
-        return reader(path)
-
-    from pba.trace import csv_form
-
+    if text.looks_like_text(head):
+        return text.read_text, True
     if csv_form.sniff(head):
-        return csv_form.read_csv(path)
+        return csv_form.read_csv, True
+    if bpftrace.sniff(head):
+        return bpftrace.read_bpftrace, False
+    if ftrace.sniff(head):
+        return ftrace.read_ftrace, False
+    if perf.sniff(head):
+        return perf.read_perf, False
     raise TraceError("is not a trace in a form that pba knows", FORMS, path=path)
