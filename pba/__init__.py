@@ -7,7 +7,8 @@
 
 Then `pba.recordings`, `pba.read_trace`, `pba.generate`, `pba.replay`, `pba.replay_bounds`; traces of traces
 with `pba.cut`, `pba.join`, `pba.merge`, `pba.repeat`, `pba.scale`, `pba.minimise`; many replays of one trace
-with `pba.compile_trace`; `pba.tune`, `pba.load_run`; `pba.sweep`, `pba.load_sweep`; for Jupyter `pba.explore`.
+with `pba.compile_trace`; `pba.tune`, `pba.load_run`; `pba.sweep`, `pba.load_sweep`; for Jupyter
+`pba.explore`.
 Everything heavy is imported when it is first asked for.
 """
 

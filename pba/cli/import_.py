@@ -19,8 +19,9 @@ def import_(
         Path,
         typer.Argument(
             metavar="IN",
-            help="ftrace text (trace, trace_pipe, trace-cmd report), perf script text, CSV, or any trace; "
-            "plain, .gz, .xz or .zst. - is the standard input.",
+            help="Text of ftrace (trace, trace_pipe, trace-cmd report, systrace, atrace), perf script or "
+            "the program of pba record --print-bpftrace; CSV; or any trace. Plain, .gz, .xz or .zst. - is "
+            "the standard input.",
         ),
     ],
     output: Annotated[
@@ -83,7 +84,7 @@ def import_(
     from pba.errors import TraceError
     from pba.files import refuse_overwrite
     from pba.trace.background import chosen_orders
-    from pba.trace.ftrace import read_any
+    from pba.trace.read import read_any
     from pba.trace.store import refuse_unknown_form
 
     refuse_unknown_form(output)

@@ -12,6 +12,15 @@ if TYPE_CHECKING:
     from pba.trace.record import Progress, Recording
 
 
+def _print_bpftrace(wanted: bool) -> None:
+    """Print the bpftrace program and leave, where `--print-bpftrace` is given."""
+    if wanted:
+        from pba.trace.bpftrace import program
+
+        print(program(), end="")
+        raise typer.Exit
+
+
 def record(
     out: Annotated[
         Path,
@@ -50,6 +59,16 @@ def record(
             "every page: a hundred times the events, about 0.8 MB of file a second of a busy machine.",
         ),
     ] = None,
+    _program: Annotated[
+        bool,
+        typer.Option(
+            "--print-bpftrace",
+            callback=_print_bpftrace,
+            is_eager=True,
+            help="Print a bpftrace program for a machine without pba, and exit. It says how to run it; "
+            "pba import reads its output.",
+        ),
+    ] = False,
 ) -> None:
     """Record this machine's page tables and memory pressure, system-wide (as root).
 

@@ -203,6 +203,8 @@ class _Reader:
             self.lines.append(np.arange(first_line, first_line + rows))
         else:  # empty lines stand between
             filled = [at for at, text in enumerate(chunk.split(b"\n")) if text.strip(b"\r")]
+            if len(filled) != rows:  # Arrow ends a line at a lone carriage return as well
+                self._complain(chunk, first_line)
             self.lines.append(np.array(filled, np.int64) + first_line)
 
     def _convert(self, chunk: bytes) -> dict[str, NDArray[Any]]:
@@ -278,6 +280,8 @@ class _Reader:
                 f"{len(cells)} values for {len(self.names)} columns",
                 "a row is one line, its quotes closed",
             )
+        if "\r" in line:
+            return "a carriage return", "lines end in a line feed, or in both"
         value = {name: cells[at] for name, at in self.place.items()}
         checks: tuple[tuple[str, Callable[[str], Any], str], ...] = (
             ("time", self._time, "a number from 0 on, within 146 years, in the unit of --time-unit"),

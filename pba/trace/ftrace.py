@@ -1,4 +1,4 @@
-"""ftrace text (`trace`, `trace_pipe`, `trace-cmd report`) of x86 and arm64 as a trace.
+"""ftrace text (`trace`, `trace_pipe`, `trace-cmd report`, systrace, atrace) of x86 and arm64 as a trace.
 
 Read in chunks of whole lines: `ftrace_scan` finds the events, this module says what they mean. Only what
 happens to pages that are ever a page table is kept, so that memory follows the trace and not the file.
@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from pba.errors import TraceError
 from pba.events import LEVEL_UNKNOWN
 from pba.trace import ftrace_scan as scan
+from pba.trace import systrace
 from pba.trace.assemble import assemble
 from pba.trace.background import Covered, Orders
 from pba.trace.classify import GFP_ACCOUNT, GFP_MOVABLE, GFP_ZERO, level_of_stack
 from pba.trace.metadata import Metadata, Quality
-from pba.trace.opening import open_stream
-from pba.trace.piped import reads_pipes
+from pba.trace.opening import HEAD_BYTES, open_stream
 from pba.trace.raw import RAW_FREE, RAW_OTHER, RAW_TABLE, RAW_VISIT, RawEvents, pages_of, span
 from pba.trace.table import Trace
 from pba.trace.visits import MEMCG_UNKNOWN, RULE, RootVisits, ShrinkLines, find_root_visits
@@ -55,6 +55,8 @@ _ARCHITECTURES: Final = {
     "aarch64": ("el0_svc", "__arm64_sys_", "el0t_64_sync", "el1h_64_sync"),
     "x86_64": ("do_syscall_64", "entry_SYSCALL_64", "asm_exc_page_fault", "__x64_sys_"),
 }
+_FLAGS: Final = re.compile(r"0[xX][0-9a-fA-F]{1,16}|0|[1-9][0-9]{0,19}", re.ASCII)
+_NAME_ENDINGS: Final = re.compile(r"\.(?:txt|html)\b")
 _SHRINK_COLUMNS: Final = ("nid", "priority", "items", "deferred", "delta", "total")
 
 
@@ -67,7 +69,7 @@ class Form:
     name : str
         For `Metadata.source` and messages.
     code : int
-        `scan.FORM_FTRACE` or `scan.FORM_PERF`.
+        `scan.FORM_FTRACE` or one of its fellows.
     is_frame : callable
         Whether the beginning of a line (40 bytes) is one of a stack's frame.
     frames : callable
@@ -76,6 +78,10 @@ class Form:
         What a line looks like, and how to record with stacks.
     note : str
         What a reader of figures should know of every recording of this form; may be empty.
+    stacks_always : bool
+        Every allocation that can be a page table has a stack; one without is told.
+    unwrap : callable
+        From the open file to a stream of its event text alone.
     """
 
     name: str
@@ -85,6 +91,8 @@ class Form:
     expected: str
     stacks_hint: str
     note: str = ""
+    stacks_always: bool = False
+    unwrap: Callable[[BinaryIO, Path], systrace.Readable] = lambda stream, _: stream
 
 
 FTRACE: Final = Form(
@@ -97,24 +105,52 @@ FTRACE: Final = Form(
 )
 
 
+SYSTRACE: Final = replace(FTRACE, name="systrace", unwrap=systrace.unwrapped)
+
+
+class Options(TypedDict, total=False):
+    """What can be told about a recording in event text, which says none of it.
+
+    Attributes
+    ----------
+    page_size_kib : int
+        Base page of the recorded machine in KiB.
+    memory_pages : int
+        Its memory in base pages.
+    kernel : str
+        Its kernel's release.
+    architecture : str
+        `x86_64` or `aarch64`; unless told, what the stacks show.
+    name : str
+        Short name; unless told, the file's.
+    gfp_zero : int
+        `__GFP_ZERO` of that kernel, for recordings that print flags as numbers; unless told, 0x100.
+    only_root : bool
+        The machine had no memory cgroup but the root (see `pba.trace.visits`).
+    background : Orders
+        Take the rest of the system's demand too, chunks of these orders; see `pba.trace.background`. The
+        recording must hold all their allocations and frees, and frees of single pages.
+    """
+
+    page_size_kib: int | None
+    memory_pages: int | None
+    kernel: str
+    architecture: str
+    name: str
+    gfp_zero: int
+    only_root: bool
+    background: Orders | None
+
+
 def sniff(head: bytes) -> bool:
-    """Say whether the beginning of a file looks like ftrace text."""
+    """Say whether the beginning of a file looks like ftrace text, or like what systrace wraps around it."""
+    if systrace.is_page(head):
+        return True
     return b"\0" not in head and bool(_LINE.search(head) or _HEADER.search(head))
 
 
-def read_ftrace(
-    path: str | Path,
-    *,
-    page_size_kib: int | None = None,
-    memory_pages: int | None = None,
-    kernel: str = "",
-    architecture: str = "",
-    name: str = "",
-    gfp_zero: int = GFP_ZERO,
-    only_root: bool = False,
-    background: Orders | None = None,
-) -> Trace:
-    """Read ftrace text, plain or compressed.
+def read_ftrace(path: str | Path, **options: Unpack[Options]) -> Trace:
+    """Read ftrace text, plain or compressed, as it is or as systrace or atrace wraps it.
 
     The recording must hold `kmem:mm_page_alloc` with stacks and `kmem:mm_page_free`;
     `vmscan:mm_shrink_slab_start` gives the shrinker passes.
@@ -123,23 +159,8 @@ def read_ftrace(
     ----------
     path : str or Path
         The file.
-    page_size_kib : int, optional
-        Base page of the recorded machine in KiB; the text does not say it.
-    memory_pages : int, optional
-        Its memory in base pages; the text does not say it.
-    kernel : str, optional
-        Its kernel's release.
-    architecture : str, optional
-        `x86_64` or `aarch64`; unless told, what the stacks show.
-    name : str, optional
-        Short name; unless told, the file's.
-    gfp_zero : int, optional
-        `__GFP_ZERO` of that kernel, for recordings that print flags as numbers.
-    only_root : bool, optional
-        The machine had no memory cgroup but the root (see `pba.trace.visits`).
-    background : Orders, optional
-        Take the rest of the system's demand too, chunks of these orders; see `pba.trace.background`. The
-        recording must hold all their allocations and frees, and frees of single pages.
+    **options
+        What is known about the recording, see `Options`.
 
     Returns
     -------
@@ -151,19 +172,18 @@ def read_ftrace(
     TraceError
         If the file is none, is empty, is not ftrace text, or has no allocations or no stacks.
     """
-    metadata = Metadata(
-        name=name,
-        kernel=kernel,
-        architecture=architecture,
-        page_size_kib=page_size_kib,
-        memory_pages=memory_pages,
-    )
-    return read_events(Path(path), FTRACE, metadata, (gfp_zero, only_root, background))
+    with open_stream(path) as stream:
+        head = stream.read(HEAD_BYTES)
+    wrapped = systrace.is_page(head) or systrace.is_atrace(head)
+    return read_events(path, SYSTRACE if wrapped else FTRACE, options)
 
 
-def read_events(path: Path, form: Form, told: Metadata, how: tuple[int, bool, Orders | None]) -> Trace:
-    """Read event text of some form; `told` is known of the recording, `how` as in `read_ftrace`."""
-    gfp_zero, only_root, background = how
+def read_events(path: str | Path, form: Form, options: Options) -> Trace:
+    """Read event text of some form, as `read_ftrace` does."""
+    path = Path(path)
+    told = options.copy()
+    gfp_zero, only_root = told.pop("gfp_zero", GFP_ZERO), told.pop("only_root", False)
+    background = told.pop("background", None)
     reader = _Reader(path, gfp_zero, form, background)
     for chunk in _whole_events(path, form):
         reader.take(chunk)
@@ -171,44 +191,22 @@ def read_events(path: Path, form: Form, told: Metadata, how: tuple[int, bool, Or
     visits = find_root_visits(reader.shrink_lines(), only_root=only_root)
     raw = reader.raw(visits)
     counters = reader.counters
-    metadata = told.with_(
-        name=told.name or path.name.split(f".{form.name}")[0].split(".txt")[0],
+    known = Metadata(**told)  # type: ignore[misc]
+    metadata = known.with_(
+        name=known.name or _NAME_ENDINGS.split(path.name.split(f".{form.name}")[0])[0],
         source=form.name,
-        architecture=told.architecture or reader.architecture,
+        architecture=known.architecture or reader.architecture,
         quality=reader.quality(visits),
     )
     first, last = int(counters[scan.C_FIRST_TIME]), int(counters[scan.C_LAST_TIME])
     return assemble(raw, metadata, start_ns=first, end_ns=last, background=background)
 
 
-@reads_pipes
-def read_any(path: str | Path, **facts: Any) -> Trace:
-    """Read ftrace or perf text as `read_ftrace` does, or another form, adding the facts given to it."""
-    from pba.trace import perf
-    from pba.trace.read import HEAD_BYTES, read_trace
-
-    with open_stream(path) as stream:
-        head = stream.read(HEAD_BYTES)
-    if sniff(head):
-        return read_ftrace(path, **facts)
-    if perf.sniff(head):
-        return perf.read_perf(path, **facts)
-    if facts.get("background"):
-        raise TraceError(
-            "is not text of ftrace or perf, which alone holds what --background asks for",
-            "import it without --background",
-            path=path,
-        )
-    trace = read_trace(path)
-    names = ("page_size_kib", "memory_pages", "kernel", "architecture", "name")
-    told = {name: facts[name] for name in names if facts.get(name)}
-    return replace(trace, metadata=trace.metadata.with_(**told))
-
-
 def _whole_events(path: Path, form: Form) -> Iterator[bytes]:
     """Yield chunks of whole lines that cut no stack from the event before it."""
     rest = b""
-    with open_stream(path) as stream:
+    with open_stream(path) as opened:
+        stream = form.unwrap(opened, path)
         while block := stream.read(CHUNK_BYTES):
             rest += block
             cut = _last_event(rest, form)
@@ -246,7 +244,7 @@ class _Gfp:
         account = zero = movable = False
         for part in text.split("|"):
             if part[:1].isdigit():
-                value = int(part, 16) if part[:2].lower() == "0x" else int(part) if part.isdigit() else 0
+                value = int(part, 0) if _FLAGS.fullmatch(part) else 0
                 account = account or bool(value & GFP_ACCOUNT)
                 zero = zero or bool(value & zero_bit)
                 movable = movable or bool(value & GFP_MOVABLE)
@@ -283,6 +281,7 @@ class _Reader:
     levels: dict[tuple[int, int, int], int] = field(default_factory=dict)
     tables: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     chunks: Covered = field(default_factory=lambda: Covered.by(np.empty(0, np.int64), np.empty(0, np.int64)))
+    fresh: _Kept | None = None
     kept: list[_Kept] = field(default_factory=list)
     shrinks: list[tuple[Any, ...]] = field(default_factory=list)
     instances: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -291,6 +290,7 @@ class _Reader:
     allocations: int = 0
     frees: int = 0
     unparsed_shrinks: int = 0
+    without_stack: int = 0
     first_unparsed: tuple[int, str] | None = None
     first_line: str = ""
 
@@ -306,7 +306,7 @@ class _Reader:
         """Take in a chunk of whole lines."""
         if not self.first_line:
             self.first_line = _shown(chunk.partition(b"\n")[0])
-        for match in _WRITTEN.finditer(chunk[:65536] if self.kept else chunk):
+        for match in _WRITTEN.finditer(chunk[:65536] if self.scanner.counters[scan.C_LINES] else chunk):
             self.overwritten += max(0, int(match[2]) - int(match[1]))
         self.scanner.scan(chunk)
         self._new_texts(chunk)
@@ -315,12 +315,13 @@ class _Reader:
         if line >= 0:
             self._not_understood(int(line), chunk[start : start + 200].partition(b"\n")[0])
         self.scanner.finish_chunk()
-        self._keep(self.scanner.rows[: self.counters[scan.C_ROWS]])
+        self._take_rows(self.scanner.rows[: self.counters[scan.C_ROWS]])
 
     def finish(self) -> None:
         """Take in what waited for a stack, and check that the recording can be used."""
         self.scanner.scan(b"")
-        self._keep(self.scanner.rows[: self.counters[scan.C_ROWS]])
+        self._take_rows(self.scanner.rows[: self.counters[scan.C_ROWS]])
+        self._keep()
         if self.counters[scan.C_LINES] == 0:
             raise TraceError("is empty", "record again", path=self.path)
         if self.counters[scan.C_EVENTS] == 0:
@@ -353,14 +354,15 @@ class _Reader:
         for when, pid, start, end in self.scanner.shrinks[: self.counters[scan.C_SHRINKS]].tolist():
             text = chunk[start:end].decode("utf-8", "replace")
             match = _SHRINK.search(text)
-            if match is None or int(match["priority"]) > 12:
+            numbers = () if match is None else tuple(int(match[column]) for column in _SHRINK_COLUMNS)
+            memcg = MEMCG_UNKNOWN if match is None or match["memcg"] is None else int(match["memcg"])
+            most = max(map(abs, (*numbers, memcg)))
+            if match is None or int(match["priority"]) > 12 or most >> 62:
                 self.unparsed_shrinks += 1
                 number = int(self.counters[scan.C_LINES]) - chunk.count(b"\n", end, len(chunk) - 1)
                 self._not_understood(number, chunk[start:end])
                 continue
             instance = self.instances.setdefault((match["function"], match["pointer"]), len(self.instances))
-            memcg = MEMCG_UNKNOWN if match["memcg"] is None else int(match["memcg"])
-            numbers = tuple(int(match[column]) for column in _SHRINK_COLUMNS)
             kswapd = text.lstrip().startswith("kswapd")
             self.shrinks.append((when, pid, instance, match["function"], memcg, kswapd, *numbers))
 
@@ -373,36 +375,59 @@ class _Reader:
             self.levels[key] = level_of_stack(frames, flags.account, flags.zero, flags.movable, order)
         return self.levels[key]
 
-    def _keep(self, rows: NDArray[np.int64]) -> None:
-        """Say which rows are page tables, and keep what happens to pages that are one, or background."""
+    def _take_rows(self, rows: NDArray[np.int64]) -> None:
+        """Say which rows are page tables or background; keep those of the chunk before that matter."""
         rows = rows[rows[:, scan.ROW_KIND] != scan.KIND_GONE]
         allocated = rows[:, scan.ROW_KIND] == scan.KIND_ALLOC
         self.allocations += int(allocated.sum())
         self.frees += len(rows) - int(allocated.sum())
+        level = self._levels_of(rows, allocated)
+        pfn, order = rows[:, scan.ROW_PFN], np.minimum(rows[:, scan.ROW_ORDER], 62).astype(np.int8)
+        table = level != LEVEL_UNKNOWN
+        self.tables = np.union1d(self.tables, pages_of(pfn[table], order[table])[0])
+        if self.background:
+            chunks = self.background.hold(order) & ~table
+            self.chunks = self.chunks.and_those(pfn[chunks], (pfn + span(order))[chunks])
+        kind = np.where(table, RAW_TABLE, np.where(allocated, RAW_OTHER, RAW_FREE)).astype(np.int8)
+        self._keep()
+        # Copies: the scanner fills its rows anew, and a row is wider than what is needed of it.
+        self.fresh = _Kept(
+            rows[:, scan.ROW_TIME].copy(), rows[:, scan.ROW_LINE].copy(), kind, pfn.copy(), level, order
+        )
+
+    def _levels_of(self, rows: NDArray[np.int64], allocated: NDArray[np.bool_]) -> NDArray[np.int8]:
+        """Return the level of each row, looking at each combination of stack, flags and order once."""
         level = np.zeros(len(rows), np.int8)
-        stacked = np.flatnonzero(allocated & (rows[:, scan.ROW_STACK] >= 0) & (rows[:, scan.ROW_GFP] >= 0))
+        flagged = allocated & (rows[:, scan.ROW_GFP] >= 0)
+        stacked = np.flatnonzero(flagged & (rows[:, scan.ROW_STACK] >= 0))
         columns = [scan.ROW_STACK, scan.ROW_GFP, scan.ROW_ORDER]
         shapes, shape = np.unique(rows[stacked][:, columns], axis=0, return_inverse=True)
         found = np.array([self._level(*row) for row in shapes.tolist()], np.int8)
         if len(stacked):
             level[stacked] = found[shape.ravel()]
-        pfn, order = rows[:, scan.ROW_PFN], np.minimum(rows[:, scan.ROW_ORDER], 62)
-        table = level != LEVEL_UNKNOWN
-        self.tables = np.union1d(self.tables, pages_of(pfn[table], order[table])[0])
-        matters = np.searchsorted(self.tables, pfn + span(order)) > np.searchsorted(self.tables, pfn)
+        if self.form.stacks_always:
+            bare = rows[flagged & (rows[:, scan.ROW_STACK] < 0)]
+            numbers, counts = np.unique(bare[bare[:, scan.ROW_ORDER] <= 1, scan.ROW_GFP], return_counts=True)
+            for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
+                flags = _Gfp.parse(self.texts[number], self.gfp_zero)
+                self.without_stack += count if flags.zero and not flags.movable else 0
+        return level
+
+    def _keep(self) -> None:
+        """Keep what happens to pages that are a page table at some time, or background, of the last chunk.
+
+        Until now, since CPUs' events may stand out of order: a page's free before its allocation.
+        """
+        if self.fresh is None:
+            return
+        fresh, self.fresh = self.fresh, None
+        after = fresh.pfn + span(fresh.order)
+        matters = np.searchsorted(self.tables, after) > np.searchsorted(self.tables, fresh.pfn)
         if self.background:
-            chunks = self.background.hold(order) & ~table
-            self.chunks = self.chunks.and_those(pfn[chunks], (pfn + span(order))[chunks])
-            matters |= self.chunks.place(pfn + span(order)) > self.chunks.place(pfn)
-        kind = np.where(table, RAW_TABLE, np.where(allocated, RAW_OTHER, RAW_FREE)).astype(np.int8)
+            matters |= self.chunks.place(after) > self.chunks.place(fresh.pfn)
         self.kept.append(
             _Kept(
-                rows[matters, scan.ROW_TIME],
-                rows[matters, scan.ROW_LINE],
-                kind[matters],
-                pfn[matters],
-                level[matters],
-                order[matters].astype(np.int8),
+                *(getattr(fresh, name)[matters] for name in ("time", "line", "kind", "pfn", "level", "order"))
             )
         )
 
@@ -454,12 +479,36 @@ class _Reader:
             notes.append("no allocation of a page table was found")
         if not self.frees:
             notes.append("the recording holds no mm_page_free event: no page table is ever freed")
+        if self.form.code == scan.FORM_BPFTRACE:
+            notes += self._bpftrace_notes()
         quality = Quality(
-            lost_events=int(counters[scan.C_LOST]) + self.overwritten,
+            lost_events=self._lost_events(),
             unparsed_lines=unparsed,
             visits_rule=RULE if len(visits) else "",
         )
         return replace(quality, notes=(*notes, *visits.notes))
+
+    def _lost_events(self) -> int:
+        """Return how many events are missing, as far as the recording says."""
+        sent = int(self.counters[scan.C_SENT])
+        missing = max(0, sent - int(self.counters[scan.C_EVENTS])) if sent >= 0 else 0
+        return max(int(self.counters[scan.C_LOST]), missing) + self.overwritten
+
+    def _bpftrace_notes(self) -> list[str]:
+        """Return what only our bpftrace program can say."""
+        notes = []
+        if self.counters[scan.C_SENT] < 0:
+            notes.append(
+                "the end is missing (bpftrace was killed, or still ran): lost events are not all known"
+            )
+        if self.counters[scan.C_NOT_FOLLOWED]:
+            notes.append(
+                f"the frees of {self.counters[scan.C_NOT_FOLLOWED]} pages are unknown: bpftrace's map was "
+                "full; let it hold more (BPFTRACE_MAX_MAP_KEYS, once BPFTRACE_MAP_KEYS_MAX)"
+            )
+        if self.without_stack:
+            notes.append(f"{self.without_stack} zeroed pages without a stack may have been page tables")
+        return notes
 
 
 def _shown(line: bytes) -> str:

@@ -26,8 +26,15 @@ line of the file."""
 
 FORM_FTRACE: Final = 0
 FORM_PERF: Final = 1
+FORM_BPFTRACE: Final = 2
 """What a line looks like: `name-pid [cpu] flags time:` with ` => function` in a stack of its own, or
-`perf script`'s `name  tid [cpu] time:` with the stack's lines right after their event."""
+`perf script`'s `name  tid [cpu] time:` with the stack's lines right after their event, or the same from our
+bpftrace program, whose stacks hold indented functions alone."""
+
+NOT_UNDERSTOOD: Final = 0
+UNDERSTOOD: Final = 1
+STACK_FOLLOWS: Final = 2
+"""What `_take` makes of an event."""
 
 KIND_FREE: Final = 1
 KIND_ALLOC: Final = 2
@@ -50,11 +57,14 @@ C_NEW_TEXTS: Final = 12
 C_TEXTS: Final = 13
 C_LATEST: Final = 14
 C_STEP_BACK: Final = 15
-C_WIDTH: Final = 16
+C_SENT: Final = 16
+C_NOT_FOLLOWED: Final = 17
+C_WIDTH: Final = 18
 """Places in the counters: rows and shrinker lines of this chunk, lines so far, lines with an event,
 lines not understood (number and place of this chunk's first), lost events, stacks, stacks without an event,
 least and greatest time, new texts of this chunk, texts so far, time of the last event,
-longest step back in ns."""
+longest step back in ns, events that our bpftrace program says it sent (-1: it does not say), pages whose
+free it cannot tell."""
 
 PENDING_NS: Final = 100_000_000
 """An allocation's stack follows it on its CPU at once (0.7 ms at the first, on an emulated machine)."""
@@ -88,6 +98,10 @@ _DROPPED = _bytes("DROPPED")
 _EMPTY = _bytes("is empty")
 _CPUS = _bytes("cpus=")
 _PERF_LOST = _bytes("PERF_RECORD_LOST")
+_BPFTRACE_LOST = _bytes("Lost ")
+_SENT = _bytes("@sent: ")
+_ATTACHED = _bytes("Attach")
+_NOT_FOLLOWED = _bytes("pba:not_followed:")
 _KEY_PFN = _bytes("pfn=")
 _KEY_ORDER = _bytes("order=")
 _KEY_GFP = _bytes("gfp_flags=")
@@ -121,6 +135,7 @@ class Scanner:
         self.counters = np.zeros(C_WIDTH, np.int64)
         self.counters[C_FIRST_TIME] = np.iinfo(np.int64).max
         self.counters[C_LAST_TIME] = np.iinfo(np.int64).min
+        self.counters[C_SENT] = -1
         self._pending = np.full((CPUS * SLOTS_PER_CPU, 3), -1, np.int64)  # key, row, time
         self._hashes = np.zeros(TABLE, np.uint64)
         self._numbers = np.full(TABLE, -1, np.int32)
@@ -470,8 +485,8 @@ def _lost(buf, start, end, counters, pending):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _perf_lost(buf, at, end, counters):  # type: ignore[no-untyped-def]
-    """Take in `PERF_RECORD_LOST lost m` or `PERF_RECORD_LOST_SAMPLES lost m`."""
+def _count_lost(buf, at, end, counters):  # type: ignore[no-untyped-def]
+    """Take in the number in `PERF_RECORD_LOST lost m`, `PERF_RECORD_LOST_SAMPLES lost m`, `Lost m events`."""
     while at < end and not _is_digit(buf[at]):
         at += 1
     count, stop = _number(buf, at, end)
@@ -518,10 +533,10 @@ def _stack(buf, start, end, when, who, state, form):  # type: ignore[no-untyped-
 @jit
 def _event(buf, start, end, counters, form):  # type: ignore[no-untyped-def]
     """Read a line's prefix; returns (pid, cpu, context, time, place of the event), place -1 if none."""
-    if form == FORM_PERF:
-        pid, cpu, context, time, at = _perf_prefix(buf, start, end)
-    else:
+    if form == FORM_FTRACE:
         pid, cpu, context, time, at = _prefix(buf, start, end)
+    else:
+        pid, cpu, context, time, at = _perf_prefix(buf, start, end)
     if at < 0:
         return pid, cpu, context, time, at
     counters[C_EVENTS] += 1
@@ -537,27 +552,69 @@ def _event(buf, start, end, counters, form):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _understood(buf, span, when, who, state):  # type: ignore[no-untyped-def]
-    """Take in an event, if it is one of those that matter; False if a field of it is missing."""
+def _take(buf, span, when, who, state, form):  # type: ignore[no-untyped-def]
+    """Take in an event, if it is one of those that matter; says whether it was understood."""
     (_, shrinks, _), counters, _, _ = state
     line, at, end = span
     if _starts(buf, at, end, _FREE):
-        return _page_event(buf, at + len(_FREE), end, KIND_FREE, when, who, state)
+        found = _page_event(buf, at + len(_FREE), end, KIND_FREE, when, who, state)
+        return UNDERSTOOD if found else NOT_UNDERSTOOD
     if _starts(buf, at, end, _ALLOC):
-        return _page_event(buf, at + len(_ALLOC), end, KIND_ALLOC, when, who, state)
+        if not _page_event(buf, at + len(_ALLOC), end, KIND_ALLOC, when, who, state):
+            return NOT_UNDERSTOOD
+        return UNDERSTOOD if form == FORM_FTRACE else STACK_FOLLOWS
     if _starts(buf, at, end, _SHRINK):
         row = shrinks[counters[C_SHRINKS]]
         row[0], row[1], row[2], row[3] = when, who[0], line, end
         counters[C_SHRINKS] += 1
-    return True
+    elif form == FORM_FTRACE:
+        if _starts(buf, at, end, _STACK) or _starts(buf, at, end, _KERNEL_STACK):
+            return STACK_FOLLOWS
+    elif _starts(buf, at, end, _PERF_LOST):
+        _count_lost(buf, at, end, counters)
+    elif _starts(buf, at, end, _NOT_FOLLOWED):
+        counters[C_NOT_FOLLOWED] += 1
+    return UNDERSTOOD
 
 
 @jit
-def _unparsed(counters, start):  # type: ignore[no-untyped-def]
+def _not_understood(counters, start):  # type: ignore[no-untyped-def]
     counters[C_UNPARSED] += 1
     if counters[C_FIRST_UNPARSED_LINE] < 0:
         counters[C_FIRST_UNPARSED_LINE] = counters[C_LINES]
         counters[C_FIRST_UNPARSED_START] = start
+
+
+@jit
+def _no_event(buf, start, end, form, counters, pending):  # type: ignore[no-untyped-def]
+    """Take in a line that belongs to no event: empty, a comment, a count of lost events; False if it may."""
+    if _skip_spaces(buf, start, end) == end or buf[start] == 35:
+        return True
+    if form == FORM_FTRACE:
+        if _starts(buf, start, end, _CPU):
+            if not _lost(buf, start, end, counters, pending):
+                _not_understood(counters, start)
+            return True
+        return _starts(buf, start, end, _CPUS)
+    if form == FORM_BPFTRACE:
+        if _starts(buf, start, end, _BPFTRACE_LOST):
+            _count_lost(buf, start, end, counters)
+            return True
+        if _starts(buf, start, end, _SENT):
+            counters[C_SENT], _ = _number(buf, start + len(_SENT), end)
+            return True
+        return _starts(buf, start, end, _ATTACHED)
+    return False
+
+
+@jit
+def _belongs_to_stack(buf, start, end, form):  # type: ignore[no-untyped-def]
+    """Whether a line is a frame of a stack."""
+    if form == FORM_FTRACE:
+        return _is_frame(buf, start, end)
+    if form == FORM_PERF:
+        return _is_perf_frame(buf, start, end)
+    return start < end and (buf[start] == _SPACE or buf[start] == 9)
 
 
 @jit
@@ -566,7 +623,7 @@ def _scan(buf, outputs, counters, pending, interned, form):  # type: ignore[no-u
     size = len(buf)
     state = (outputs, counters, pending, interned)
     start = 0
-    in_stack = False
+    found = NOT_UNDERSTOOD
     stack_start = stack_end = 0
     when = np.int64(0)
     who = (np.int64(0), np.int64(0), np.int64(0))
@@ -576,37 +633,25 @@ def _scan(buf, outputs, counters, pending, interned, form):  # type: ignore[no-u
             end += 1
         counters[C_LINES] += 1
         line, start = start, end + 1
-        if _is_perf_frame(buf, line, end) if form == FORM_PERF else _is_frame(buf, line, end):
+        if _belongs_to_stack(buf, line, end, form):
             # What user space was doing tells nothing, and would make every stack another one.
             if stack_end == line and not (form == FORM_PERF and _is_user_frame(buf, line, end)):
                 stack_end = min(start, size)
             continue
-        if in_stack:
+        if found == STACK_FOLLOWS:
             _stack(buf, stack_start, stack_end, when, who, state, form)
-            in_stack = False
-        first = _skip_spaces(buf, line, end)
-        if first == end or buf[line] == 35:  # empty, or a comment
-            continue
-        if form == FORM_FTRACE and _starts(buf, line, end, _CPU):
-            if not _lost(buf, line, end, counters, pending):
-                _unparsed(counters, line)
-            continue
-        if form == FORM_FTRACE and _starts(buf, line, end, _CPUS):
+        found = NOT_UNDERSTOOD
+        if _no_event(buf, line, end, form, counters, pending):
             continue
         pid, cpu, context, when, at = _event(buf, line, end, counters, form)
         if at < 0:
-            _unparsed(counters, line)
+            _not_understood(counters, line)
             continue
         who = (pid, cpu, context)
-        if _starts(buf, at, end, _STACK) or _starts(buf, at, end, _KERNEL_STACK):
-            in_stack = form == FORM_FTRACE
-        elif form == FORM_PERF and _starts(buf, at, end, _PERF_LOST):
-            _perf_lost(buf, at, end, counters)
-        elif _understood(buf, (line, at, end), when, who, state):
-            in_stack = form == FORM_PERF and _starts(buf, at, end, _ALLOC)
-        else:
+        found = _take(buf, (line, at, end), when, who, state, form)
+        if found == NOT_UNDERSTOOD:
             counters[C_EVENTS] -= 1
-            _unparsed(counters, line)
+            _not_understood(counters, line)
         stack_start = stack_end = start
-    if in_stack:
+    if found == STACK_FOLLOWS:
         _stack(buf, stack_start, stack_end, when, who, state, form)

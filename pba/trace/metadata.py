@@ -126,8 +126,8 @@ class Metadata:
     name : str
         Short name, for tables and figures.
     source : str
-        What the events come from: `text`, `ftrace`, `perf`, `csv`, `tracefs`, `vector`, `generated` or
-        `frame`; `mixed` where a trace was made of several that differ in it.
+        What the events come from: `text`, `ftrace`, `systrace`, `perf`, `bpftrace`, `csv`, `tracefs`,
+        `vector`, `generated` or `frame`; `mixed` where a trace was made of several that differ in it.
     kernel : str
         Release of the recorded kernel, such as `6.18.44`; empty where unknown.
     architecture : str

@@ -14,6 +14,8 @@ from pba.errors import TraceError
 from pba.trace.piped import open_piped
 
 _ZSTD_BLOCK = 1 << 20
+HEAD_BYTES = 1 << 16
+"""What is read of a file to find out its form."""
 MAGICS = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 
 

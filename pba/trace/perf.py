@@ -11,13 +11,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Final
+from typing import Final, Unpack
 
 from pba.trace import ftrace_scan as scan
-from pba.trace.background import Orders
-from pba.trace.classify import GFP_ZERO
-from pba.trace.ftrace import Form, read_events
-from pba.trace.metadata import Metadata
+from pba.trace.ftrace import Form, Options, read_events
 from pba.trace.table import Trace
 
 EXPECTED: Final = "lines like 'name 12 [000] 1.234567: kmem:mm_page_free: page=0x1a pfn=0x1a order=0'"
@@ -57,18 +54,7 @@ def sniff(head: bytes) -> bool:
     return b"\0" not in head and bool(_LINE.search(head))
 
 
-def read_perf(
-    path: str | Path,
-    *,
-    page_size_kib: int | None = None,
-    memory_pages: int | None = None,
-    kernel: str = "",
-    architecture: str = "",
-    name: str = "",
-    gfp_zero: int = GFP_ZERO,
-    only_root: bool = False,
-    background: Orders | None = None,
-) -> Trace:
+def read_perf(path: str | Path, **options: Unpack[Options]) -> Trace:
     """Read the output of `perf script`, plain or compressed.
 
     The recording must hold `kmem:mm_page_alloc` with stacks and `kmem:mm_page_free`, of all CPUs:
@@ -77,8 +63,10 @@ def read_perf(
 
     Parameters
     ----------
-    path, page_size_kib, memory_pages, kernel, architecture, name, gfp_zero, only_root, background
-        As for `pba.trace.ftrace.read_ftrace`.
+    path : str or Path
+        The file.
+    **options
+        What is known about the recording, see `pba.trace.ftrace.Options`.
 
     Returns
     -------
@@ -91,11 +79,4 @@ def read_perf(
     TraceError
         If the file is none, is empty, is not `perf script`'s, or has no allocations or no stacks.
     """
-    told = Metadata(
-        name=name,
-        kernel=kernel,
-        architecture=architecture,
-        page_size_kib=page_size_kib,
-        memory_pages=memory_pages,
-    )
-    return read_events(Path(path), PERF, told, (gfp_zero, only_root, background))
+    return read_events(path, PERF, options)

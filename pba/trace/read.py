@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
 
 from pba.errors import TraceError
 from pba.trace.check import refuse_unknown_frees
 from pba.trace.corpus import resolve
-from pba.trace.opening import open_stream
+from pba.trace.opening import HEAD_BYTES, open_stream
 from pba.trace.piped import reads_pipes
 from pba.trace.table import Trace
 
-HEAD_BYTES = 1 << 16
-FORMS = "expected Parquet, the text form ('1500 A 7'), ftrace or perf script text; plain, .gz, .xz or .zst"
+if TYPE_CHECKING:
+    from pba.trace.ftrace import Options
+
+FORMS = (
+    "expected Parquet, the text form ('1500 A 7'), CSV, text of ftrace (also systrace's), perf script or "
+    "bpftrace; plain, .gz, .xz or .zst"
+)
 
 
 @reads_pipes
 def read_trace(path: str | Path, *, strict: bool = False) -> Trace:
-    """Read a trace: Parquet, the text form, ftrace or `perf script` text, or CSV; plain or compressed.
+    """Read a trace: Parquet, the text form, CSV, or event text; plain or compressed.
 
     Parameters
     ----------
@@ -40,31 +48,57 @@ def read_trace(path: str | Path, *, strict: bool = False) -> Trace:
     return trace
 
 
+@reads_pipes
+def read_any(path: str | Path, **options: Unpack[Options]) -> Trace:
+    """Read any form; what is told about a recording in event text is added to traces of other forms."""
+    path = resolve(path)
+    reader, tells_itself = _reader(path)
+    if not tells_itself:
+        return reader(path, **options)
+    if options.get("background"):
+        raise TraceError(
+            "is not event text of a kernel, which alone holds what --background asks for",
+            "import it without --background",
+            path=path,
+        )
+    names = ("page_size_kib", "memory_pages", "kernel", "architecture", "name")
+    told: dict[str, Any] = {name: options.get(name) for name in names if options.get(name)}
+    trace = reader(path)
+    return replace(trace, metadata=trace.metadata.with_(**told))
+
+
 def _read(path: Path, strict: bool) -> Trace:
     """Find a file's form and read it; the text form checks `strict` itself, as it knows the line."""
+    from pba.trace.text import read_text
+
+    reader, _ = _reader(path)
+    return reader(path, strict=strict) if reader is read_text else reader(path)
+
+
+def _reader(path: Path) -> tuple[Callable[..., Trace], bool]:
+    """Return what reads a file, and whether its form tells of the machine (event text does not).
+
+    The forms whose first line tells them go first: a line of event text may stand anywhere in a head.
+    """
     with open_stream(path) as stream:
         head = stream.read(HEAD_BYTES)
     if not head:
         raise TraceError("is empty", FORMS, path=path)
-    if head[:4] == b"PAR1":
+    if head.startswith(b"PAR1"):
         from pba.trace.store import read_parquet
 
-        return read_parquet(path)
+        return read_parquet, True
 
-    from pba.trace.text import looks_like_text, read_text
+    from pba.trace import bpftrace, csv_form, ftrace, perf, text
 
-    if looks_like_text(head):
-        return read_text(path, strict=strict)
-
-    from pba.trace import ftrace, perf
-
-    if ftrace.sniff(head):
-        return ftrace.read_ftrace(path)
-    if perf.sniff(head):
-        return perf.read_perf(path)
-
-    from pba.trace import csv_form
-
+    if text.looks_like_text(head):
+        return text.read_text, True
     if csv_form.sniff(head):
-        return csv_form.read_csv(path)
+        return csv_form.read_csv, True
+    if bpftrace.sniff(head):
+        return bpftrace.read_bpftrace, False
+    if ftrace.sniff(head):
+        return ftrace.read_ftrace, False
+    if perf.sniff(head):
+        return perf.read_perf, False
     raise TraceError("is not a trace in a form that pba knows", FORMS, path=path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -17,6 +18,7 @@ from pba.errors import OutputError, TraceError
 from pba.events import LEVELS, OP_LETTERS, OP_SHRINK
 from pba.files import replacing
 from pba.trace.metadata import Metadata
+from pba.trace.opening import open_stream
 from pba.trace.piped import is_piped
 from pba.trace.table import DTYPES, NO_PFN, Trace
 from pba.trace.text import compressed, write_text
@@ -138,10 +140,11 @@ def read_parquet(path: str | Path) -> Trace:
     if is_piped(path):
         raise TraceError("Parquet cannot be read from a pipe", "write it to a file first", path=path)
     try:
-        there = pq.read_schema(path).names
+        source = _opened(path)
+        there = pq.read_schema(source).names
         if len(set(there)) < len(there):
             raise TraceError("has two columns of the same name", "a column stands once", path=path)
-        file = pq.ParquetFile(path, read_dictionary=[name for name in ("op", "level") if name in there])
+        file = pq.ParquetFile(source, read_dictionary=[name for name in ("op", "level") if name in there])
         raw = (file.schema_arrow.metadata or {}).get(KEY)
         if raw is None:
             raise TraceError(
@@ -152,11 +155,24 @@ def read_parquet(path: str | Path) -> Trace:
         table = file.read(columns=known)
         columns = {name: _values(table.column(name), name, path) for name in known}
     except (pa.ArrowException, OSError, ValueError, EOFError) as error:
-        reason = str(error).split("\n")[0].split(". ")[0][:160]
+        reason = _reason(error)
         raise TraceError(f"cannot be read as Parquet: {reason}", DAMAGED, path=path) from error
     if not metadata.name:
         metadata = metadata.with_(name=path.stem)
     return Trace.from_arrays(columns, metadata, path=path)
+
+
+def _reason(error: Exception) -> str:
+    """Return what Arrow complains of, in one short line; it may quote bytes of the file."""
+    return str(error).split("\n")[0].split(". ")[0][:160].encode("unicode_escape").decode()
+
+
+def _opened(path: Path) -> Any:
+    """Return what Parquet can be read from: the file itself, or what a compressed one holds, in memory."""
+    with open_stream(path) as stream:
+        if isinstance(stream, io.BufferedReader):
+            return path
+        return pa.BufferReader(stream.read())
 
 
 def _values(column: pa.ChunkedArray, name: str, path: Path) -> NDArray[Any]:
@@ -192,7 +208,7 @@ def read_facts(path: Path) -> tuple[int, int, Metadata]:
         metadata = Metadata.from_dict(json.loads(raw), str(path))
         op = _codes(file.read(columns=["op"]).column("op"), OP_LETTERS, path)
     except (pa.ArrowException, OSError, ValueError, EOFError, KeyError) as error:
-        reason = str(error).split("\n")[0].split(". ")[0][:160]
+        reason = _reason(error)
         raise TraceError(f"cannot be read as Parquet: {reason}", DAMAGED, path=path) from error
     return len(op), int(np.count_nonzero(op == OP_SHRINK)), metadata
 

@@ -1,4 +1,4 @@
-"""A small sweep, and a script that runs it in a process of its own so slowly that it can be stopped half-way."""
+"""A small sweep, and a script that runs it in its own process so slowly that it can be stopped."""
 
 from __future__ import annotations
 

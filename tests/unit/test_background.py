@@ -13,9 +13,10 @@ from pba.errors import TraceError
 from pba.events import LEVEL_PTE, OP_ALLOC, OP_BG_ALLOC, OP_BG_FREE, OP_FREE
 from pba.trace.assemble import assemble
 from pba.trace.background import Orders, chosen_orders
-from pba.trace.ftrace import read_any, read_ftrace
+from pba.trace.ftrace import read_ftrace
 from pba.trace.metadata import Background, Metadata
 from pba.trace.raw import RAW_FREE, RAW_OTHER, RAW_TABLE, RawEvents
+from pba.trace.read import read_any
 from pba.trace.table import Trace
 
 LETTERS = {OP_ALLOC: "A", OP_FREE: "F", OP_BG_ALLOC: "B", OP_BG_FREE: "b"}
@@ -235,7 +236,7 @@ def test_ftrace_text_gives_the_same_when_it_is_asked(tmp_path: Path) -> None:
     assert found(trace).in_pieces == 1
     assert read_ftrace(path).counts()["B"] == 0
     trace.write(tmp_path / "x.parquet")
-    with pytest.raises(TraceError, match="not text of ftrace or perf"):
+    with pytest.raises(TraceError, match="not event text of a kernel"):
         read_any(tmp_path / "x.parquet", background=Orders(1, 10))
 
 

@@ -18,7 +18,7 @@ import zstandard
 import pba
 from pba.errors import TraceError
 from pba.trace import piped
-from pba.trace.ftrace import read_any
+from pba.trace.read import read_any
 from pba.trace.table import DTYPES
 from tests.unit.traces import sawtooth
 

@@ -64,7 +64,9 @@ def test_the_table_has_a_row_per_box_and_reads_back(result: pba.SweepResult) -> 
     assert again.cases == result.cases
     pd.testing.assert_frame_equal(again.behaviours, result.behaviours)
     pd.testing.assert_frame_equal(again.front(), result.front())
-    distinct = stored.drop_duplicates(["trace", *MEANINGS.keys() & set(stored), "cache_hash", "cached_page_ns_low"])
+    distinct = stored.drop_duplicates(
+        ["trace", *MEANINGS.keys() & set(stored), "cache_hash", "cached_page_ns_low"]
+    )
     assert len(distinct) == result.traces["behaviours"].sum()
 
 
@@ -72,7 +74,9 @@ def test_one_point_is_found_without_expanding(result: pba.SweepResult) -> None:
     found = result.at(16, 64, 512)
     assert found.index.tolist() == [("alpha", "recorded"), ("beta", "recorded")]
     assert found.loc[("alpha", "recorded"), "pmd_splits"] == result.cases[0].seed[0]
-    table = result.points("alpha").query("unshrinkable_pages == 16 and shrink_block_min_pages == 64 and batch == 512")
+    table = result.points("alpha").query(
+        "unshrinkable_pages == 16 and shrink_block_min_pages == 64 and batch == 512"
+    )
     assert table["cache_hash"].tolist() == [found.iloc[0]["cache_hash"]]
     with pytest.raises(PbaError, match="not on the grid"):
         result.at(17, 64, 512)
@@ -115,7 +119,9 @@ def test_a_patch_off_the_grid_is_still_held_against_it() -> None:
     place = found.seed_place()
     assert place.aims.floats == (seed.counters["pmd_splits"], seed.mean_cached_pages)
     table = found.points("alpha")
-    better = (table["pmd_splits"] <= place.aims.floats[0]) & (table["mean_cached_pages"] <= place.aims.floats[1])
+    better = (table["pmd_splits"] <= place.aims.floats[0]) & (
+        table["mean_cached_pages"] <= place.aims.floats[1]
+    )
     assert place.beaten_by == better.sum()
     assert found.plateau(Point(16, 64, 512)) is None
     chosen = found.recommended()
