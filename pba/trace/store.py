@@ -225,5 +225,8 @@ def _codes(column: pa.ChunkedArray, names: tuple[str, ...], path: Path) -> NDArr
                 f"{unknown[0]!r} is unknown", "known are " + ", ".join(filter(None, names)), path=path
             )
         translate = np.array([codes[name] for name in stored], np.int8)
-        parts.append(translate[chunk.indices.to_numpy()])
+        indices = chunk.indices.to_numpy()
+        if len(indices) and not 0 <= indices.min() <= indices.max() < len(stored):
+            raise ValueError("a name's number is beyond the names")  # Arrow does not check that
+        parts.append(translate[indices])
     return np.concatenate(parts) if parts else np.empty(0, np.int8)
