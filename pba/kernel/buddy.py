@@ -11,20 +11,25 @@ from pba.kernel.state import FREE_PAGES, NIL
 @kernel_inline
 def _unlink(state, page):
     """`list_del()`."""
-    before = state.buddy_prev[page]
-    after = state.buddy_next[page]
+    node = np.uint32(page)
+    before = state.buddy_prev[node]
+    after = state.buddy_next[node]
     state.buddy_next[before] = after
     state.buddy_prev[after] = before
+    state.buddy_order[node] = -1
 
 
 @kernel_inline
-def _insert_after(state, node, page):
+def _insert_after(state, before, page, order):
     """`list_add()`: after a list's head, that is at its front; after its last node, at its tail."""
-    after = state.buddy_next[node]
-    state.buddy_next[page] = after
-    state.buddy_prev[page] = node
-    state.buddy_next[node] = page
-    state.buddy_prev[after] = page
+    node = np.uint32(page)
+    before = np.uint32(before)
+    after = state.buddy_next[before]
+    state.buddy_next[node] = after
+    state.buddy_prev[node] = before
+    state.buddy_next[before] = node
+    state.buddy_prev[after] = node
+    state.buddy_order[node] = order
 
 
 @kernel_inline
@@ -38,16 +43,13 @@ def rmqueue_smallest(state, order):
     max_page = state.orders.max_page
     for current in range(order, max_page + 1):
         head = first_head + current
-        page = np.int64(state.buddy_next[head])
+        page = np.int64(state.buddy_next[np.uint32(head)])
         if page == head:
             continue
         _unlink(state, page)
-        state.buddy_order[page] = -1
         while current > order:
             current -= 1
-            upper = page + (1 << current)
-            state.buddy_order[upper] = current
-            _insert_after(state, first_head + current, upper)
+            _insert_after(state, first_head + current, page + (1 << current), current)
         state.vars[FREE_PAGES] -= 1 << order
         return page
     return NIL
@@ -56,7 +58,7 @@ def rmqueue_smallest(state, order):
 @kernel_inline
 def _is_free_chunk(state, page, order):
     """`page_is_buddy()` (mm/internal.h): whether a free chunk of exactly this order starts at `page`."""
-    return page + (1 << order) <= len(state.buddy_order) and state.buddy_order[page] == order
+    return page < len(state.buddy_order) and state.buddy_order[np.uint32(page)] == order
 
 
 @kernel_inline
@@ -73,14 +75,11 @@ def free_one_page(state, page, order):
         if not _is_free_chunk(state, other, order):
             break
         _unlink(state, other)
-        state.buddy_order[other] = -1
         page &= other
         order += 1
-    head = len(state.buddy_order) + order
-    node = head
+    before = np.uint32(len(state.buddy_order) + order)
     if order < max_page - 1:
         merged = page & ~(1 << order)
         if _is_free_chunk(state, merged ^ (2 << order), order + 1):
-            node = np.int64(state.buddy_prev[head])
-    state.buddy_order[page] = order
-    _insert_after(state, node, page)
+            before = state.buddy_prev[before]
+    _insert_after(state, before, page, order)

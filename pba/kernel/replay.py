@@ -181,6 +181,16 @@ def _background_free(state, holders, slot):
 
 
 @kernel_inline
+def _background(state, holders, op, where):
+    """Event `B` or `b`; `where` is (slot, arg)."""
+    slot, arg = where
+    if op == OP_BG_ALLOC:
+        _background_alloc(state, holders, np.uint32(slot), np.int64(arg))
+    else:
+        _background_free(state, holders, np.uint32(slot))
+
+
+@kernel_inline
 def _event(state, tunables, holders, op, where):
     """One event of any kind; `where` is (slot, arg). A free of what is not live (slot -1) does nothing."""
     slot, arg = where
@@ -208,39 +218,52 @@ def _replay_stretch(state, holders, events, first, end):
     `end`.
     """
     var = state.vars
-    shift = state.orders.block
+    shift = np.uint32(state.orders.block)
     nr_cached = var[NR_CACHED]
     nr_nonblock = var[NR_NONBLOCK]
     peak = var[PEAK_CACHED]
     area = var[AREA_LOW]
     last_time = var[LAST_TIME]
     nr_allocs = 0
+    nr_background = 0
     at = first
     while at < end:
-        op = events.op[at]
-        slot = np.int64(events.slot[at])
-        elapsed = events.time_ns[at] - last_time
-        if op > OP_FREE or slot < 0 or nr_cached <= PBA_NR_RESERVED_PAGES:
+        here = np.uint64(at)
+        op = events.op[here]
+        slot = events.slot[here]
+        elapsed = events.time_ns[here] - last_time
+        if slot < 0 or elapsed > LONG_GAP_NS or area >= AREA_LIMIT:
             break
-        if elapsed > LONG_GAP_NS or area >= AREA_LIMIT:
+        if op > OP_FREE:
+            if op < OP_BG_ALLOC:
+                break
+            _background(state, holders, op, (slot, events.arg[here]))
+            area += nr_cached * elapsed
+            last_time += elapsed
+            nr_background += 1
+            at += 1
+            continue
+        if nr_cached <= PBA_NR_RESERVED_PAGES:
             break
+        owner = np.uint32(slot)
         is_alloc = OP_FREE - np.int64(op)
-        head = np.int64(state.cached[nr_cached - 1])
-        held = np.int64(holders.page[slot])
+        head = state.cached[np.uint32(nr_cached - 1)]
+        held = holders.page[owner]
         page = head if is_alloc else held
         if page == NIL:
             break
         area += nr_cached * elapsed
         last_time += elapsed
-        state.cached[nr_cached - is_alloc] = page
-        holders.page[slot] = page
+        state.cached[np.uint32(nr_cached - is_alloc)] = page
+        holders.page[owner] = page
         change = 1 - 2 * is_alloc
         nr_cached += change
         nr_allocs += is_alloc
         peak = max(peak, nr_cached)
-        nr_free = np.int64(state.block_nr_free[page >> shift])
+        block = np.uint32(page) >> shift
+        nr_free = np.int64(state.block_nr_free[block])
         nr_nonblock += change if nr_free == NOT_MANAGED else 0
-        state.block_nr_free[page >> shift] = nr_free + (0 if nr_free == NOT_MANAGED else change)
+        state.block_nr_free[block] = nr_free + (0 if nr_free == NOT_MANAGED else change)
         at += 1
     var[NR_CACHED] = nr_cached
     var[NR_NONBLOCK] = nr_nonblock
@@ -248,7 +271,7 @@ def _replay_stretch(state, holders, events, first, end):
     var[AREA_LOW] = area
     var[LAST_TIME] = last_time
     var[ALLOCS] += nr_allocs
-    var[FREES] += at - first - nr_allocs
+    var[FREES] += at - first - nr_allocs - nr_background
     return at
 
 
