@@ -1,10 +1,11 @@
-"""Time the replay beside the yardstick, in one run, on one thread, warm, taking turns.
+"""Time the replay beside the yardstick and the best C, in one run, on one thread, warm, taking turns.
 
     python -m tests.benchmarks.bench_replay [--yardstick PROGRAM] [--rounds N] [--json FILE]
 
-Timed is the replay alone: on both sides once for the events, and once with making the machine and booting it.
-Neither reading the trace nor compiling counts. Each round runs the yardstick and then `pba`, so that a change
-of the machine's pace falls on both; a round is the best of a few repetitions, as the yardstick's is.
+Timed is the replay alone: on all sides once for the events, and once with making the machine and booting it.
+Neither reading the trace nor compiling counts. Each round runs the yardstick (`yardstick.c`: lists and walks,
+as a kernel has them), the best C (`best.c`: the best data structures that we know) and then `pba`, so that a
+change of the machine's pace falls on all; a round is the best of a few repetitions, as the programs' own is.
 
 Also timed, as whole processes: the first replay with an empty cache of compiled code, later ones, and
 `pba --help`. Bytes an event and a simulated page are counted on the arrays themselves.
@@ -34,6 +35,8 @@ from tests.benchmarks import yardstick
 VECTORS = Path(__file__).parents[1] / "vectors"
 JUDGED = ("pressure", "recorded-mmap-churn")
 """The traces on which the replay shall take no longer than the yardstick."""
+RECORDED = ("chromium-x86", "redis-bgsave-x86", "arm64-4k-7.3.4")
+"""The recordings that are replayed too."""
 LARGE = "large-cache"
 LARGE_PAGES = 220_000
 """Page-table pages of the generated trace: 430 blocks of 4 KiB pages, all cached at once after the frees."""
@@ -61,7 +64,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Row:
-    """One task on both sides."""
+    """One task on all sides."""
 
     name: str
     thresholds: str
@@ -70,6 +73,7 @@ class Row:
     scans: int
     pba: Timing
     yardstick: Timing
+    best_c: Timing
 
     @property
     def ratio(self) -> float:
@@ -80,6 +84,16 @@ class Row:
     def median_ratio(self) -> float:
         """The same of the medians."""
         return self.pba.median / self.yardstick.median
+
+    @property
+    def ratio_to_best_c(self) -> float:
+        """Best time of `pba` over that of the best C, for the events alone."""
+        return self.pba.best / self.best_c.best
+
+    @property
+    def median_ratio_to_best_c(self) -> float:
+        """The same of the medians."""
+        return self.pba.median / self.best_c.median
 
     @property
     def ratio_with_boot(self) -> float:
@@ -109,8 +123,8 @@ def large_cache_events() -> Iterator[str]:
         yield f"{time_ns} S 12\n"
 
 
-def tasks(folder: Path) -> list[Task]:
-    """Return the vectors at their first (the seed's) thresholds and one small batch, and the large cache."""
+def vector_tasks(folder: Path) -> list[Task]:
+    """Return the vectors at their first (the seed's) thresholds and one small batch."""
     found = []
     for path in sorted(VECTORS.glob("*.json")):
         vector = json.loads(path.read_text())
@@ -121,14 +135,40 @@ def tasks(folder: Path) -> list[Task]:
         smallest_batch = min(cases, key=lambda case: case[2])
         found += [Task(path.stem, trace, machine, case) for case in dict.fromkeys([cases[0], smallest_batch])]
     found.sort(key=lambda task: task.name not in JUDGED)
-    large = folder / f"{LARGE}.events"
-    with large.open("w") as lines:
-        lines.writelines(large_cache_events())
-    found += [Task(LARGE, large, (4, 1 << 18, "pud"), (16, 64, batch)) for batch in (512, 37)]
     return found
 
 
-# Timing both sides
+def write_plain(trace: pba.Trace, path: Path) -> None:
+    """Write the text form without its comments: lines of metadata are too long for the programs."""
+    trace.write(path)
+    path.write_text("".join(line for line in path.open() if not line.startswith("#")))
+
+
+def recording_tasks(folder: Path) -> list[Task]:
+    """Return some recordings at the seed's thresholds and one small batch, in the programs' text form."""
+    found = []
+    for name in RECORDED:
+        trace = pba.read_trace(name)
+        machine = model.machine_of(trace)
+        seed = pba.Thresholds.seed(machine)
+        path = folder / f"{name}.events"
+        write_plain(trace, path)
+        words = (machine.page_size_kib, machine.memory_pages, machine.linear_map)
+        first = (seed.unshrinkable_pages, seed.shrink_block_min_pages, seed.batch)
+        found += [Task(name, path, words, first), Task(name, path, words, (*first[:2], 37))]
+    return found
+
+
+def tasks(folder: Path) -> list[Task]:
+    """Return what to replay: the vectors, recordings, and the large cache."""
+    large = folder / f"{LARGE}.events"
+    with large.open("w") as lines:
+        lines.writelines(large_cache_events())
+    found = [Task(LARGE, large, (4, 1 << 18, "pud"), (16, 64, batch)) for batch in (512, 37)]
+    return vector_tasks(folder) + recording_tasks(folder) + found
+
+
+# Timing all sides
 
 
 @dataclass(frozen=True)
@@ -159,8 +199,8 @@ def _replay_once(trace: pba.Trace, machine: pba.Machine, thresholds: pba.Thresho
     return Sample(done - booted, booted - start, model.counters_of(state))
 
 
-def yardstick_sample(program: Path, task: Task, repetitions: int) -> Sample:
-    """Let the yardstick replay a trace some times and return the best times (boot NaN if it has none)."""
+def program_sample(program: Path, task: Task, repetitions: int) -> Sample:
+    """Let a program replay a trace some times and return the best times (boot NaN if it has none)."""
     run = yardstick.run(program, task.trace, task.machine, task.thresholds, repetitions=repetitions)
     return Sample(run.result["seconds"], run.result.get("boot_seconds", float("nan")), run.result)
 
@@ -177,21 +217,22 @@ def repetitions_for(seconds: float) -> int:
     return max(1, min(50, int(0.1 / max(seconds, 1e-6))))
 
 
-def compare(program: Path, task: Task, rounds: int) -> Row:
-    """Time a task on both sides, taking turns, and insist that both come to the same result."""
+def compare(programs: tuple[Path, Path], task: Task, rounds: int) -> Row:
+    """Time a task on all sides, taking turns, and insist that all come to the same result."""
     trace = pba.read_trace(task.trace)
-    warm, first = pba_sample(trace, task, 2), yardstick_sample(program, task, 1)
+    warm, first = pba_sample(trace, task, 2), program_sample(programs[0], task, 1)
     repetitions = repetitions_for(max(warm.events, first.events))
     if first.events > 1:
         rounds = min(rounds, 3)
-    theirs, ours = [], []
+    theirs: tuple[list[Sample], list[Sample]] = ([], [])
+    ours = []
     for _ in range(rounds):
-        theirs.append(yardstick_sample(program, task, repetitions))
+        for program, samples in zip(programs, theirs, strict=True):
+            samples.append(program_sample(program, task, repetitions))
         ours.append(pba_sample(trace, task, repetitions))
     counters = ours[0].counters
-    different = [name for name in counters if counters[name] != theirs[0].counters[name]]
-    if different:
-        raise SystemExit(f"{task.name} {task.thresholds}: the two differ in {', '.join(different)}")
+    for program, samples in zip(programs, theirs, strict=True):
+        insist_on_equality(task, program, counters, samples[0].counters)
     return Row(
         name=task.name,
         thresholds=str(pba.Thresholds(*task.thresholds)),
@@ -199,8 +240,16 @@ def compare(program: Path, task: Task, rounds: int) -> Row:
         peak_cached=counters["peak_cached"],
         scans=counters["scan_calls"],
         pba=timing(ours),
-        yardstick=timing(theirs),
+        yardstick=timing(theirs[0]),
+        best_c=timing(theirs[1]),
     )
+
+
+def insist_on_equality(task: Task, program: Path, ours: dict[str, Any], theirs: dict[str, Any]) -> None:
+    """End the run if a program comes to another result than `pba`."""
+    different = [name for name in ours if ours[name] != theirs[name]]
+    if different:
+        raise SystemExit(f"{task.name} {task.thresholds}: {program} differs in {', '.join(different)}")
 
 
 # Whole processes, and memory
@@ -255,32 +304,29 @@ def memory(task: Task) -> dict[str, float]:
 
 
 def table(rows: list[Row]) -> Iterator[str]:
-    """Yield the lines of the table; times are milliseconds, ratios `pba` over the yardstick."""
-    head = ("trace", "thresholds", "events", "peak", "scans", "pba best", "median", "C best", "median")
-    ratios = ("ratio", "median", "+boot")
-    yield "{:<20} {:<20} {:>7} {:>7} {:>6} | {:>9} {:>9} | {:>9} {:>9} | {:>6} {:>6} {:>6}".format(
-        *head, *ratios
+    """Yield the table's lines: times in milliseconds, ratios of `pba` to the yardstick and the best C."""
+    yield (
+        f"{'trace':<20} {'thresholds':<20} {'events':>7} {'peak':>7} {'scans':>6} | "
+        f"{'pba best':>9} {'median':>9} | {'yardstick':>9} {'median':>9} | {'best C':>9} {'median':>9} | "
+        f"{'/yard':>6} {'median':>6} {'+boot':>6} | {'/bestC':>6} {'median':>6}"
     )
     for row in rows:
+        sides = (row.pba, row.yardstick, row.best_c)
+        times = " | ".join(f"{1e3 * side.best:>9.3f} {1e3 * side.median:>9.3f}" for side in sides)
         yield (
             f"{row.name:<20} {row.thresholds:<20} {row.events:>7} {row.peak_cached:>7} {row.scans:>6} | "
-            f"{1e3 * row.pba.best:>9.3f} {1e3 * row.pba.median:>9.3f} | "
-            f"{1e3 * row.yardstick.best:>9.3f} {1e3 * row.yardstick.median:>9.3f} | "
-            f"{row.ratio:>6.2f} {row.median_ratio:>6.2f} {row.ratio_with_boot:>6.2f}"
+            f"{times} | {row.ratio:>6.2f} {row.median_ratio:>6.2f} {row.ratio_with_boot:>6.2f} | "
+            f"{row.ratio_to_best_c:>6.2f} {row.median_ratio_to_best_c:>6.2f}"
         )
+
+
+RATIOS = ("ratio", "median_ratio", "ratio_with_boot", "ratio_to_best_c", "median_ratio_to_best_c")
 
 
 def as_json(rows: list[Row], others: dict[str, float]) -> dict[str, Any]:
     """Return everything measured, in seconds and bytes."""
-    ratios = [
-        {
-            "ratio": row.ratio,
-            "median_ratio": row.median_ratio,
-            "ratio_with_boot": row.ratio_with_boot if row.ratio_with_boot == row.ratio_with_boot else None,
-        }
-        for row in rows
-    ]
-    return {"rows": [{**asdict(row), **ratio} for row, ratio in zip(rows, ratios, strict=True)], **others}
+    with_ratios = [{**asdict(row), **{name: getattr(row, name) for name in RATIOS}} for row in rows]
+    return {"rows": with_ratios, **others}
 
 
 def without_nan(value: Any) -> Any:
@@ -311,8 +357,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def measure(options: argparse.Namespace, folder: Path, show: Callable[[str], None]) -> dict[str, Any]:
     """Measure everything, showing figures as they come."""
     program = options.yardstick.resolve() if options.yardstick else yardstick.build(folder)
+    programs = (program, yardstick.build(folder, yardstick.BEST))
     everything = tasks(folder)
-    rows = [compare(program, task, options.rounds) for task in everything if options.only in task.name]
+    rows = [compare(programs, task, options.rounds) for task in everything if options.only in task.name]
     for line in table(rows):
         show(line)
     others: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""The yardstick follows the rules that it is timed on: all vectors, and random traces."""
+"""The C programs follow the rules that they are timed on: all vectors, and random traces."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ CASES = list(read_cases(VECTORS))
 pytestmark = pytest.mark.skipif(yardstick.find_compiler() is None, reason="no C compiler (cc, or $CC)")
 
 
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return yardstick.build(tmp_path_factory.mktemp("yardstick"))
+@pytest.fixture(scope="module", params=[yardstick.YARDSTICK, yardstick.BEST], ids=lambda source: source.stem)
+def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return yardstick.build(tmp_path_factory.mktemp("programs"), request.param)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_yardstick_matches_vector(case: Case, program: Path, unpacked: Callable[[Path], Path]) -> None:
+def test_program_matches_vector(case: Case, program: Path, unpacked: Callable[[Path], Path]) -> None:
     run = yardstick.run(
         program,
         unpacked(case.events_path),
@@ -64,7 +64,7 @@ def write_events(path: Path, events: list[Event]) -> Path:
 
 
 @pytest.mark.parametrize("seed", range(0, 40))
-def test_yardstick_matches_reference_in_the_corners(seed: int, program: Path, tmp_path: Path) -> None:
+def test_program_matches_reference_in_the_corners(seed: int, program: Path, tmp_path: Path) -> None:
     scenario = random_scenario(3 * seed + (seed % 2))
     reference = Replay(scenario.machine, scenario.thresholds)
     for event in scenario.events:
@@ -86,7 +86,7 @@ def test_yardstick_matches_reference_in_the_corners(seed: int, program: Path, tm
         ("1 A 1\n", ("colour=red",)),
     ],
 )
-def test_yardstick_refuses(lines: str, arguments: tuple[str, ...], program: Path, tmp_path: Path) -> None:
+def test_program_refuses(lines: str, arguments: tuple[str, ...], program: Path, tmp_path: Path) -> None:
     path = tmp_path / "bad.events"
     path.write_text(lines)
     done = subprocess.run([program, path, *arguments], capture_output=True, text=True, check=False)
