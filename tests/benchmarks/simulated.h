@@ -5,6 +5,7 @@
  * declared under "What a program brings".
  */
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -541,6 +542,9 @@ int main(int argc, char **argv)
 		die("out of range", "reps= and b= are at least 1");
 	read_trace(path);
 
+	/* Keep memory from one repetition to the next, so that page faults are no part of a warm replay. */
+	mallopt(M_MMAP_MAX, 0);
+	mallopt(M_TRIM_THRESHOLD, -1);
 	owned = checked(malloc(((size_t)max_id + 1) * sizeof(*owned)));
 	background = checked(malloc(((size_t)max_id + 1) * sizeof(*background)));
 	double *boot_times = checked(calloc((size_t)repetitions, sizeof(*boot_times)));
