@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pba.cli.layout import columns, described, duration, number, share
-from pba.cli.options import Batch, LinearMap, Memory, MinPages, PageSize, Unshrinkable
+from pba.cli.options import Batch, LinearMap, Memory, MemoryFromTrace, MinPages, PageSize, Unshrinkable
 from pba.cli.traces import open_trace
 from pba.machine import format_bytes
 
@@ -29,6 +29,7 @@ def replay(
     page_size: PageSize = None,
     memory: Memory = None,
     linear_map: LinearMap = "",
+    memory_from_trace: MemoryFromTrace = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse a trace that frees what it never allocated.")
     ] = False,
@@ -40,7 +41,7 @@ def replay(
     events = open_trace(trace, strict=strict)
     machine = machine_from(events, page_size, memory, linear_map)
     thresholds = thresholds_from(machine, unshrinkable, min_pages, batch)
-    result = run_model(events, thresholds, machine, strict=strict)
+    result = run_model(events, thresholds, machine, strict=strict, memory_from_trace=memory_from_trace)
     print(result.to_json() if as_json else render(result))
 
 
