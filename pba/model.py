@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pba.errors import PbaError, TraceError
-from pba.events import OP_BG_ALLOC
+from pba.events import OP_BG_ALLOC, OP_BG_FREE
 from pba.kernel import replay as kernel
+from pba.kernel.memory import StartMemory, place_memory
 from pba.kernel.state import (
     COUNTERS,
     FREE_PAGES,
@@ -46,6 +50,7 @@ def replay(
     checkpoint_every: int = 0,
     timeline: bool = False,
     strict: bool = False,
+    memory_from_trace: bool = False,
 ) -> ReplayResult:
     """Replay a trace on a simulated machine.
 
@@ -63,6 +68,9 @@ def replay(
         Keep the state after every event: 56 bytes an event.
     strict : bool
         Refuse a trace that frees what is not live, rather than skip and count those frees.
+    memory_from_trace : bool
+        Start with the free memory that the recording's `/proc/buddyinfo` tells, rather than all of it; see
+        `starting_memory`.
 
     Returns
     -------
@@ -74,7 +82,8 @@ def replay(
     ThresholdError
         If a threshold is out of its range on this machine.
     TraceError
-        If the trace asks for chunks that the machine does not have or, with `strict`, frees what is not live.
+        If the trace asks for chunks that the machine does not have, with `strict` frees what is not live, or
+        with `memory_from_trace` does not say what memory was free, or the machine is not the recorded one.
 
     Notes
     -----
@@ -88,15 +97,22 @@ def replay(
     if checkpoint_every < 0:
         raise PbaError(f"checkpoint_every = {checkpoint_every} is negative", "use 0 for no checkpoints")
 
-    state = _borrow(machine)
-    tunables, holders, events = prepare(trace, thresholds)
+    memory = starting_memory(trace, machine) if memory_from_trace else None
+    state = _borrow(machine, memory)
+    tunables, holders, events = prepare(trace, thresholds, memory)
     frame = None
     checkpoints = None
     if timeline:
         frame = _timeline(trace, (state, tunables, holders, events))
         if checkpoint_every:
             # A timeline steps through single events; checkpoints want their own pass.
-            checkpoints = replay(trace, thresholds, machine, checkpoint_every=checkpoint_every).checkpoints
+            checkpoints = replay(
+                trace,
+                thresholds,
+                machine,
+                checkpoint_every=checkpoint_every,
+                memory_from_trace=memory_from_trace,
+            ).checkpoints
     elif checkpoint_every:
         checkpoints = _checkpoints(checkpoint_every, (state, tunables, holders, events))
     else:
@@ -127,14 +143,73 @@ def machine_of(trace: Trace) -> Machine:
     return Machine.from_bytes(page_size_kib, trace.metadata.memory_pages * page_size_kib * 1024)
 
 
-def boot(machine: Machine) -> State:
-    """Return a booted state of this machine."""
+def boot(machine: Machine, memory: StartMemory | None = None) -> State:
+    """Return a booted state of this machine, with all its memory free unless told."""
+    return kernel.new_state(_orders(machine), machine.memory_pages, _largest_leaf(machine), memory)
+
+
+def _orders(machine: Machine) -> Orders:
+    """Return a machine's orders in the kernel's own terms."""
     orders = machine.orders
-    return kernel.new_state(
-        Orders(orders.block, *orders.refill, orders.contpte, orders.contpmd, orders.pud, orders.max_page),
-        machine.memory_pages,
-        _largest_leaf(machine),
-    )
+    return Orders(orders.block, *orders.refill, orders.contpte, orders.contpmd, orders.pud, orders.max_page)
+
+
+_known_memory: WeakKeyDictionary[Trace, dict[Machine, StartMemory]] = WeakKeyDictionary()
+
+
+def starting_memory(trace: Trace, machine: Machine) -> StartMemory:
+    """Return the memory that a machine starts with as the trace's recording found it.
+
+    The free lists hold exactly as many chunks of each order as `/proc/buddyinfo` said, summed over zones and
+    nodes (`pba.kernel.memory.place_memory` says where). The chunks that the recording knows to be live at the
+    start (its `B` events at time 0, `Background.live_at_start` of them) lie in the held part: their `B` takes
+    nothing from the free lists, and their `b` gives held memory back. All else stays held. Page tables that
+    were live at the start were held on the recorded machine, too; here the block allocator takes their pages
+    from free memory, after its first refill, so that much less of it is left.
+
+    Raises
+    ------
+    TraceError
+        If the trace says nothing of free memory, the machine is not the recorded one, or has no room for it.
+    """
+    known = _known_memory.setdefault(trace, {})
+    if machine not in known:
+        known[machine] = _place_memory(trace, machine)
+    return known[machine]
+
+
+def _place_memory(trace: Trace, machine: Machine) -> StartMemory:
+    free = trace.metadata.free_chunks
+    hint = "record it with pba record, or replay it without --memory-from-trace"
+    if not free:
+        raise TraceError(f"{trace.name}: the trace does not say what memory was free at its start", hint)
+    if trace.metadata.page_size_kib != machine.page_size_kib or machine != replace(
+        machine_of(trace), linear_map=machine.linear_map
+    ):
+        raise TraceError(
+            f"{trace.name}: the free memory is that of {machine_of(trace)}, not of {machine}",
+            "leave page size and memory to the trace",
+        )
+    orders = _orders(machine)
+    counts = np.zeros(orders.max_page + 1, np.int64)
+    for order, count in enumerate(free):  # a kernel may be built with larger chunks than the model's
+        above = max(order - orders.max_page, 0)
+        counts[order - above] += count << above
+    held = trace.arg[_held_at_start(trace)].astype(np.int64)
+    memory = place_memory(orders, machine.memory_pages, counts, held)
+    if isinstance(memory, int):
+        raise TraceError(
+            f"{trace.name}: {machine} has no room for the chunks of order {memory} that were free or held",
+            hint,
+        )
+    return memory
+
+
+def _held_at_start(trace: Trace) -> NDArray[np.intp]:
+    """Return which events are the chunks that the recording found live at its start."""
+    background = trace.metadata.quality.background
+    at_start = np.flatnonzero((trace.op == OP_BG_ALLOC) & (trace.time_ns == 0))
+    return at_start[: background.live_at_start if background else 0]
 
 
 class _Spare(threading.local):
@@ -149,12 +224,12 @@ MAX_SPARE = 4
 """Machines that a thread keeps: a study alternates between a few."""
 
 
-def _borrow(machine: Machine) -> State:
+def _borrow(machine: Machine, memory: StartMemory | None) -> State:
     """Return a booted state of this machine, on the arrays of an earlier replay if there are any."""
     state = _spare.states.pop(machine, None)
     if state is None:
-        return boot(machine)
-    kernel.reboot(state, _largest_leaf(machine))
+        return boot(machine, memory)
+    kernel.reboot(state, _largest_leaf(machine), memory)
     return state
 
 
@@ -170,10 +245,23 @@ def _largest_leaf(machine: Machine) -> int:
     return LINEAR_MAPS.index(machine.linear_map) + LEAF_PMD
 
 
-def prepare(trace: Trace, thresholds: Thresholds) -> tuple[Tunables, Holders, Events]:
-    """Return a trace and thresholds in the kernel's own terms."""
+def prepare(
+    trace: Trace, thresholds: Thresholds, memory: StartMemory | None = None
+) -> tuple[Tunables, Holders, Events]:
+    """Return a trace and thresholds in the kernel's own terms.
+
+    Where the trace's chunks lie in the starting memory already, their holders hold them, and their `B` events
+    become frees of what is not live, which do nothing.
+    """
     holders = kernel.new_holders(trace.nr_slots, trace.nr_background_slots)
-    return tunables_of(thresholds), holders, Events(trace.time_ns, trace.op, trace.slot, trace.arg)
+    op, slot = trace.op, trace.slot
+    if memory is not None and len(memory.held):
+        held = _held_at_start(trace)
+        holders.chunk[slot[held]] = memory.held
+        holders.chunk_order[slot[held]] = trace.arg[held]
+        op, slot = op.copy(), slot.copy()
+        op[held], slot[held] = OP_BG_FREE, -1
+    return tunables_of(thresholds), holders, Events(trace.time_ns, op, slot, trace.arg)
 
 
 def tunables_of(thresholds: Thresholds) -> Tunables:

@@ -88,7 +88,20 @@ def _origin_rows(metadata: Metadata) -> Rows:
         ("kernel", " ".join(filter(None, (metadata.kernel, metadata.architecture))) or "unknown"),
         ("page size", "unknown" if page_size is None else f"{page_size} KiB"),
         ("memory", memory),
+        *_free_rows(metadata),
     ]
+
+
+def _free_rows(metadata: Metadata) -> Rows:
+    """Return the memory that was free at the start, which --memory-from-trace starts with."""
+    counts = metadata.free_chunks
+    if not counts:
+        return []
+    pages = sum(count << order for order, count in enumerate(counts))
+    size = f"{number(pages)} pages"
+    if metadata.page_size_kib is not None:
+        size = f"{format_bytes(pages * metadata.page_size_kib * KIB)} ({size})"
+    return [("free at the start", f"{size}; chunks by order: " + " ".join(map(number, counts)))]
 
 
 def _content_rows(summary: Summary) -> Rows:

@@ -35,6 +35,15 @@ PageSize = Annotated[
 Memory = Annotated[
     str | None, typer.Option(help="4GiB, 512MiB, or 1048576pages.", rich_help_panel=MACHINE, metavar="SIZE")
 ]
+MemoryFromTrace = Annotated[
+    bool,
+    typer.Option(
+        "--memory-from-trace",
+        help="Start with the memory that was free when the recording began, in chunks as /proc/buddyinfo "
+        "told them, rather than with all of it free.",
+        rich_help_panel=MACHINE,
+    ),
+]
 LinearMap = Annotated[
     str,
     typer.Option(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pba.cli.layout import columns, described, duration, number, share
-from pba.cli.options import Batch, LinearMap, Memory, MinPages, PageSize, Unshrinkable
+from pba.cli.options import Batch, LinearMap, Memory, MemoryFromTrace, MinPages, PageSize, Unshrinkable
 from pba.cli.traces import open_trace
 from pba.machine import format_bytes
 
@@ -30,6 +30,7 @@ def replay(
     page_size: PageSize = None,
     memory: Memory = None,
     linear_map: LinearMap = "",
+    memory_from_trace: MemoryFromTrace = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse a trace that frees what it never allocated.")
     ] = False,
@@ -56,12 +57,15 @@ def replay(
     thresholds = thresholds_from(machine, unshrinkable, min_pages, batch)
     if bounds:
         from pba.cli.bounds import render as render_bounds
+        from pba.errors import PbaError
         from pba.study.bounds import replay_bounds
 
+        if memory_from_trace:
+            raise PbaError("--bounds starts with all memory free", "leave out --memory-from-trace")
         found = replay_bounds(events, thresholds, machine)
         print(found.to_json() if as_json else render_bounds(found, ran(found, found.events)))
         return
-    result = run_model(events, thresholds, machine, strict=strict)
+    result = run_model(events, thresholds, machine, strict=strict, memory_from_trace=memory_from_trace)
     print(result.to_json() if as_json else render(result))
 
 

@@ -22,6 +22,7 @@ def replay(
     checkpoint_every: int = 0,
     timeline: bool = False,
     strict: bool = False,
+    memory_from_trace: bool = False,
 ) -> ReplayResult:
     """Replay a trace on a simulated machine.
 
@@ -40,6 +41,10 @@ def replay(
         Keep the state after every event: 56 bytes an event.
     strict : bool
         Refuse a trace that frees what is not live, rather than skip and count those frees.
+
+    memory_from_trace : bool
+        Start with the free memory that the recording's `/proc/buddyinfo` tells, rather than all of it; see
+        `pba.model.starting_memory`. Needs a `Trace`.
 
     Returns
     -------
@@ -60,8 +65,16 @@ def replay(
     """
     if not isinstance(trace, CompiledTrace):
         return model.replay(
-            trace, thresholds, machine, checkpoint_every=checkpoint_every, timeline=timeline, strict=strict
+            trace,
+            thresholds,
+            machine,
+            checkpoint_every=checkpoint_every,
+            timeline=timeline,
+            strict=strict,
+            memory_from_trace=memory_from_trace,
         )
     if timeline or checkpoint_every:
         raise PbaError("a compiled trace has no single events", "replay the trace itself for a timeline")
+    if memory_from_trace:
+        raise PbaError("a compiled trace starts with all memory free", "replay the trace itself")
     return trace.replay(thresholds, machine, strict=strict)

@@ -8,6 +8,7 @@ from pba._jit import kernel_entry, kernel_function, kernel_inline
 from pba.events import OP_ALLOC, OP_BG_ALLOC, OP_BG_FREE, OP_DROP, OP_FREE, OP_SHRINK
 from pba.kernel.allocator import PBA_NR_RESERVED_PAGES, pba_init, pba_pgtable_alloc, pba_pgtable_free
 from pba.kernel.buddy import free_one_page, rmqueue_smallest
+from pba.kernel.memory import StartMemory, whole_memory
 from pba.kernel.reclaim import do_shrink_slab, drop_slab
 from pba.kernel.state import (
     ALLOC_FAILURES,
@@ -46,7 +47,9 @@ LONG_GAP_NS = 1 << GAP_BITS
 """A gap between events up to which its product with a number of pages (31 bits) fits `AREA_BITS`."""
 
 
-def new_state(orders: Orders, memory_pages: int, largest_leaf: int) -> State:
+def new_state(
+    orders: Orders, memory_pages: int, largest_leaf: int, memory: StartMemory | None = None
+) -> State:
     """Return a machine that has booted.
 
     Parameters
@@ -57,6 +60,8 @@ def new_state(orders: Orders, memory_pages: int, largest_leaf: int) -> State:
         N, a multiple of `2**orders.max_page`, at most `pba.machine.MAX_MEMORY_PAGES`.
     largest_leaf : int
         LEAF_PMD, LEAF_CONTPMD or LEAF_PUD.
+    memory : StartMemory, optional
+        What is free when it boots; all of it unless told.
     """
     blocks = memory_pages >> orders.block
     state = State(
@@ -71,11 +76,11 @@ def new_state(orders: Orders, memory_pages: int, largest_leaf: int) -> State:
         touched=np.empty((memory_pages >> orders.max_page) + 1, np.uint8),
         vars=np.empty(NR_VARS, np.int64),
     )
-    reboot(state, largest_leaf)
+    reboot(state, largest_leaf, memory)
     return state
 
 
-def reboot(state: State, largest_leaf: int) -> None:
+def reboot(state: State, largest_leaf: int, memory: StartMemory | None = None) -> None:
     """Boot a machine, whatever its state was.
 
     To boot one anew is cheaper than to make another: its arrays are in place, and for a large machine the
@@ -86,7 +91,7 @@ def reboot(state: State, largest_leaf: int) -> None:
     state.block_nr_free[:] = NOT_MANAGED
     state.vars[:] = 0
     state.vars[FIRST_MANAGED] = len(state.block_nr_free)
-    _free_all_memory(state)
+    _free_memory(state, memory or whole_memory(state.orders, len(state.buddy_order)))
     _map_memory(state, largest_leaf)
     state.touched[:] = 0
     boot(state)
@@ -101,17 +106,16 @@ def new_holders(nr_slots: int, nr_background_slots: int) -> Holders:
     )
 
 
-def _free_all_memory(state: State) -> None:
-    """Put all memory on the highest list as chunks, lowest address first: `memblock_free_all()`."""
+def _free_memory(state: State, memory: StartMemory) -> None:
+    """Put the memory that is free at the start on the free lists, in the order given."""
     pages = len(state.buddy_order)
-    max_page = state.orders.max_page
     state.buddy_next[pages:] = state.buddy_prev[pages:] = np.arange(pages, pages + MAX_LISTS)
-    head = pages + max_page
-    ring = np.concatenate([[head], np.arange(0, pages, 1 << max_page), [head]])
-    state.buddy_next[ring[:-1]] = ring[1:]
-    state.buddy_prev[ring[1:]] = ring[:-1]
-    state.buddy_order[ring[1:-1]] = max_page
-    state.vars[FREE_PAGES] = pages
+    for order, chunks in enumerate(memory.free):
+        ring = np.concatenate([[pages + order], chunks, [pages + order]])
+        state.buddy_next[ring[:-1]] = ring[1:]
+        state.buddy_prev[ring[1:]] = ring[:-1]
+        state.buddy_order[chunks] = order
+        state.vars[FREE_PAGES] += len(chunks) << order
 
 
 def _map_memory(state: State, largest_leaf: int) -> None:

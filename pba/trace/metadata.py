@@ -6,12 +6,15 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import zip_longest
 from typing import Any
 
 from pba.errors import TraceError
 
 FORMAT_VERSION = 2
 """Version of the stored form; a reader refuses a newer one. Since 2 inferred frees have an `arg`."""
+MAX_LISTS = 32
+"""Most orders that a zone of `/proc/buddyinfo` can have."""
 AGAIN = "record or import it again"
 
 
@@ -167,6 +170,12 @@ class Metadata:
         imported = self.source in ("ftrace", "perf", "csv") and self.quality.truth is None
         return imported and self.quality.live_at_start == 0
 
+    @property
+    def free_chunks(self) -> tuple[int, ...]:
+        """Free chunks by order at the start, summed over zones and nodes; empty where unknown."""
+        zones = [zone["free"] for zone in self.buddyinfo]
+        return tuple(sum(counts) for counts in zip_longest(*zones, fillvalue=0))
+
     def with_(self, **changes: Any) -> Metadata:
         """Return a copy with some fields changed."""
         return replace(self, **changes)
@@ -206,6 +215,7 @@ class Metadata:
                 "background": Background(**background) if background else None,
             }
             found = cls(quality=Quality(**parts, **quality), **picked)
+            _check_buddyinfo(found.buddyinfo)
             for part in (found, found.quality, *filter(None, parts.values())):
                 _check_types(part)
         except (TypeError, ValueError) as error:
@@ -219,6 +229,17 @@ def _check_types(part: Metadata | Quality | Truth | Background) -> None:
         value = getattr(part, item.name)
         if not _IS_OF_TYPE.get(str(item.type), lambda _: True)(value):
             raise TypeError(f"{item.name} is {value!r:.40}, not {item.type}")
+
+
+def _check_buddyinfo(zones: tuple[dict[str, Any], ...]) -> None:
+    """Raise `TypeError` for free memory that is none: a replay may start with it."""
+    for zone in zones:
+        free = zone.get("free") if isinstance(zone, dict) else None
+        counts = isinstance(free, list) and 0 < len(free) <= MAX_LISTS
+        if not counts or not all(type(count) is int and 0 <= count < 1 << 40 for count in free or ()):
+            raise TypeError(
+                f"buddyinfo holds {zone!r:.60}, not the free chunks of 1 to {MAX_LISTS} orders of a zone"
+            )
 
 
 _IS_OF_TYPE: dict[str, Callable[[Any], bool]] = {

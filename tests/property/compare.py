@@ -34,9 +34,11 @@ from pba.kernel.state import (
     cached_page_ns,
 )
 from pba.machine import Machine, Thresholds
+from pba.trace.metadata import Background, Metadata, Quality
 from pba.trace.table import Trace
 from tests.property.generate import Scenario
 from tests.reference.machine import Event
+from tests.reference.memory import StartMemory
 from tests.reference.replay import Replay
 
 LEAF_NAMES = {LEAF_PTE: "PTE", LEAF_PMD: "PMD", LEAF_CONTPMD: "CONTPMD", LEAF_PUD: "PUD"}
@@ -45,21 +47,32 @@ LEAF_NAMES = {LEAF_PTE: "PTE", LEAF_PMD: "PMD", LEAF_CONTPMD: "CONTPMD", LEAF_PU
 class KernelRun:
     """A scenario on the jitted kernel, one event at a time."""
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Scenario, start: StartMemory | None = None) -> None:
         events = scenario.events
+        metadata = None
+        if start is not None:
+            quality = Quality(background=Background(0, 13, live_at_start=len(start.held)))
+            metadata = Metadata(
+                page_size_kib=scenario.machine.page_size_kib,
+                memory_pages=scenario.machine.memory_pages,
+                buddyinfo=({"node": 0, "zone": "Normal", "free": start.free},),
+                quality=quality,
+            )
         self.trace = Trace.from_arrays(
             {
                 "time_ns": [event.time_ns for event in events],
                 "op": [OP_LETTERS.index(event.op) for event in events],
                 "id": [event.ident for event in events],
                 "arg": [event.arg for event in events],
-            }
+            },
+            metadata,
         )
         machine = Machine(*scenario.machine)
         thresholds = Thresholds(*scenario.thresholds)
         thresholds.check(machine)
-        self.state = model.boot(machine)
-        self.tunables, self.holders, self.events = model.prepare(self.trace, thresholds)
+        memory = None if start is None else model.starting_memory(self.trace, machine)
+        self.state = model.boot(machine, memory)
+        self.tunables, self.holders, self.events = model.prepare(self.trace, thresholds, memory)
         self.at = 0
         self.slots: dict[str, dict[int, int]] = {"A": {}, "B": {}}  # live ids -> slot
 
@@ -170,10 +183,10 @@ def assert_same(kernel_run: KernelRun, reference: Replay, where: str) -> None:
         assert got[part] == value, f"{part} differs {where}"
 
 
-def run_both(scenario: Scenario) -> Replay:
+def run_both(scenario: Scenario, start: StartMemory | None = None) -> Replay:
     """Replay a scenario on both, comparing after boot and after every event; return the reference."""
-    reference = Replay(scenario.machine, scenario.thresholds)
-    kernel_run = KernelRun(scenario)
+    reference = Replay(scenario.machine, scenario.thresholds, start)
+    kernel_run = KernelRun(scenario, start)
     assert_same(kernel_run, reference, f"after boot of {scenario.machine}")
     for number, event in enumerate(scenario.events):
         reference.step(event)

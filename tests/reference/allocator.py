@@ -31,10 +31,10 @@ class BlockAllocator:
         Everything that is counted.
     """
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, free: list[list[int]] | None = None) -> None:
         self.machine = machine
         self.counters: Counter[str] = Counter()
-        self.buddy = BuddyAllocator(machine.memory_pages, machine.orders.max_page)
+        self.buddy = BuddyAllocator(machine.memory_pages, machine.orders.max_page, free)
         self.linear_map = LinearMap(machine, self.counters, self._take_split_table)
         self.cached_list: deque[int] = deque()
         self.in_block: set[int] = set()

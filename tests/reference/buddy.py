@@ -15,12 +15,15 @@ class BuddyAllocator:
     be taken out of the middle.
     """
 
-    def __init__(self, memory_pages: int, max_page_order: int) -> None:
+    def __init__(self, memory_pages: int, max_page_order: int, free: list[list[int]] | None = None) -> None:
         self.memory_pages = memory_pages
         self.max_page_order = max_page_order
         self.free_area: list[OrderedDict[int, None]] = [OrderedDict() for _ in range(max_page_order + 1)]
-        for pfn in range(0, memory_pages, 1 << max_page_order):
-            self.free_area[max_page_order][pfn] = None
+        if free is None:
+            free = [[] for _ in range(max_page_order)] + [list(range(0, memory_pages, 1 << max_page_order))]
+        for order, chunks in enumerate(free):
+            for pfn in chunks:
+                self.free_area[order][pfn] = None
 
     @property
     def free_pages(self) -> int:

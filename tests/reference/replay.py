@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.reference.allocator import BlockAllocator
 from tests.reference.machine import Event, Machine, Thresholds
+from tests.reference.memory import StartMemory, lay_out
 from tests.reference.shrinker import do_shrink_slab, drop_slab
 
 COUNTERS = (
@@ -45,13 +46,20 @@ class Replay:
         Known page-table pages: id -> pfn.
     background : dict
         Known background chunks: id -> (pfn, order).
+    held_at_start : list
+        (pfn, order) of chunks held before the first event, for the `B` events that name them (the first).
     nr_events, peak_cached, cached_page_ns : int
         Events taken; most pages cached at boot or after an event; cached pages x time.
     """
 
-    def __init__(self, machine: Machine, thresholds: Thresholds) -> None:
+    def __init__(self, machine: Machine, thresholds: Thresholds, memory: StartMemory | None = None) -> None:
         self.thresholds = thresholds
-        self.pba = BlockAllocator(machine)
+        free: list[list[int]] | None = None
+        self.held_at_start: list[tuple[int, int]] = []
+        if memory is not None:
+            free, places = lay_out(memory, machine.memory_pages, machine.orders.max_page)
+            self.held_at_start = list(zip(places, memory.held, strict=True))
+        self.pba = BlockAllocator(machine, free)
         self.pages: dict[int, int] = {}
         self.background: dict[int, tuple[int, int]] = {}
         self.nr_events = 0
@@ -97,6 +105,9 @@ class Replay:
             self.pba.counters["frees"] += 1
 
     def _background_alloc(self, ident: int, order: int) -> None:
+        if self.held_at_start:  # it was live before the first event: nothing is taken now
+            self.background[ident] = self.held_at_start.pop(0)
+            return
         pfn = self.pba.buddy.alloc_pages(order)
         if pfn is None:
             self.pba.counters["background_failures"] += 1
