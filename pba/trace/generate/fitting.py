@@ -17,7 +17,8 @@ The recording is taken apart into lives, and these are played again at other tim
 
 This is a block bootstrap (H. R. Kuensch, "The jackknife and the bootstrap for general stationary
 observations", Annals of Statistics 17, 1989) without replacement, stratified by phase.
-It makes nothing up: no burst is larger and no life longer than a recorded one, but for what copies and rounds do together.
+It makes nothing up: no burst is larger and no life longer than a recorded one, but for what copies and
+rounds do together.
 
 The coarser the phases and the finer the blocks, the more varied are the rounds, and the less like the
 recording. How far to go `pba.study.likeness` finds out, which can replay both.
