@@ -29,7 +29,7 @@ MAGIC = b"PAR1"
 KEY = b"pba"
 COMPRESSION_LEVEL = 19
 QUICK_LEVEL = 1
-"""Of zstd for what is generated, which can be made again: ten times as fast, a few per cent larger."""
+"""Of zstd for what is generated, which can be made again: speed counts more than size there."""
 ENDINGS = (".parquet", ".events.gz", ".events")
 """Endings of the names of traces that can be written."""
 TEXT_LOSES = (

@@ -66,7 +66,8 @@ def test_a_trace_is_valid_and_replays(name: str) -> None:
     assert trace.metadata.source == "generated"
     assert trace.metadata.recipe["workload"] == name
     assert trace.metadata.recipe["seed"] == 3
-    assert not np.array_equal(trace.time_ns, pba.generate(name, seed=4, events=EVENTS).time_ns)
+    other = pba.generate(name, seed=4, events=EVENTS)
+    assert not (np.array_equal(trace.time_ns, other.time_ns) and np.array_equal(trace.id, other.id))
     counters = pba.replay(trace, strict=True).counters
     assert counters["allocs"] == trace.counts()["A"]
 
@@ -77,7 +78,7 @@ def test_a_fork_storm_is_as_stated() -> None:
     born = trace.level[trace.op == OP_ALLOC]
     forks = int((born == LEVEL_PGD).sum())
     assert forks / 60 == pytest.approx(200, rel=0.05)
-    assert (born == LEVEL_PTE).sum() / forks == pytest.approx(10, rel=0.02)
+    assert (born == LEVEL_PTE).sum() / forks == pytest.approx(10, rel=0.06)  # 256 different lives
     lived, freed, _ = lifetimes(trace)
     assert np.median(lived[freed]) == pytest.approx(20_000_000, rel=0.05)
 
@@ -99,7 +100,7 @@ def test_pressure_falls_as_often_as_stated() -> None:
     priorities = trace.arg[trace.op == 2]
     runs = int((priorities == 12).sum())
     assert runs == pytest.approx(6000, rel=0.05)
-    assert (priorities == 11).sum() / runs == pytest.approx(0.5, abs=0.06)
+    assert (priorities == 11).sum() / runs == pytest.approx(0.5, abs=0.03)
 
 
 def test_what_stands_is_live_at_the_start() -> None:

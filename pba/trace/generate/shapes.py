@@ -14,7 +14,7 @@ from typing import Final
 from pba.events import LEVEL_PGD, LEVEL_PMD, LEVEL_PTE, LEVEL_PUD, MAX_PRIORITY
 from pba.trace.generate.draws import Draw, Ints, table_of
 from pba.trace.generate.lives import Life, Plan, Stream
-from pba.trace.generate.parameters import LIVES, MACHINE, Parameter, Values
+from pba.trace.generate.parameters import LIVES, MACHINE, RUNS, Parameter, Values
 
 ALLOC_GAP_NS: Final = 4_700
 """Between two allocations of a run: the median of configure-x86."""
@@ -130,7 +130,7 @@ def reclaims(draw: Draw, values: Values, rate: list[int] | None = None) -> list[
         life.reclaim(0, falling_priorities(draw, values.share("falls")), values.ns("pass_gap"))
         return life
 
-    return [Stream(many(run), exponential(gap), rate=rate)]
+    return [Stream(many(run, RUNS), exponential(gap), rate=rate)]
 
 
 def standing(draw: Draw, values: Values, pte: int) -> Stream:
