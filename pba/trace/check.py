@@ -116,46 +116,64 @@ def assign_slots(
 
 
 @jit
+def _bad(op, name, argument):  # type: ignore[no-untyped-def]
+    """Return what is wrong with an event by itself, or GOOD."""
+    if op < OP_ALLOC or op > OP_BG_FREE:
+        return BAD_OP
+    limit = MAX_PRIORITY if op == OP_SHRINK else MAX_ORDER if op == OP_BG_ALLOC else 0
+    if argument < 0 or argument > (INFERRED if op == OP_FREE else limit):
+        return BAD_ARG
+    if name < 0 and op not in (OP_SHRINK, OP_DROP):
+        return BAD_ID
+    return GOOD
+
+
+@jit
 def _assign_slots(time_ns, op, ids, arg, slot, nr_ids):  # type: ignore[no-untyped-def]
-    """Fill `slot`; return (status, event at fault, slots, background slots, unknown frees)."""
-    holder = np.full((2, nr_ids), -1, np.int32)
-    spare = np.empty((2, nr_ids), np.int32)
+    """Fill `slot`; return (status, event at fault, slots, background slots, unknown frees).
+
+    `ids` are below `nr_ids`. Indices are unsigned, which spares Numba a look at their sign.
+    """
+    holder = np.full(2 * nr_ids, -1, np.int32)  # page tables first, then background chunks
+    spare = np.empty(2 * nr_ids, np.int32)
     nr_spare = np.zeros(2, np.int64)
     nr_slots = np.zeros(2, np.int64)
     unknown = 0
+    last = np.int64(0)
     for i in range(len(op)):
-        kind = op[i]
-        slot[i] = -1
-        if i > 0 and time_ns[i] < time_ns[i - 1]:
+        at = np.uint64(i)
+        kind = op[at]
+        name = ids[at]
+        if time_ns[at] < last:
             return BACKWARDS, i, 0, 0, 0
-        if kind < OP_ALLOC or kind > OP_BG_FREE:
-            return BAD_OP, i, 0, 0, 0
-        limit = MAX_PRIORITY if kind == OP_SHRINK else MAX_ORDER if kind == OP_BG_ALLOC else 0
-        if arg[i] < 0 or arg[i] > (INFERRED if kind == OP_FREE else limit):
-            return BAD_ARG, i, 0, 0, 0
-        if kind in (OP_SHRINK, OP_DROP):
-            continue
-        name = ids[i]
-        if name < 0:
-            return BAD_ID, i, 0, 0, 0
+        last = time_ns[at]
+        if kind < OP_ALLOC or kind > OP_FREE or name < 0 or arg[at] != 0:
+            status = _bad(kind, name, arg[at])
+            if status != GOOD:
+                return status, i, 0, 0, 0
+            if kind in (OP_SHRINK, OP_DROP):
+                slot[at] = -1
+                continue
         space = 1 if kind >= OP_BG_ALLOC else 0
+        where = np.uint64(space * nr_ids + name)
+        held = holder[where]
         if kind in (OP_ALLOC, OP_BG_ALLOC):
-            if holder[space, name] >= 0:
+            if held >= 0:
                 return DOUBLE_ALLOC, i, 0, 0, 0
             if nr_spare[space] > 0:
                 nr_spare[space] -= 1
-                slot[i] = spare[space, nr_spare[space]]
+                held = spare[np.uint64(space * nr_ids + nr_spare[space])]
             else:
-                slot[i] = nr_slots[space]
+                held = np.int32(nr_slots[space])
                 nr_slots[space] += 1
-            holder[space, name] = slot[i]
-        elif holder[space, name] < 0:
+            holder[where] = held
+        elif held < 0:
             unknown += 1
         else:
-            slot[i] = holder[space, name]
-            holder[space, name] = -1
-            spare[space, nr_spare[space]] = slot[i]
+            holder[where] = -1
+            spare[np.uint64(space * nr_ids + nr_spare[space])] = held
             nr_spare[space] += 1
+        slot[at] = held
     return GOOD, -1, nr_slots[0], nr_slots[1], unknown
 
 

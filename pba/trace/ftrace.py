@@ -43,13 +43,13 @@ _LINE: Final = re.compile(
     rb"^.{1,60}-\d+\s+(?:\([-\s\d]+\)\s+)?\[\d+\]\s+(?:\S{4,8}\s+)?\d+\.\d+: +[\w:<]", re.MULTILINE
 )
 _HEADER: Final = re.compile(rb"^(?:# tracer: |cpus=\d+\s*$)", re.MULTILINE)
-_WRITTEN: Final = re.compile(rb"^# entries-in-buffer/entries-written: (\d+)/(\d+)", re.MULTILINE)
+_WRITTEN: Final = re.compile(rb"^# entries-in-buffer/entries-written: (\d{1,18})/(\d{1,18})", re.MULTILINE)
 _SHRINK: Final = re.compile(
     r"mm_shrink_slab_start:\s+(?P<function>[^\s+]+)\S*(?:\s+\[[^\]]*\])?\s+(?P<pointer>\S+?):\s+"
-    r"nid:\s*(?P<nid>-?\d+)\s+(?:pid:\s*-?\d+\s+)?(?:\(in-irq\)\s+)?"
-    r"(?:memcg_id:\s*(?P<memcg>-?\d+)\s+)?(?:\(in-irq\)\s+)?"
-    r"objects to shrink\s+(?P<deferred>-?\d+)\s+gfp_flags\s+\S+\s+cache items\s+(?P<items>-?\d+)\s+"
-    r"delta\s+(?P<delta>-?\d+)\s+total_scan\s+(?P<total>-?\d+)\s+priority\s+(?P<priority>\d+)"
+    r"nid:\s*(?P<nid>-?\d{1,19})\s+(?:pid:\s*-?\d+\s+)?(?:\(in-irq\)\s+)?"
+    r"(?:memcg_id:\s*(?P<memcg>-?\d{1,19})\s+)?(?:\(in-irq\)\s+)?"
+    r"objects to shrink\s+(?P<deferred>-?\d{1,19})\s+gfp_flags\s+\S+\s+cache items\s+(?P<items>-?\d{1,19})\s+"
+    r"delta\s+(?P<delta>-?\d{1,19})\s+total_scan\s+(?P<total>-?\d{1,19})\s+priority\s+(?P<priority>\d{1,19})"
 )
 _ARCHITECTURES: Final = {
     "aarch64": ("el0_svc", "__arm64_sys_", "el0t_64_sync", "el1h_64_sync"),

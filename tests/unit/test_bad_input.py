@@ -193,7 +193,7 @@ METADATA = {
     '{"format_version": 1, "memory_pages": "lots"}': "memory_pages is 'lots', not int | None",
     '{"format_version": 1, "memory_pages": NaN}': "memory_pages is nan, not int | None",
     '{"format_version": 1, "name": 5}': "name is 5, not str",
-    '{"format_version": 1, "buddyinfo": [5]}': "buddyinfo is (5,)",
+    '{"format_version": 1, "buddyinfo": [5]}': "buddyinfo holds 5, not the free chunks",
     '{"format_version": 1, "quality": null}': "metadata is damaged",
     '{"format_version": 1, "quality": {"lost_events": "x"}}': "lost_events is 'x', not int",
     '{"format_version": 1, "quality": {"notes": [1]}}': "notes is (1,)",
