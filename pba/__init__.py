@@ -20,7 +20,9 @@ from pba.errors import PbaError
 from pba.machine import Machine, Thresholds
 
 if TYPE_CHECKING:
-    from pba.model import machine_of, replay
+    from pba.engine.compile import CompiledTrace, compile_trace
+    from pba.engine.replay import replay
+    from pba.model import machine_of
     from pba.results import ReplayResult
     from pba.study.run import load_run
     from pba.study.sweep.grid import Grid
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
     from pba.trace.table import Trace
 
 _LAZY = {
-    "replay": "pba.model",
+    "replay": "pba.engine.replay",
+    "compile_trace": "pba.engine.compile",
+    "CompiledTrace": "pba.engine.compile",
     "machine_of": "pba.model",
     "ReplayResult": "pba.results",
     "read_trace": "pba.trace.read",
@@ -50,6 +54,7 @@ _LAZY = {
 }
 
 __all__ = [
+    "CompiledTrace",
     "Grid",
     "Machine",
     "Metadata",
@@ -60,6 +65,7 @@ __all__ = [
     "Thresholds",
     "Trace",
     "__version__",
+    "compile_trace",
     "load_run",
     "load_sweep",
     "machine_of",

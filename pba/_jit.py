@@ -39,11 +39,14 @@ def _cache_root() -> Path:
 def _fingerprint(room: str) -> str:
     """Return a hash of a room's sources and of what else shapes the code compiled from them.
 
-    Jitted functions call others of their own room (a folder of `pba`) and use `pba.events` alone.
+    Jitted functions call others of their own room (a folder of `pba`) and use `pba.events` alone; those of
+    the engine also call the kernel's.
     """
     here = Path(__file__).parent
     digest = hashlib.sha256()
-    for path in (Path(__file__), here / "events.py", *sorted((here / room).glob("*.py"))):
+    rooms = ("kernel", "engine") if room == "engine" else (room,)
+    sources = [path for name in rooms for path in sorted((here / name).glob("*.py"))]
+    for path in (Path(__file__), here / "events.py", *sources):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     for part in (
         numba.__version__, llvmlite.__version__, np.__version__, platform.python_version(),
@@ -100,6 +103,12 @@ def kernel_entry(function: F) -> F:
     at each call made a replay ten times slower.
     """
     with _cached_in("kernel"):
+        return _compile(function, cache=True, _nrt=False)
+
+
+def engine_entry(function: F) -> F:
+    """Compile a function of the engine that Python calls: as `kernel_entry`."""
+    with _cached_in("engine"):
         return _compile(function, cache=True, _nrt=False)
 
 

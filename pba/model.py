@@ -84,7 +84,7 @@ def replay(
     machine = machine or machine_of(trace)
     thresholds = thresholds or Thresholds.seed(machine)
     thresholds.check(machine)
-    _check_trace(trace, machine, strict)
+    check_trace(trace, machine, strict)
     if checkpoint_every < 0:
         raise PbaError(f"checkpoint_every = {checkpoint_every} is negative", "use 0 for no checkpoints")
 
@@ -172,11 +172,15 @@ def _largest_leaf(machine: Machine) -> int:
 
 def prepare(trace: Trace, thresholds: Thresholds) -> tuple[Tunables, Holders, Events]:
     """Return a trace and thresholds in the kernel's own terms."""
-    tunables = Tunables(
+    holders = kernel.new_holders(trace.nr_slots, trace.nr_background_slots)
+    return tunables_of(thresholds), holders, Events(trace.time_ns, trace.op, trace.slot, trace.arg)
+
+
+def tunables_of(thresholds: Thresholds) -> Tunables:
+    """Return thresholds in the kernel's own terms."""
+    return Tunables(
         int(thresholds.unshrinkable_pages), int(thresholds.shrink_block_min_pages), int(thresholds.batch)
     )
-    holders = kernel.new_holders(trace.nr_slots, trace.nr_background_slots)
-    return tunables, holders, Events(trace.time_ns, trace.op, trace.slot, trace.arg)
 
 
 def counters_of(state: State) -> dict[str, Any]:
@@ -201,7 +205,7 @@ def hash_of(state: State) -> str:
         return f"{int(kernel.cache_hash(state)):016x}"
 
 
-def _check_trace(trace: Trace, machine: Machine, strict: bool) -> None:
+def check_trace(trace: Trace, machine: Machine, strict: bool = False) -> None:
     """Refuse what this machine cannot replay."""
     orders = np.where(trace.op == OP_BG_ALLOC, trace.arg, 0)
     if len(orders) and int(orders.max()) > machine.orders.max_page:

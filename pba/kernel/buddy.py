@@ -9,10 +9,19 @@ from pba.kernel.state import FREE_PAGES, NIL
 
 
 @kernel_inline
+def _touch(state, node):
+    """Note that something changes at this node, a page or a list's head."""
+    state.touched[np.int64(node) >> state.orders.max_page] = 1
+
+
+@kernel_inline
 def _unlink(state, page):
     """`list_del()`."""
     before = state.buddy_prev[page]
     after = state.buddy_next[page]
+    _touch(state, page)
+    _touch(state, before)
+    _touch(state, after)
     state.buddy_next[before] = after
     state.buddy_prev[after] = before
 
@@ -21,6 +30,9 @@ def _unlink(state, page):
 def _insert_after(state, node, page):
     """`list_add()`: after a list's head, that is at its front; after its last node, at its tail."""
     after = state.buddy_next[node]
+    _touch(state, node)
+    _touch(state, page)
+    _touch(state, after)
     state.buddy_next[page] = after
     state.buddy_prev[page] = node
     state.buddy_next[node] = page

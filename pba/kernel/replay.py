@@ -68,6 +68,7 @@ def new_state(orders: Orders, memory_pages: int, largest_leaf: int) -> State:
         contpte=np.empty(memory_pages >> orders.contpte, np.uint8),
         cached=np.empty(2 * memory_pages, np.int32),
         block_nr_free=np.empty(blocks, np.int32),
+        touched=np.empty((memory_pages >> orders.max_page) + 1, np.uint8),
         vars=np.empty(NR_VARS, np.int64),
     )
     reboot(state, largest_leaf)
@@ -87,6 +88,7 @@ def reboot(state: State, largest_leaf: int) -> None:
     state.vars[FIRST_MANAGED] = len(state.block_nr_free)
     _free_all_memory(state)
     _map_memory(state, largest_leaf)
+    state.touched[:] = 0
     boot(state)
 
 

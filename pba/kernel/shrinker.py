@@ -209,6 +209,24 @@ def pba_shrink_scan(state, tunables, nr_to_scan):
         state.vars[SCAN_STOPS] += 1
         return SHRINK_STOP, 0
     nr_taken = min(wanted, count_shrinkable_pages(state, tunables))
+    nr_freed = shrink(state, target, nr_target, nr_taken)
+    if nr_freed == 0:
+        state.vars[SCAN_STOPS] += 1
+        return SHRINK_STOP, nr_taken
+    return nr_freed, nr_taken
+
+
+@kernel_function
+def shrink(state, target, nr_target, nr_taken):
+    """Do what a scan has decided: the second half of `pba_shrink_scan()`; return the pages given back.
+
+    Parameters
+    ----------
+    target, nr_target : int
+        The block to take pages from and its free pages; NIL to take pages of no block.
+    nr_taken : int
+        How many, at most what there are.
+    """
     _take_pages(state, target, nr_taken)
     if target == NIL:
         state.vars[NR_NONBLOCK] -= nr_taken
@@ -221,7 +239,4 @@ def pba_shrink_scan(state, tunables, nr_to_scan):
         else:
             nr_freed = release_page_list(state, nr_taken)
     state.vars[PAGES_RELEASED] += nr_freed
-    if nr_freed == 0:
-        state.vars[SCAN_STOPS] += 1
-        return SHRINK_STOP, nr_taken
-    return nr_freed, nr_taken
+    return nr_freed

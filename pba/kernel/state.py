@@ -137,6 +137,10 @@ class State(NamedTuple):
     page is on one of the two at most, but while a scan moves pages the stack still has gaps: each has a half
     of its own.
 
+    **What has changed** (`touched`). While the flag of a chunk of the highest order is 0, all that is kept
+    for its pages is as it was before boot; `leaf` alone can change. So a state can be kept, and gone back to,
+    at the cost of the memory that has ever been used.
+
     **Blocks** (`block_nr_free`). `in_block` is the same for all pages of a block (a refill marks the block's
     every page, the shrinker unmarks every page), so it is kept once a block: not NOT_MANAGED.
     """
@@ -149,6 +153,7 @@ class State(NamedTuple):
     contpte: NDArray[np.uint8]  # (N >> contpte,) 1: a contPTE; where `leaf` is LEAF_PTE
     cached: NDArray[np.int32]  # (2 N,) cached pfns from the list's tail to its head, NR_CACHED of them
     block_nr_free: NDArray[np.int32]  # (N >> block,) cached pages of a managed block, else NOT_MANAGED
+    touched: NDArray[np.uint8]  # (N / 2**max_page + 1,) the last stands for the heads of the buddy's lists
     vars: NDArray[np.int64]  # (NR_VARS,) indexed by the names above
 
 

@@ -1,0 +1,280 @@
+"""Folding events into composites: what a run of allocations and frees does, whatever the thresholds are.
+
+A run is played with marks instead of pages. A mark says where the page was at the run's start: a slot, or a
+place on the cached list counted from its head (see `pba.engine.state.Composites`). What the marks' places are
+at the end is the transfer.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pba._jit import engine_entry, kernel_function, kernel_inline
+from pba.engine.state import (
+    ALLOCS_IN,
+    AREA,
+    CHILD,
+    CHILDREN,
+    DROP,
+    END,
+    FIRST,
+    FREES_IN,
+    LAST_TIME_NS,
+    NEED,
+    NEVER,
+    PEAK,
+    PUSH,
+    SPAN_NS,
+    USE_FROM,
+    WRITE,
+)
+from pba.events import OP_ALLOC, OP_FREE
+from pba.kernel.allocator import PBA_NR_RESERVED_PAGES
+
+AREA_LIMIT: Final = 1 << 60
+"""Composites keep their time integral below this, so that sums of a few fit 64 bits."""
+GONE: Final = -(1 << 31)
+"""No mark: the slot's page has moved on."""
+
+
+class Fold(NamedTuple):
+    """Where composites are built."""
+
+    node: NDArray[np.int64]
+    push: NDArray[np.int32]
+    write: NDArray[np.int32]
+    mark: NDArray[np.int32]  # (slots,) the mark in a slot, if `stamp` holds the number of this node
+    stamp: NDArray[np.int32]  # (slots,)
+    stack: NDArray[np.int32]  # marks laid on the list by this node
+    touched: NDArray[np.int32]  # slots whose `stamp` is this node's
+    moved: NDArray[np.int32]  # marks on their way
+    chunk_events: int  # most events of a chunk
+    fan: int  # most children of a node
+
+
+@kernel_inline
+def _lay(fold, at, depth, nr_touched, lowest):
+    """Write down the transfer of node `at`: `depth` marks on the stack, `lowest` pages taken off the list.
+
+    Pages that went back to where they came from at the bottom of all that is left out, and so are slots
+    that hold what they held. A transfer with more moves than events is not worth having.
+    """
+    node = fold.node[at]
+    same = 0
+    while same < depth and same < lowest and fold.stack[same] == same - lowest:
+        same += 1
+    node[DROP] = lowest - same
+    push = node[PUSH]
+    for i in range(same, depth):
+        fold.push[push] = fold.stack[i]
+        push += 1
+    write = node[WRITE]
+    for i in range(nr_touched):
+        slot = fold.touched[i]
+        mark = fold.mark[slot]
+        fold.write[write, 0] = mark
+        fold.write[write, 1] = slot
+        write += mark != GONE and mark != slot
+    fold.node[at + 1, PUSH] = push
+    fold.node[at + 1, WRITE] = write
+    moves = node[DROP] + 2 * (push - node[PUSH] + write - node[WRITE])
+    node[USE_FROM] = node[NEED] if moves <= 2 * (node[ALLOCS_IN] + node[FREES_IN]) else NEVER
+
+
+@kernel_function
+def _fold_chunk(fold, events, at, first, end):
+    """Fold events `first` to `end` - 1 into node `at`."""
+    node = fold.node[at]
+    depth = np.int64(0)
+    lowest = np.int64(0)
+    nr_touched = np.int64(0)
+    cached = np.int64(0)
+    need = np.int64(0)
+    peak = np.int64(0)
+    area = np.int64(0)
+    nr_allocs = np.int64(0)
+    nr_frees = np.int64(0)
+    last = events.time_ns[first]
+    span = events.time_ns[end - 1] - last
+    for i in range(first, end):
+        slot = np.int64(events.slot[i])
+        op = events.op[i]
+        time_ns = events.time_ns[i]
+        area += cached * (time_ns - last)
+        last = time_ns
+        if op == OP_ALLOC:
+            need = max(need, PBA_NR_RESERVED_PAGES + 1 - cached)
+            if depth > 0:
+                depth -= 1
+                mark = fold.stack[depth]
+            else:
+                lowest += 1
+                mark = np.int32(-lowest)
+            fold.touched[nr_touched] = slot
+            nr_touched += fold.stamp[slot] != at
+            fold.stamp[slot] = at
+            fold.mark[slot] = mark
+            cached -= 1
+            nr_allocs += 1
+        elif op == OP_FREE and slot >= 0:
+            mark = np.int32(slot)
+            if fold.stamp[slot] == at:
+                mark = fold.mark[slot]
+                fold.mark[slot] = GONE
+            fold.stack[depth] = mark
+            depth += 1
+            cached += 1
+            peak = max(peak, cached)
+            nr_frees += 1
+    node[FIRST] = first
+    node[END] = end
+    node[LAST_TIME_NS] = last
+    node[ALLOCS_IN] = nr_allocs
+    node[FREES_IN] = nr_frees
+    node[SPAN_NS] = span
+    node[NEED] = NEVER if span >= AREA_LIMIT // fold.chunk_events else need
+    node[PEAK] = peak
+    node[AREA] = area
+    node[CHILDREN] = 0
+    _lay(fold, at, depth, nr_touched, lowest)
+
+
+@kernel_function
+def _fold_stretch(fold, events, at, first, end):
+    """Fold events `first` to `end` - 1 into chunks, nodes `at` and on; return the node after them."""
+    while first < end:
+        stop = min(first + fold.chunk_events, end)
+        _fold_chunk(fold, events, at, first, stop)
+        first = stop
+        at += 1
+    return at
+
+
+@kernel_inline
+def _origin(fold, at, mark, depth, lowest):
+    """Return the mark of the page that a child finds at `mark`, as node `at` has left things so far."""
+    if mark >= 0:
+        return fold.mark[mark] if fold.stamp[mark] == at else np.int32(mark)
+    if mark + depth >= 0:
+        return fold.stack[mark + depth]
+    return np.int32(mark + depth - lowest)
+
+
+@kernel_inline
+def _take_away(fold, at, mark):
+    """Note that a slot's page has moved on."""
+    if mark >= 0 and fold.stamp[mark] == at:
+        fold.mark[mark] = GONE
+
+
+@kernel_function
+def _join_child(fold, at, child, so_far):
+    """Play a child's transfer with marks; `so_far` is (depth, lowest, nr_touched), returned anew."""
+    depth, lowest, nr_touched = so_far
+    push, push_end = fold.node[child, PUSH], fold.node[child + 1, PUSH]
+    write, write_end = fold.node[child, WRITE], fold.node[child + 1, WRITE]
+    nr_moved = 0
+    for i in range(push, push_end):
+        fold.moved[nr_moved] = _origin(fold, at, np.int64(fold.push[i]), depth, lowest)
+        nr_moved += 1
+    for i in range(write, write_end):
+        fold.moved[nr_moved] = _origin(fold, at, np.int64(fold.write[i, 0]), depth, lowest)
+        nr_moved += 1
+    for i in range(push, push_end):
+        _take_away(fold, at, fold.push[i])
+    for i in range(write, write_end):
+        _take_away(fold, at, fold.write[i, 0])
+    depth -= fold.node[child, DROP]
+    if depth < 0:
+        lowest -= depth
+        depth = 0
+    for i in range(push_end - push):
+        fold.stack[depth] = fold.moved[i]
+        depth += 1
+    for i in range(write, write_end):
+        slot = fold.write[i, 1]
+        fold.touched[nr_touched] = slot
+        nr_touched += fold.stamp[slot] != at
+        fold.stamp[slot] = at
+        fold.mark[slot] = fold.moved[push_end - push + i - write]
+    return depth, lowest, nr_touched
+
+
+@kernel_function
+def _fold_children(fold, at, first_child, nr_children):
+    """Fold nodes that follow on each other into node `at`."""
+    node = fold.node[at]
+    before_ns = fold.node[first_child, LAST_TIME_NS]
+    first_ns = before_ns - fold.node[first_child, SPAN_NS]
+    so_far = (np.int64(0), np.int64(0), np.int64(0))
+    cached = np.int64(0)
+    widest = np.int64(0)
+    node[FIRST] = fold.node[first_child, FIRST]
+    node[ALLOCS_IN] = node[FREES_IN] = node[NEED] = node[PEAK] = node[AREA] = 0
+    for child in range(first_child, first_child + nr_children):
+        part = fold.node[child]
+        need = NEVER if part[NEED] >= NEVER // 2 else part[NEED] - cached
+        node[NEED] = max(node[NEED], need)
+        node[PEAK] = max(node[PEAK], cached + part[PEAK])
+        widest = max(widest, abs(cached) + part[ALLOCS_IN] + part[FREES_IN])
+        if child > first_child:
+            node[AREA] += cached * (part[LAST_TIME_NS] - before_ns)
+        node[AREA] += part[AREA]
+        before_ns = part[LAST_TIME_NS]
+        cached += part[FREES_IN] - part[ALLOCS_IN]
+        node[ALLOCS_IN] += part[ALLOCS_IN]
+        node[FREES_IN] += part[FREES_IN]
+        so_far = _join_child(fold, at, child, so_far)
+    node[END] = fold.node[first_child + nr_children - 1, END]
+    node[LAST_TIME_NS] = before_ns
+    node[SPAN_NS] = before_ns - first_ns
+    if node[SPAN_NS] >= AREA_LIMIT // max(widest, 1):
+        node[NEED] = NEVER
+    node[CHILD] = first_child
+    node[CHILDREN] = nr_children
+    depth, lowest, nr_touched = so_far
+    _lay(fold, at, depth, nr_touched, lowest)
+
+
+@engine_entry
+def fold_trace(fold, events, stretches, trees):
+    """Fold all stretches: into chunks, then level by level until one node covers each stretch.
+
+    Parameters
+    ----------
+    stretches : tuple of two ndarrays of int64, shape (s,)
+        The first event of each, and the one after its last.
+    trees : tuple of two ndarrays of int64, shape (s,)
+        For each stretch its first node and their number, at the level that has been reached; at the end the
+        root and 1, or 0 where there are no events.
+
+    Returns
+    -------
+    int
+        How many nodes there are.
+    """
+    starts, ends = stretches
+    first, count = trees
+    at = np.int64(0)
+    most = np.int64(0)
+    for i in range(len(starts)):
+        first[i] = at
+        at = _fold_stretch(fold, events, at, starts[i], ends[i])
+        count[i] = at - first[i]
+        most = max(most, count[i])
+    while most > 1:
+        most = 0
+        for i in range(len(starts)):
+            if count[i] > 1:
+                child, end = first[i], first[i] + count[i]
+                first[i] = at
+                while child < end:
+                    _fold_children(fold, at, child, min(fold.fan, end - child))
+                    child += fold.fan
+                    at += 1
+                count[i] = at - first[i]
+                most = max(most, count[i])
+    return at

@@ -1,0 +1,67 @@
+"""`pba.replay`: of a trace, event by event; of a compiled trace, by its composites."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pba import model
+from pba.engine.compile import CompiledTrace
+from pba.errors import PbaError
+
+if TYPE_CHECKING:
+    from pba.machine import Machine, Thresholds
+    from pba.results import ReplayResult
+    from pba.trace.table import Trace
+
+
+def replay(
+    trace: Trace | CompiledTrace,
+    thresholds: Thresholds | None = None,
+    machine: Machine | None = None,
+    *,
+    checkpoint_every: int = 0,
+    timeline: bool = False,
+    strict: bool = False,
+) -> ReplayResult:
+    """Replay a trace on a simulated machine.
+
+    Parameters
+    ----------
+    trace : Trace or CompiledTrace
+        What happened. A compiled trace (`pba.compile_trace`) gives the same result, bit for bit, many times
+        sooner; timelines and checkpoints need the events and so a `Trace`.
+    thresholds : Thresholds, optional
+        The shrinker's thresholds; the patch's own (`Thresholds.seed(machine)`) unless told.
+    machine : Machine, optional
+        The machine; `machine_of(trace)` unless told.
+    checkpoint_every : int
+        Take a checkpoint after every so many events; 0 takes none.
+    timeline : bool
+        Keep the state after every event: 56 bytes an event.
+    strict : bool
+        Refuse a trace that frees what is not live, rather than skip and count those frees.
+
+    Returns
+    -------
+    ReplayResult
+        Counters, hash and, if asked for, tables. The same arguments give the same result, bit for bit.
+
+    Raises
+    ------
+    ThresholdError
+        If a threshold is out of its range on this machine.
+    TraceError
+        If the trace asks for chunks that the machine does not have or, with `strict`, frees what is not live.
+
+    Notes
+    -----
+    The rules are those of v6 14/30 and 17/30 of "pkeys-based page table hardening", of `do_shrink_slab()`
+    (mm/shrinker.c), the buddy allocator (mm/page_alloc.c) and the linear map of arm64 (arch/arm64/mm/mmu.c).
+    """
+    if not isinstance(trace, CompiledTrace):
+        return model.replay(
+            trace, thresholds, machine, checkpoint_every=checkpoint_every, timeline=timeline, strict=strict
+        )
+    if timeline or checkpoint_every:
+        raise PbaError("a compiled trace has no single events", "replay the trace itself for a timeline")
+    return trace.replay(thresholds, machine, strict=strict)

@@ -1,0 +1,230 @@
+"""Running a compiled trace: between two passes whole composites, around a refill single events."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pba._jit import engine_entry, kernel_function, kernel_inline
+from pba.engine.state import (
+    ALLOCS_IN,
+    AREA,
+    BACKGROUND,
+    CHILD,
+    CHILDREN,
+    DROP,
+    END,
+    FIRST,
+    FREES_IN,
+    LAST_TIME_NS,
+    NR_FAILED,
+    PEAK,
+    PUSH,
+    STRETCH,
+    USE_FROM,
+    WRITE,
+)
+from pba.events import OP_ALLOC, OP_BG_ALLOC, OP_DROP, OP_FREE
+from pba.kernel.allocator import PBA_NR_RESERVED_PAGES
+from pba.kernel.reclaim import do_shrink_slab, drop_slab
+from pba.kernel.replay import _add_area, _alloc, _background_alloc, _background_free, _free, _replay_stretch
+from pba.kernel.state import (
+    ALLOCS,
+    AREA_BITS,
+    AREA_HIGH,
+    AREA_LOW,
+    FREES,
+    LAST_TIME,
+    NIL,
+    NOT_MANAGED,
+    NR_CACHED,
+    NR_EVENTS,
+    NR_NONBLOCK,
+    PEAK_CACHED,
+)
+
+
+@kernel_inline
+def pass_time(run, time_ns):
+    """Let time go on to `time_ns` with the pages that are cached now."""
+    _add_area(run.state, time_ns - run.state.vars[LAST_TIME])
+    run.state.vars[LAST_TIME] = time_ns
+
+
+@kernel_inline
+def _gather(run, first, end, top):
+    """Take up the pages of the marks in `push[first:end]`; `top` is the index above the list's head."""
+    for i in range(first, end):
+        mark = np.int64(run.composites.push[i])
+        run.spare[i - first] = run.places[mark + (top if mark < 0 else 0)]
+
+
+@kernel_inline
+def _count_out(run, base, top):
+    """Call `dec_block_nr_free()` for the pages from `base` to `top`; return how many are in no block."""
+    shift = run.state.orders.block
+    block_nr_free = run.state.block_nr_free
+    nonblock = 0
+    for i in range(base, top):
+        block = np.int64(run.places[i]) >> shift
+        managed = block_nr_free[block] != NOT_MANAGED
+        block_nr_free[block] -= managed
+        nonblock += 1 - managed
+    return nonblock
+
+
+@kernel_inline
+def _lay_down(run, base, nr_pages):
+    """Lay the pages taken up on the list, with `inc_block_nr_free()`; return how many are in no block."""
+    shift = run.state.orders.block
+    block_nr_free = run.state.block_nr_free
+    nonblock = 0
+    for i in range(nr_pages):
+        page = np.int64(run.spare[i])
+        run.places[base + i] = page
+        block = page >> shift
+        managed = block_nr_free[block] != NOT_MANAGED
+        block_nr_free[block] += managed
+        nonblock += 1 - managed
+    return nonblock
+
+
+@kernel_function
+def _transfer(run, node):
+    """Move the pages of a composite."""
+    push, push_end = run.composites.node[node, PUSH], run.composites.node[node + 1, PUSH]
+    write, write_end = run.composites.node[node, WRITE], run.composites.node[node + 1, WRITE]
+    list_start = len(run.holders.page)
+    top = list_start + run.state.vars[NR_CACHED]
+    base = top - run.composites.node[node, DROP]
+    nr_pushed = push_end - push
+    _gather(run, push, push_end, top)
+    for i in range(write, write_end):
+        mark = np.int64(run.composites.write[i, 0])
+        run.spare[nr_pushed + i - write] = run.places[mark + (top if mark < 0 else 0)]
+    nonblock = -_count_out(run, base, top)
+    nonblock += _lay_down(run, base, nr_pushed)
+    for i in range(write, write_end):
+        run.places[run.composites.write[i, 1]] = run.spare[nr_pushed + i - write]
+    run.state.vars[NR_NONBLOCK] += nonblock
+    run.state.vars[NR_CACHED] = base + nr_pushed - list_start
+
+
+@kernel_function
+def _apply(run, at):
+    """Do at once what all events of a composite do."""
+    var = run.state.vars
+    node = run.composites.node[at]
+    var[PEAK_CACHED] = max(var[PEAK_CACHED], var[NR_CACHED] + node[PEAK])
+    pass_time(run, node[LAST_TIME_NS])
+    low = var[AREA_LOW] + node[AREA]
+    var[AREA_HIGH] += low >> AREA_BITS
+    var[AREA_LOW] = low & ((1 << AREA_BITS) - 1)
+    var[ALLOCS] += node[ALLOCS_IN]
+    var[FREES] += node[FREES_IN]
+    _transfer(run, at)
+
+
+@kernel_function
+def catch_up(run, event):
+    """Apply the background events before `event` to the buddy allocator, which is about to be used."""
+    background = run.composites.background
+    done = run.progress[BACKGROUND]
+    while done < len(background) and background[done] < event:
+        at = background[done]
+        slot = np.int64(run.events.slot[at])
+        if run.events.op[at] == OP_BG_ALLOC:
+            _background_alloc(run.state, run.holders, slot, np.int64(run.events.arg[at]))
+        elif slot >= 0:
+            _background_free(run.state, run.holders, slot)
+        done += 1
+    run.progress[BACKGROUND] = done
+
+
+@kernel_function
+def _single_event(run, at):
+    """Replay one event that is no pass and perhaps needs a refill."""
+    var = run.state.vars
+    slot = np.int64(run.events.slot[at])
+    op = run.events.op[at]
+    pass_time(run, run.events.time_ns[at])
+    if op == OP_ALLOC:
+        if var[NR_CACHED] <= PBA_NR_RESERVED_PAGES:
+            catch_up(run, at)
+        _alloc(run.state, run.holders, slot)
+        run.progress[NR_FAILED] += run.holders.page[slot] == NIL
+    elif op == OP_FREE and slot >= 0:
+        run.progress[NR_FAILED] -= run.holders.page[slot] == NIL
+        _free(run.state, run.holders, slot)
+    var[PEAK_CACHED] = max(var[PEAK_CACHED], var[NR_CACHED])
+
+
+@kernel_function
+def _event_by_event(run, first, end):
+    """Replay the events of a chunk."""
+    at = first
+    while at < end:
+        at = _replay_stretch(run.state, run.holders, run.events, at, end)
+        if at < end:
+            _single_event(run, at)
+            at += 1
+
+
+@kernel_function
+def through_stretch(run):
+    """Go on through the current stretch, by the largest composites that need no refill.
+
+    After a refill the rest of its chunk is replayed event by event; then composites serve again.
+    """
+    node = run.composites.node
+    todo = run.todo
+    todo[0] = run.composites.root[run.progress[STRETCH]]
+    left = 1 if todo[0] >= 0 else 0
+    while left > 0:
+        left -= 1
+        at = todo[left]
+        if run.progress[NR_FAILED] == 0 and run.state.vars[NR_CACHED] >= node[at, USE_FROM]:
+            _apply(run, at)
+        elif node[at, CHILDREN] == 0:
+            _event_by_event(run, node[at, FIRST], node[at, END])
+        else:
+            for child in range(node[at, CHILD] + node[at, CHILDREN] - 1, node[at, CHILD] - 1, -1):
+                todo[left] = child
+                left += 1
+
+
+@kernel_function
+def to_pass(run):
+    """Go on to the pass after the current stretch; return its event, or -1 at the trace's end."""
+    through_stretch(run)
+    stretch = run.progress[STRETCH]
+    nr_events = len(run.events.op)
+    if stretch == len(run.composites.pass_event):
+        catch_up(run, nr_events)
+        if nr_events > 0:
+            pass_time(run, run.events.time_ns[nr_events - 1])
+        return np.int64(-1)
+    event = run.composites.pass_event[stretch]
+    pass_time(run, run.events.time_ns[event])
+    catch_up(run, event)
+    return event
+
+
+@kernel_inline
+def end_pass(run):
+    """End the pass at hand."""
+    run.state.vars[PEAK_CACHED] = max(run.state.vars[PEAK_CACHED], run.state.vars[NR_CACHED])
+    run.progress[STRETCH] += 1
+
+
+@engine_entry
+def run_alone(run, tunables):
+    """Run one set of thresholds from boot to the trace's end."""
+    event = to_pass(run)
+    while event >= 0:
+        if run.events.op[event] == OP_DROP:
+            drop_slab(run.state, tunables)
+        else:
+            do_shrink_slab(run.state, tunables, np.int64(run.events.arg[event]))
+        end_pass(run)
+        event = to_pass(run)
+    run.state.vars[NR_EVENTS] = len(run.events.op)

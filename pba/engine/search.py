@@ -1,0 +1,287 @@
+"""All thresholds of a grid at once: they share a run for as long as they take the same pages.
+
+A group is a set of members (see `pba.engine.members`) in one state. Where their decisions part, the state is
+kept, and the classes of those that decide alike go on one after the other, the lightest first: so the
+snapshots kept at once are at most the logarithm of the number of points.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pba._jit import engine_entry, kernel_function, kernel_inline
+from pba.engine.members import (
+    ACTIVE,
+    BATCH,
+    CLASS,
+    DEFERRED,
+    MIN_FROM,
+    MIN_TO,
+    NONBLOCKS,
+    SCANS,
+    STOPS,
+    TAKEN,
+    TARGET,
+    UNSHRINKABLE,
+    begin_call,
+    classify,
+    count_scan,
+    decide,
+    end_calls,
+    some_scan,
+    sort_by_weight,
+)
+from pba.engine.run import end_pass, to_pass
+from pba.engine.snapshot import Shelf, has_room, keep, restore
+from pba.engine.state import CALL_FREED, DROP_SHIFT, IN_PASS, STRETCH
+from pba.events import OP_DROP
+from pba.kernel.reclaim import DROP_PRIORITY
+from pba.kernel.replay import cache_hash
+from pba.kernel.shrinker import emptiest_block, shrink
+from pba.kernel.state import (
+    BLOCKS_SPLIT_BY_SHRINKER,
+    NIL,
+    NONBLOCK_SCANS,
+    NR_CACHED,
+    NR_DEFERRED,
+    NR_EVENTS,
+    NR_NONBLOCK,
+    NR_VARS,
+    SCAN_CALLS,
+    SCAN_STOPS,
+    SHRINK_CALLS,
+)
+
+# --- progress[IN_PASS] ---
+OUTSIDE: Final = 0
+TO_DECIDE: Final = 1
+TO_PART: Final = 2  # decided, but perhaps not alike
+TO_ACT: Final = 3
+
+# --- Search.cursor ---
+(
+    NR_PENDING,
+    GROUP_FIRST,
+    GROUP_END,
+    DEPTH,  # snapshots kept
+    NR_RESULTS,
+    STEPS,  # passes that the search may still make before it returns
+    CURSOR_FIELDS,
+) = range(7)
+
+# --- what `search` returns ---
+DONE: Final = 0
+MORE_MEMBERS: Final = 1
+MORE_SHELF: Final = 2
+MORE_RESULTS: Final = 3
+TICK: Final = 4  # nothing is wrong: the caller may look around, and call again
+GROUP_OVER: Final = 5
+
+# --- a row of results: a member, then the state's vars ---
+RESULT_HASH: Final = 4
+RESULT_VARS: Final = 5
+
+
+class Search(NamedTuple):
+    """Where a search stands; `search` goes on from here."""
+
+    shelf: Shelf
+    members: NDArray[np.int64]  # (m, MEMBER_FIELDS); those of the current group are the last
+    spare: NDArray[np.int64]  # (m, MEMBER_FIELDS)
+    weights: NDArray[np.int64]  # (m,)
+    pending: NDArray[np.int64]  # (m, 4): a group's first member, the one after its last, its snapshot,
+    # whether it is the last that needs it
+    results: NDArray[np.int64]  # (rows, RESULT_VARS + NR_VARS)
+    cursor: NDArray[np.int64]  # (CURSOR_FIELDS,)
+
+
+@kernel_inline
+def _span(search):
+    """Return the current group's members."""
+    return search.cursor[GROUP_FIRST], search.cursor[GROUP_END]
+
+
+@kernel_function
+def _begin_call(run, search):
+    """Begin `do_shrink_slab()` for the pass at hand."""
+    event = run.composites.pass_event[run.progress[STRETCH]]
+    priority = np.int64(run.events.arg[event])
+    if run.events.op[event] == OP_DROP:
+        priority = DROP_PRIORITY
+    run.state.vars[SHRINK_CALLS] += 1
+    run.progress[CALL_FREED] = 0
+    run.progress[IN_PASS] = TO_DECIDE
+    begin_call(search.members, _span(search), run.state.vars[NR_CACHED], priority)
+
+
+@kernel_function
+def _to_next_pass(run, search):
+    """Go on to the next pass, or the end; return whether there is a pass."""
+    if to_pass(run) < 0:
+        return False
+    run.progress[DROP_SHIFT] = 0
+    _begin_call(run, search)
+    return True
+
+
+@kernel_function
+def _decide(run, search):
+    """Let the group decide about the next scan."""
+    span = _span(search)
+    run.progress[IN_PASS] = TO_ACT
+    if not some_scan(search.members, span):
+        end_calls(search.members, span)
+        return
+    var = run.state.vars
+    target, nr_target = emptiest_block(run.state)
+    cache = (var[NR_CACHED], var[NR_NONBLOCK], np.int64(target), np.int64(nr_target))
+    end = decide(search.members, span, cache, 1 << run.state.orders.block)
+    search.cursor[GROUP_END] = end
+    if end - span[0] > 1:
+        run.progress[IN_PASS] = TO_PART
+
+
+@kernel_function
+def _part(run, search):
+    """Part the group where its members' decisions differ; return 0 if there is no room to keep the state."""
+    span = _span(search)
+    nr_classes = classify(search.members, span, search.weights)
+    if nr_classes > 1:
+        depth = search.cursor[DEPTH]
+        if not has_room(search.shelf, run, depth):
+            return 0
+        sort_by_weight(search.members, span, search.weights, search.spare)
+        run.progress[IN_PASS] = TO_ACT
+        keep(search.shelf, run, depth)
+        search.cursor[DEPTH] = depth + 1
+        _put_off(search, span, depth)
+    run.progress[IN_PASS] = TO_ACT
+    return 1
+
+
+@kernel_function
+def _put_off(search, span, depth):
+    """Put off all classes of the sorted span but the last, which is the current group from now on."""
+    first = span[0]
+    last_user = 1
+    for i in range(span[0] + 1, span[1]):
+        if search.members[i, CLASS] != search.members[first, CLASS]:
+            pending = search.pending[search.cursor[NR_PENDING]]
+            pending[0] = first
+            pending[1] = i
+            pending[2] = depth
+            pending[3] = last_user
+            search.cursor[NR_PENDING] += 1
+            last_user = 0
+            first = i
+    search.cursor[GROUP_FIRST] = first
+
+
+@kernel_function
+def _act(run, search):
+    """Do what the group has decided; return whether the pass goes on."""
+    var = run.state.vars
+    member = search.members[search.cursor[GROUP_FIRST]]
+    if member[ACTIVE]:
+        target = member[TARGET]
+        nr_target = np.int64(0)
+        if target != NIL:
+            nr_target = np.int64(run.state.block_nr_free[target])
+            var[BLOCKS_SPLIT_BY_SHRINKER] += nr_target != 1 << run.state.orders.block
+        nr_freed = shrink(run.state, target, nr_target, member[TAKEN])
+        run.progress[CALL_FREED] += nr_freed
+        count_scan(search.members, _span(search), member[TAKEN], nr_freed)
+        run.progress[IN_PASS] = TO_DECIDE
+        return True
+    event = run.composites.pass_event[run.progress[STRETCH]]
+    if run.events.op[event] == OP_DROP and run.progress[CALL_FREED] >> run.progress[DROP_SHIFT] > 1:
+        run.progress[DROP_SHIFT] += 1
+        _begin_call(run, search)
+        return True
+    end_pass(run)
+    run.progress[IN_PASS] = OUTSIDE
+    return False
+
+
+@kernel_function
+def _through_pass(run, search):
+    """Bring the pass at hand to its end; return GROUP_OVER, or what there is not enough of."""
+    going_on = True
+    while going_on:
+        if run.progress[IN_PASS] == TO_DECIDE:
+            if 2 * search.cursor[GROUP_END] - search.cursor[GROUP_FIRST] > len(search.members):
+                return MORE_MEMBERS
+            _decide(run, search)
+        if run.progress[IN_PASS] == TO_PART and not _part(run, search):
+            return MORE_SHELF
+        going_on = _act(run, search)
+    return GROUP_OVER
+
+
+@kernel_function
+def _run_group(run, search):
+    """Bring the current group to the trace's end; return GROUP_OVER, or why not."""
+    while True:
+        if run.progress[IN_PASS] == OUTSIDE:
+            if search.cursor[STEPS] <= 0:
+                return TICK
+            search.cursor[STEPS] -= 1
+            if not _to_next_pass(run, search):
+                return GROUP_OVER
+        status = _through_pass(run, search)
+        if status != GROUP_OVER:
+            return status
+
+
+@kernel_function
+def _write_results(run, search):
+    """Write a row for each member of the group."""
+    first, end = _span(search)
+    value = np.int64(cache_hash(run.state))
+    for i in range(first, end):
+        row = search.results[search.cursor[NR_RESULTS]]
+        member = search.members[i]
+        row[0] = member[UNSHRINKABLE]
+        row[1] = member[BATCH]
+        row[2] = member[MIN_FROM]
+        row[3] = member[MIN_TO]
+        row[RESULT_HASH] = value
+        for var in range(NR_VARS):
+            row[RESULT_VARS + var] = run.state.vars[var]
+        row[RESULT_VARS + SCAN_CALLS] = member[SCANS]
+        row[RESULT_VARS + SCAN_STOPS] = member[STOPS]
+        row[RESULT_VARS + NONBLOCK_SCANS] = member[NONBLOCKS]
+        row[RESULT_VARS + NR_DEFERRED] = member[DEFERRED]
+        row[RESULT_VARS + NR_EVENTS] = len(run.events.op)
+        search.cursor[NR_RESULTS] += 1
+
+
+@kernel_function
+def _next_group(run, search):
+    """Make the group put off last the current one; return whether there is one."""
+    if search.cursor[NR_PENDING] == 0:
+        return False
+    search.cursor[NR_PENDING] -= 1
+    first, end, depth, last_user = search.pending[search.cursor[NR_PENDING]]
+    restore(search.shelf, run, depth)
+    search.cursor[DEPTH] = depth + 1 - last_user
+    search.cursor[GROUP_FIRST] = first
+    search.cursor[GROUP_END] = end
+    return True
+
+
+@engine_entry
+def search(run, search):
+    """Run all groups to the end of the trace; return DONE, or what to do before calling again."""
+    while True:
+        if search.cursor[NR_RESULTS] + len(search.members) > len(search.results):
+            return MORE_RESULTS
+        status = _run_group(run, search)
+        if status != GROUP_OVER:
+            return status
+        _write_results(run, search)
+        if not _next_group(run, search):
+            return DONE

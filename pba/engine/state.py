@@ -1,0 +1,83 @@
+"""The data model of the engine: a compiled trace, and what a run of it remembers, all arrays of integers."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pba.kernel.state import Events, Holders, State, Tunables
+
+# --- Composites.node, a row each: what a run of events does to any state that needs no refill for it ---
+(
+    FIRST,  # its first event,
+    END,  # and the one after its last
+    LAST_TIME_NS,  # time of its last event,
+    SPAN_NS,  # less that of its first
+    ALLOCS_IN,  # page-table pages allocated,
+    FREES_IN,  # and freed
+    NEED,  # pages that must be cached for it to go without a refill; NEVER if its integral overflows
+    USE_FROM,  # the same; NEVER if its transfer costs more than its events
+    PEAK,  # most pages cached after any of its events, above those at its start
+    AREA,  # time integral of the cached pages above those at its start, page-ns
+    DROP,  # pages that leave the top of the cached list
+    PUSH,  # where its part of `push` begins; it ends where the next node's begins
+    WRITE,  # where its part of `write` begins
+    CHILD,  # its first child,
+    CHILDREN,  # and how many it has: 0 for a chunk
+    NODE_FIELDS,
+) = range(16)
+
+NEVER: Final = 1 << 62
+"""In `NEED`: more pages than there can be."""
+
+
+class Composites(NamedTuple):
+    """A trace folded into transfers of pages, in trees of which each covers the stretch before a pass.
+
+    A transfer moves pages between places: a place is a slot of the trace's users (a number from 0 on), or a
+    place on the cached list, counted down from its top at the start of the transfer (-1 is the head, -2 the
+    page after it). It takes all pages from where they are first, then lays them down: `DROP` pages leave the
+    list, then those of `push` are laid on it from the bottom up, and those of `write` go to slots. Pages that
+    only come and go meanwhile do not appear.
+    """
+
+    node: NDArray[np.int64]  # (nodes + 1, NODE_FIELDS); the last row only says where `push` and `write` end
+    root: NDArray[np.int64]  # (stretches,) the node of a whole stretch, -1 if it has no events
+    pass_event: NDArray[np.int64]  # (stretches - 1,) the event of the pass after a stretch
+    push: NDArray[np.int32]  # places from which pages come to the list
+    write: NDArray[np.int32]  # (writes, 2): the place that a page comes from, the slot that it goes to
+    background: NDArray[np.int64]  # the trace's background events
+
+
+# --- Run.progress, int64 ---
+(
+    STRETCH,  # the stretch, or the pass after it, that the run has come to
+    BACKGROUND,  # background events done
+    NR_FAILED,  # slots whose allocation failed: a free of one is no free, which no transfer knows
+    DROP_SHIFT,  # drop_slab(): calls of do_shrink_slab() before this one
+    CALL_FREED,  # pages freed by this call of do_shrink_slab()
+    IN_PASS,  # 1 in the middle of a call
+    PROGRESS_FIELDS,
+) = range(7)
+
+
+class Run(NamedTuple):
+    """A replay of a compiled trace.
+
+    `places` is one array for the slots' pages and the cached list (`holders.page` and `state.cached` are its
+    two parts), so that a transfer finds both with one index.
+    """
+
+    state: State
+    holders: Holders
+    events: Events
+    composites: Composites
+    places: NDArray[np.int32]  # (slots + 2 N,)
+    spare: NDArray[np.int32]  # the pages of a transfer, while they are nowhere
+    todo: NDArray[np.int64]  # nodes to come, while a tree is walked
+    progress: NDArray[np.int64]  # (PROGRESS_FIELDS,)
+
+
+__all__ = ["Composites", "Events", "Holders", "Run", "State", "Tunables"]
