@@ -94,7 +94,11 @@ def test_random_scenarios_are_as_by_brute_force(seed: int) -> None:
 
 def expanded(rows: Rows) -> list[tuple[Any, ...]]:
     return [
-        ((int(rows.unshrinkable[at]), int(rows.batch[at]), m), rows.counters[at].tolist(), int(rows.cache_hash[at]))
+        (
+            (int(rows.unshrinkable[at]), int(rows.batch[at]), m),
+            rows.counters[at].tolist(),
+            int(rows.cache_hash[at]),
+        )
         for at in range(len(rows.batch))
         for m in range(int(rows.min_pages_from[at]), int(rows.min_pages_to[at]) + 1)
     ]

@@ -51,14 +51,19 @@ def test_the_summary_says_what_the_result_holds(home: Path, capsys: pytest.Captu
     assert re.search(rf"\b{place.beaten_by:,} points? beats? it", flat) or place.nearest is None
     assert f"{best}: PMD splits" in flat
     assert len(front) == 1 or f"{len(front)} pairs of aims are on the front" in flat
-    rows = re.findall(r"^[> ] +(\d+) +[\d.,]+ +[\d,]+ +\d+ +\d+ +\d+", text.split("The exact front\n")[1], re.M)
+    rows = re.findall(
+        r"^[> ] +(\d+) +[\d.,]+ +[\d,]+ +\d+ +\d+ +\d+", text.split("The exact front\n")[1], re.M
+    )
     assert [int(row) for row in rows][: len(front)] == front["pmd_splits"].tolist()
     assert "# An exact sweep" in (home / "out" / "summary.md").read_text()
 
 
-def test_options_of_the_machine_make_every_combination(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["sweep", traces(home)[0], "--unshrinkable", "0,16", "--min-pages", "64", "--batch", "512",
-             "--memory", "64MiB", "--memory", "32MiB", "--linear-map", "pmd", "-o", str(home / "machines")]  # fmt: skip
+def test_options_of_the_machine_make_every_combination(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    axes = ["--unshrinkable", "0,16", "--min-pages", "64", "--batch", "512"]
+    machine = ["--memory", "64MiB", "--memory", "32MiB", "--linear-map", "pmd"]
+    words = ["sweep", traces(home)[0], *axes, *machine, "-o", str(home / "machines")]
     assert pba(words) == 0
     out = capsys.readouterr().out
     found = package.load_sweep(home / "machines")
@@ -98,7 +103,14 @@ def test_a_mistake_ends_in_one_line_and_status_2(
 def test_the_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     assert pba(["sweep", "--help"]) == 0
     words = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    for told in ("A:B:STEP", "both included", '"all"', "64 x 512 x 16", "behaviours.parquet", "goes on after"):
+    for told in (
+        "LOW:HIGH:STEP",
+        "both included",
+        '"all"',
+        "64 x 512 x 16",
+        "behaviours.parquet",
+        "goes on after",
+    ):
         assert told in words
 
 
