@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -16,6 +17,7 @@ from pba.study.objective import combine, row_of
 from pba.study.space import Point
 from pba.study.sweep import folder as files
 from pba.study.sweep import run
+from pba.study.sweep.tasks import Engine
 from tests.unit.study_fixture import make_trace
 from tests.unit.sweep_fixture import GRID, arguments, begun, small_sweep, write_traces
 
@@ -220,7 +222,7 @@ def stop_after(tasks: int, monkeypatch: pytest.MonkeyPatch) -> None:
         left.pop()
         return real.explore(*args, **options)
 
-    monkeypatch.setattr(run, "core", lambda: run.Engine(real.compile, failing))
+    monkeypatch.setattr(run, "core", lambda: Engine(real.compile, failing))
 
 
 def test_another_sweep_in_the_same_folder_is_refused(tmp_path: Path) -> None:
@@ -228,7 +230,7 @@ def test_another_sweep_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     first = pba.sweep(trace, pba.Grid("16", "64", "8,9"), folder=place)
     before = contents(place)
     changed = make_trace("alpha", 5, events=300)
-    others = {
+    others: dict[str, Any] = {
         "unshrinkable axis": (trace, pba.Grid("17", "64", "8,9"), None),
         "batch axis": (trace, pba.Grid("16", "64", "8"), None),
         "min pages axis": (trace, pba.Grid("16", "63", "8,9"), None),
@@ -309,6 +311,6 @@ def test_a_sweep_that_contradicts_the_replay_is_a_bug_and_says_so(monkeypatch: p
         rows.counters[:, list(MEANINGS).index("pmd_splits")] += 1
         return rows
 
-    monkeypatch.setattr(run, "core", lambda: run.Engine(real.compile, wrong))
+    monkeypatch.setattr(run, "core", lambda: Engine(real.compile, wrong))
     with pytest.raises(AssertionError, match="a sweep gives"):
         pba.sweep(make_trace("alpha", 0, events=300), pba.Grid("16", "64", "512"))
