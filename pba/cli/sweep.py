@@ -90,9 +90,9 @@ def sweep(
     cannot: what the best trade-offs are, how many points beat the patch's own,
     and how far a threshold can move before anything changes at all.
 
-    An AXIS is a list of values and ranges with commas between: A:B is every
-    value from A to B, both included; A:B:STEP goes in steps, and takes B too
-    where a step meets it; "0:32:4,64,128:512:64" mixes them. "all" is the whole
+    An AXIS is a list of values and ranges with commas between: LOW:HIGH is every
+    value from LOW to HIGH, both included; LOW:HIGH:STEP goes in steps, and takes
+    HIGH too where a step meets it; "0:32:4,64,128:512:64" mixes them. "all" is the whole
     range: for U up to the most pages that a trace ever caches where nothing is
     shrunk, for M up to a block, for B twice as far as for U. On 16 and 64 KiB
     pages M and B grow with the block; U stays a number of pages.

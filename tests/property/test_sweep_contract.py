@@ -60,8 +60,8 @@ def test_each_point_is_its_replay(engine: Engine, seed: int, page_size_kib: int)
     trace = make_trace("waves", seed, events=1200, page_size_kib=page_size_kib)
     machine = pba.machine_of(trace)
     block = machine.block_nr_pages
-    grid = ((0, 3, 16, 200), (1, 64, block, 4 * block), (block // 8 - 5, block // 8 + 5))
-    grid = (grid[0], tuple(min(b, machine.memory_pages) for b in grid[1]), grid[2])
+    batch = sorted({1, 64, block, min(4 * block, machine.memory_pages)})
+    grid = ((0, 3, 16, 200), batch, (block // 8 - 5, block // 8 + 5))
     assert_each_point_is_its_replay(explored(engine, trace, machine, grid), trace, machine, grid)
 
 

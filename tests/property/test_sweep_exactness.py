@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,8 @@ def rows_from(axes: MachineAxes, kinds: Ints, chunk: int) -> list[Rows]:
     low, high = int(axes.min_pages[0]), int(axes.min_pages[-1])
     parts = []
     for start in range(0, len(unshrinkable), chunk):
-        keys, values = [], []
+        keys: list[list[int]] = []
+        values: list[int] = []
         for u in unshrinkable[start : start + chunk].tolist():
             for b in batch.tolist():
                 for m in range(low, high + 1):
@@ -94,7 +96,8 @@ def test_rows_that_are_not_each_point_once_are_no_boxes(fault: str) -> None:
     else:
         kept = np.arange(rows) if fault == "twice" else np.arange(rows - 1)
         kept = np.append(kept, kept[3]) if fault == "twice" else kept
-        parts[0] = Rows(*(column[kept] for column in parts[0]))
+        columns: list[Any] = [column[kept] for column in parts[0]]
+        parts[0] = Rows(*columns)
     assert boxes_of(parts, grid, axes) is None
 
 
@@ -137,7 +140,7 @@ def all_aims(landscape: Landscape) -> list[Aims]:
         rows = [int(trace.boxes.behaviour[at]) for trace in landscape.traces]
         pairs = list(zip(landscape.traces, rows, strict=True))
         splits = sum(int(trace.pmd_splits[row]) for trace, row in pairs)
-        total = sum(Fraction(trace.cached[row], trace.duration_ns) for trace, row in pairs)
+        total = sum((Fraction(trace.cached[row], trace.duration_ns) for trace, row in pairs), Fraction())
         found.append(Aims(splits, total / len(pairs)))
     return found
 
@@ -181,7 +184,7 @@ def test_the_largest_plateaus_are_the_sets_with_most_points(landscape: Landscape
     sizes = sorted((aims.count(one) for one in set(aims)), reverse=True)
     # Means that floats cannot tell apart are ranked together, and counted apart.
     assert all(plateau.points == aims.count(plateau.aims) for plateau in found)
-    if all(len({one.floats for one in set(aims)}) == len(set(aims)) for _ in (0,)):
+    if len({one.floats for one in aims}) == len(set(aims)):
         assert [plateau.points for plateau in found] == sizes[:2]
     for plateau in found:
         box = itertools.product(*map(range, plateau.first, [end + 1 for end in plateau.last]))

@@ -1,4 +1,4 @@
-"""A small sweep, and a script that runs it in its own process so slowly that it can be stopped."""
+"""A small sweep, and a script that runs one so slowly that it can be stopped half-way."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pba
+from pba.study.sweep.folder import PART_SUFFIX
 from pba.study.sweep.grid import Grid
 from tests.unit.study_fixture import make_trace
 
@@ -46,14 +47,14 @@ def arguments(traces: list[str], folder: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def begun(words: list[str], folder: Path, parts: int) -> subprocess.Popen[str]:
+def begun(words: list[str], folder: Path, parts: int, cwd: Path = ROOT) -> subprocess.Popen[str]:
     """Start a slow sweep and return once so many of its parts are there."""
     process = subprocess.Popen(
-        [sys.executable, "-c", SLOW, *words, "--workers", "1"], cwd=ROOT, stderr=subprocess.PIPE,
+        [sys.executable, "-c", SLOW, *words, "--workers", "1"], cwd=cwd, stderr=subprocess.PIPE,
         stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     for _ in range(1200):
-        if len(list((folder / "parts").glob("*.parquet"))) >= parts:
+        if len(list((folder / "parts").glob(f"*{PART_SUFFIX}"))) >= parts:
             return process
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.05)

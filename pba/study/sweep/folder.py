@@ -12,6 +12,8 @@ inputs leave the same bytes, however many workers there were and however often t
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import shutil
 from collections.abc import Iterator, Sequence
@@ -33,6 +35,8 @@ RECORD_FILE: Final = "sweep.json"
 TABLE_FILE: Final = "behaviours.parquet"
 SUMMARY_FILES: Final = ("summary.txt", "summary.md")
 PARTS: Final = "parts"
+PART_SUFFIX: Final = ".bin"
+DIGEST_BYTES: Final = 32
 OWN: Final = (RECORD_FILE, TABLE_FILE, *SUMMARY_FILES, PARTS)
 _OTHER: Final = "say -o another folder, or --force to sweep anew here"
 
@@ -79,15 +83,18 @@ class PartFiles:
         return self._path(str(key)).exists()
 
     def put(self, key: str, rows: Rows) -> None:
-        """Write a result, with checksums."""
+        """Write a result, after its checksum: Parquet has none of its footer."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         named = dict(zip(Rows._fields, rows, strict=True))
         counters = named.pop("counters")
         named.update((name, counters[:, at]) for at, name in enumerate(COLUMNS))
+        buffer = io.BytesIO()
+        pq.write_table(pa.table(named), buffer, compression="zstd")
+        content = buffer.getvalue()
         with replacing(self._path(key), force=True) as temporary:
-            pq.write_table(pa.table(named), temporary, compression="zstd", write_page_checksum=True)
+            temporary.write_bytes(hashlib.sha256(content).digest() + content)
 
     def get(self, key: str) -> Rows:
         """Read a result."""
@@ -96,7 +103,11 @@ class PartFiles:
 
         path = self._path(key)
         try:
-            table = pq.read_table(path, page_checksum_verification=True)
+            stored = path.read_bytes()
+            digest, content = stored[:DIGEST_BYTES], stored[DIGEST_BYTES:]
+            if hashlib.sha256(content).digest() != digest:
+                raise damaged_part(path)
+            table = pq.read_table(io.BytesIO(content))
             columns = [table[name].to_numpy() for name in (*Rows._fields[:4], *COLUMNS, "cache_hash")]
         except (OSError, KeyError, pa.ArrowException) as error:
             raise damaged_part(path) from error
@@ -104,7 +115,7 @@ class PartFiles:
         return Rows(columns[0], columns[1], columns[2], columns[3], counters, columns[-1].astype(np.uint64))
 
     def _path(self, key: str) -> Path:
-        return self.folder / f"{key}.parquet"
+        return self.folder / f"{key}{PART_SUFFIX}"
 
 
 def damaged_part(path: Path) -> StudyError:

@@ -31,7 +31,7 @@ LIMITS: Final = {"unshrinkable": (0, 1 << 26), "batch": (1, 1 << 26), "min_pages
 MAX_LINES: Final = 1 << 20
 """Most pairs of U and B in a grid: each is a row of every trace's result at least."""
 
-SYNTAX: Final = "write values and ranges, A:B or A:B:STEP, with commas between them, or all"
+SYNTAX: Final = "write values and ranges, LOW:HIGH or LOW:HIGH:STEP, with commas between them, or all"
 _ITEM: Final = re.compile(r"(\d{1,18})(?::(\d{1,18})(?::(\d{1,18}))?)?", re.ASCII)
 
 AxisLike = str | int | Iterable[int]

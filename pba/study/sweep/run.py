@@ -92,13 +92,14 @@ def sweep(
     watch.say("reading the traces")
     named = read_traces(traces)
     rules = _settings(machine)
+    grid = Grid() if grid is None else grid  # not by its truth: a grid that says all has no length
     if folder is None:
-        work = _Work(named, rules, grid or Grid(), count, watch)
+        work = _Work(named, rules, grid, count, watch)
         return work.result(work.explored(PartsInMemory()), command, None)
     place = Path(folder)
     with rooms.locked(place, "pba sweep", "-o"):
         begun = files.is_begun(place, force)
-        work = _Work(named, rules, grid or Grid(), count, watch)
+        work = _Work(named, rules, grid, count, watch)
         record = _open(place, work.record(command), begun)
         if record["state"] == "complete":
             watch.say(f"{place}: done already; nothing is replayed again")
