@@ -28,7 +28,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def cache_root() -> Path:
-    """Return the folder for all that pba caches, compiled code and compiled traces: `PBA_CACHE_DIR`, or the user's cache folder."""
+    """Return the folder for what is compiled, code and traces: `PBA_CACHE_DIR`, or the user's cache."""
     told = os.environ.get("PBA_CACHE_DIR")
     if told:
         return Path(told)

@@ -3,9 +3,9 @@
 They lie in pba's cache and not beside the trace: recordings may lie where nobody may write, and a folder of
 data is no place for what can be made again. A trace's folder is named by the SHA-256 of its file's bytes; in
 it a folder is named by all else that shapes the result: the file's name, the sizes of the composites and the
-sources that read and fold. It holds an .npy file for each array, which are mapped into memory, and `about.json`
-with their checksums. A folder is written under another name first and then renamed, so that it is whole or not
-there; one that is damaged is noticed when it is read, and made anew.
+sources that read and fold. It holds an .npy file for each array, to be mapped into memory, and `about.json`
+with their checksums. A folder is written under another name first and then renamed, so that it is whole or
+not there; one that is damaged is noticed when it is read, and made anew.
 """
 
 from __future__ import annotations
