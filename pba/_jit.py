@@ -27,13 +27,23 @@ from numba import config
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _cache_root() -> Path:
-    """Return the folder for compiled code: `PBA_CACHE_DIR`, or the user's cache folder."""
+def cache_root() -> Path:
+    """Return the folder for what is compiled, code and traces: `PBA_CACHE_DIR`, or the user's cache."""
     told = os.environ.get("PBA_CACHE_DIR")
     if told:
         return Path(told)
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "pba"
+
+
+def hash_of_sources(*rooms: str) -> hashlib._Hash:
+    """Return a hash, to be updated, of the sources of some rooms and of those that they all use."""
+    here = Path(__file__).parent
+    digest = hashlib.sha256()
+    sources = [path for name in rooms for path in sorted((here / name).rglob("*.py"))]
+    for path in (Path(__file__), here / "events.py", *sources):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest
 
 
 def _fingerprint(room: str) -> str:
@@ -42,12 +52,7 @@ def _fingerprint(room: str) -> str:
     Jitted functions call others of their own room (a folder of `pba`, with the folders in it) and use
     `pba.events` alone; those of the engine also call the kernel's.
     """
-    here = Path(__file__).parent
-    digest = hashlib.sha256()
-    rooms = ("kernel", "engine") if room == "engine" else (room,)
-    sources = [path for name in rooms for path in sorted((here / name).rglob("*.py"))]
-    for path in (Path(__file__), here / "events.py", *sources):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    digest = hash_of_sources(*(("kernel", "engine") if room == "engine" else (room,)))
     for part in (
         numba.__version__, llvmlite.__version__, np.__version__, platform.python_version(),
         platform.machine(), str(bool(config.BOUNDSCHECK)), str(config.OPT),
@@ -63,7 +68,7 @@ def cache_dir(room: str) -> Path:
     Falls back on a folder of this process's own, removed at its end, if the cache cannot be written.
     """
     try:
-        folder = _cache_root() / f"{room}-{_fingerprint(room)}"
+        folder = cache_root() / f"{room}-{_fingerprint(room)}"
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):
             return folder

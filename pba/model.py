@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -36,7 +36,9 @@ from pba.trace.check import refuse_unknown_frees
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
+    from pba.trace.metadata import Metadata
     from pba.trace.table import Trace
 
 TIMELINE_SPLITS = ("pud_splits", "contpmd_splits", "pmd_splits", "contpte_splits")
@@ -132,7 +134,15 @@ def replay(
     )
 
 
-def machine_of(trace: Trace) -> Machine:
+class _Described(Protocol):
+    """A trace in any form that says where it comes from."""
+
+    @property
+    def metadata(self) -> Metadata:
+        """What is known of it."""
+
+
+def machine_of(trace: _Described) -> Machine:
     """Return the machine that a trace was recorded on, as far as it says; 4 KiB pages and 4 GiB otherwise.
 
     Memory is rounded to whole chunks of the largest order.
@@ -295,16 +305,21 @@ def hash_of(state: State) -> str:
 
 def check_trace(trace: Trace, machine: Machine, strict: bool = False) -> None:
     """Refuse what this machine cannot replay."""
-    orders = np.where(trace.op == OP_BG_ALLOC, trace.arg, 0)
+    check_orders(trace.name, trace.op, trace.arg, machine)
+    if strict:
+        refuse_unknown_frees(trace)
+
+
+def check_orders(name: str, op: NDArray[np.int8], arg: NDArray[np.int8], machine: Machine) -> None:
+    """Refuse a trace that asks for chunks that this machine does not have."""
+    orders = np.where(op == OP_BG_ALLOC, arg, 0)
     if len(orders) and int(orders.max()) > machine.orders.max_page:
         where = int(np.flatnonzero(orders > machine.orders.max_page)[0])
         raise TraceError(
-            f"{trace.name}: a chunk of order {orders[where]} does not exist on {machine}",
+            f"{name}: a chunk of order {orders[where]} does not exist on {machine}",
             f"the largest order there is {machine.orders.max_page}",
             event=where,
         )
-    if strict:
-        refuse_unknown_frees(trace)
 
 
 def _timeline(trace: Trace, run: tuple[State, Tunables, Holders, Events]) -> pd.DataFrame:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from pba import model
 from pba.engine.fold import Fold, fold_trace
 from pba.engine.state import NODE_FIELDS, PUSH, WRITE, Composites
-from pba.events import OP_BG_ALLOC, OP_BG_FREE, OP_DROP, OP_FREE, OP_SHRINK
+from pba.errors import TraceError
+from pba.events import OP_ALLOC, OP_BG_ALLOC, OP_BG_FREE, OP_DROP, OP_FREE, OP_SHRINK
 from pba.kernel.state import Events
+from pba.trace.table import Trace
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,7 +22,6 @@ if TYPE_CHECKING:
     from pba.machine import Machine, Thresholds
     from pba.results import ReplayResult
     from pba.trace.metadata import Metadata
-    from pba.trace.table import Trace
 
 
 CHUNK_EVENTS: Final = 1024
@@ -29,21 +32,32 @@ FAN: Final = 4
 
 @dataclass(frozen=True, eq=False)
 class CompiledTrace:
-    """A trace, folded.
+    """A trace, folded: all that a replay needs, without the `Trace` that it was made of.
 
     Attributes
     ----------
-    trace : Trace
-        What was compiled; its events serve around refills.
+    metadata : Metadata
+        What is known of the trace.
+    events : Events
+        Its events: around refills they are replayed one by one.
     composites : Composites
         The folded stretches.
+    nr_slots, nr_background_slots, unknown_frees : int
+        As in `Trace`.
     most_moves : int
         Pages that the largest composite moves.
+    content_hash : str
+        SHA-256 of the bytes of the file that it was read from, in hexadecimal; empty for a trace in memory.
     """
 
-    trace: Trace
+    metadata: Metadata
+    events: Events
     composites: Composites
+    nr_slots: int
+    nr_background_slots: int
+    unknown_frees: int
     most_moves: int
+    content_hash: str = ""
 
     def replay(
         self, thresholds: Thresholds | None = None, machine: Machine | None = None, *, strict: bool = False
@@ -53,39 +67,58 @@ class CompiledTrace:
 
         return replay_compiled(self, thresholds, machine, strict=strict)
 
+    def check(self, machine: Machine, strict: bool = False) -> None:
+        """Refuse what this machine cannot replay; with `strict` also frees of what is not live.
+
+        Raises
+        ------
+        TraceError
+            If there is such an event.
+        """
+        background = self.composites.background
+        if len(background):
+            model.check_orders(self.name, self.events.op, self.events.arg, machine)
+        if strict and self.unknown_frees:
+            frees = np.isin(self.events.op, (OP_FREE, OP_BG_FREE))
+            raise TraceError(
+                f"frees what is not live, the first of {self.unknown_frees} such frees",
+                "without strict they are skipped and counted",
+                path=self.name,
+                event=int(np.flatnonzero(frees & (self.events.slot < 0))[0]),
+            )
+
     @property
     def name(self) -> str:
         """The trace's name."""
-        return self.trace.name
-
-    @property
-    def metadata(self) -> Metadata:
-        """What is known of the trace."""
-        return self.trace.metadata
+        return self.metadata.name or "trace"
 
     @property
     def duration_ns(self) -> int:
         """Time from the first to the last event in ns."""
-        return self.trace.duration_ns
+        time_ns = self.events.time_ns
+        return int(time_ns[-1] - time_ns[0]) if len(time_ns) else 0
 
     @property
     def nr_events(self) -> int:
         """Events of the trace."""
-        return len(self.trace)
+        return len(self.events.op)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the composites, besides the trace."""
-        return sum(part.nbytes for part in self.composites)
+        """Bytes of the composites and of the events."""
+        return sum(part.nbytes for part in (*self.composites, *self.events))
 
 
-def compile_trace(trace: Trace, *, chunk_events: int = CHUNK_EVENTS, fan: int = FAN) -> CompiledTrace:
+def compile_trace(
+    trace: Trace | str | Path, *, chunk_events: int = CHUNK_EVENTS, fan: int = FAN
+) -> CompiledTrace:
     """Fold a trace into composites.
 
     Parameters
     ----------
-    trace : Trace
-        Any trace.
+    trace : Trace, str or Path
+        Any trace, or what `pba.read_trace` reads: a file, or the name of a recording. What comes of a large
+        file is kept in pba's cache (`pba.engine.store`), and taken from there the next time.
     chunk_events : int
         Most events of the smallest composites. More take less memory, and more time at each refill.
     fan : int
@@ -95,7 +128,16 @@ def compile_trace(trace: Trace, *, chunk_events: int = CHUNK_EVENTS, fan: int = 
     -------
     CompiledTrace
         For `pba.replay` and `pba.sweep`, whatever the machine and the thresholds.
+
+    Raises
+    ------
+    TraceError
+        If the file is no trace.
     """
+    if not isinstance(trace, Trace):
+        from pba.engine.store import compile_file
+
+        return compile_file(Path(trace), chunk_events, fan)
     others = np.flatnonzero(trace.op > OP_FREE)
     passes = others[(trace.op[others] == OP_SHRINK) | (trace.op[others] == OP_DROP)]
     starts = np.concatenate(([0], passes + 1))
@@ -114,7 +156,15 @@ def compile_trace(trace: Trace, *, chunk_events: int = CHUNK_EVENTS, fan: int = 
         background=others[(trace.op[others] == OP_BG_ALLOC) | (trace.op[others] == OP_BG_FREE)],
     )
     moves = np.diff(composites.node[:, PUSH]) + np.diff(composites.node[:, WRITE])
-    return CompiledTrace(trace, composites, int(moves.max(initial=0)))
+    return CompiledTrace(
+        metadata=trace.metadata,
+        events=events,
+        composites=composites,
+        nr_slots=trace.nr_slots,
+        nr_background_slots=trace.nr_background_slots,
+        unknown_frees=trace.unknown_frees,
+        most_moves=int(moves.max(initial=0)),
+    )
 
 
 def _new_fold(trace: Trace, lengths: NDArray[np.int64], chunk_events: int, fan: int) -> Fold:
@@ -129,14 +179,15 @@ def _new_fold(trace: Trace, lengths: NDArray[np.int64], chunk_events: int, fan: 
         sizes = np.where(sizes > 1, -(-sizes // fan), 0)
         nr_nodes += int(sizes.sum())
         nr_levels += 1
-    counts = trace.counts()
+    nr_allocs = int(np.count_nonzero(trace.op == OP_ALLOC))
+    nr_frees = int(np.count_nonzero(trace.op == OP_FREE))
     nr_marks = 2 * trace.nr_slots + chunk_events + 1
     node = np.empty((nr_nodes + 1, NODE_FIELDS), np.int64)
     node[0, PUSH] = node[0, WRITE] = 0
     return Fold(
         node=node,
-        push=np.empty(nr_levels * counts["F"], np.int32),
-        write=np.empty((nr_levels * counts["A"] + 1, 2), np.int32),
+        push=np.empty(nr_levels * nr_frees, np.int32),
+        write=np.empty((nr_levels * nr_allocs + 1, 2), np.int32),
         mark=np.empty(trace.nr_slots, np.int32),
         stamp=np.full(trace.nr_slots, -1, np.int32),
         stack=np.empty(nr_marks, np.int32),

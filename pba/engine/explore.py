@@ -29,7 +29,6 @@ from pba.kernel.state import (
     NR_EVENTS,
     NR_VARS,
     PEAK_CACHED,
-    Events,
     State,
 )
 from pba.machine import Machine, Thresholds
@@ -84,14 +83,14 @@ _MAX_SPARE: Final = 2
 
 def new_run(compiled: CompiledTrace, machine: Machine) -> tuple[Run, State]:
     """Return a compiled trace about to run on a booted machine, and the machine as it booted."""
-    trace = compiled.trace
     origin, state = _machine(machine)
-    places = np.empty(trace.nr_slots + 2 * machine.memory_pages, np.int32)
-    holders = new_holders(0, trace.nr_background_slots)._replace(page=places[: trace.nr_slots])
+    nr_slots = compiled.nr_slots
+    places = np.empty(nr_slots + 2 * machine.memory_pages, np.int32)
+    holders = new_holders(0, compiled.nr_background_slots)._replace(page=places[:nr_slots])
     run = Run(
-        state=state._replace(cached=places[trace.nr_slots :]),
+        state=state._replace(cached=places[nr_slots:]),
         holders=holders,
-        events=Events(trace.time_ns, trace.op, trace.slot, trace.arg),
+        events=compiled.events,
         composites=compiled.composites,
         places=places,
         spare=np.empty(compiled.most_moves, np.int32),
@@ -99,8 +98,8 @@ def new_run(compiled: CompiledTrace, machine: Machine) -> tuple[Run, State]:
         progress=np.zeros(PROGRESS_FIELDS, np.int64),
     )
     rewind(run, origin)
-    if len(trace):
-        run.state.vars[LAST_TIME] = trace.time_ns[0]
+    if compiled.nr_events:
+        run.state.vars[LAST_TIME] = compiled.events.time_ns[0]
     return run, origin
 
 
@@ -125,10 +124,10 @@ def replay_compiled(
 
     Parameters and errors are those of `pba.replay`.
     """
-    machine = machine or model.machine_of(compiled.trace)
+    machine = machine or model.machine_of(compiled)
     thresholds = thresholds or Thresholds.seed(machine)
     thresholds.check(machine)
-    model.check_trace(compiled.trace, machine, strict)
+    compiled.check(machine, strict)
     run, _ = new_run(compiled, machine)
     run_alone(run, model.tunables_of(thresholds))
     counters = model.counters_of(run.state)
@@ -139,7 +138,7 @@ def replay_compiled(
         counters=counters,
         cache_hash=counters["cache_hash"],
         duration_ns=compiled.duration_ns,
-        unknown_frees=compiled.trace.unknown_frees,
+        unknown_frees=compiled.unknown_frees,
     )
 
 
@@ -180,7 +179,7 @@ def explore(
     The GIL is released while the search runs.
     """
     _check_grid(machine, unshrinkable, batch, min_pages)
-    model.check_trace(compiled.trace, machine)
+    compiled.check(machine)
     run, origin = new_run(compiled, machine)
     search = _new_search(origin, unshrinkable, batch, min_pages)
     status = searching.TICK

@@ -160,7 +160,9 @@ def results_at(found: Behaviours, row: int) -> dict[str, int]:
     return counters
 
 
-def check_search(compiled: CompiledTrace, machine: Machine, grid: tuple[list[int], list[int]]) -> None:
+def check_search(
+    trace: Trace, compiled: CompiledTrace, machine: Machine, grid: tuple[list[int], list[int]]
+) -> None:
     """Hold every point of a grid against its replay."""
     unshrinkable, batch = (np.array(sorted(set(values)), np.int64) for values in grid)
     block = machine.block_nr_pages
@@ -174,7 +176,7 @@ def check_search(compiled: CompiledTrace, machine: Machine, grid: tuple[list[int
         covered[u, b, first : last + 1] += 1
         for m in {first, last} | {pick for pick in picks if first <= pick <= last}:
             thresholds = Thresholds(int(unshrinkable[u]), m, int(batch[b]))
-            result = model.replay(compiled.trace, thresholds, machine)
+            result = model.replay(trace, thresholds, machine)
             expected = {name: result.counters[name] for name in results_at(found, row)}
             assert results_at(found, row) == expected, thresholds
     assert (covered[:, :, 1:] == 1).all()
@@ -186,9 +188,11 @@ def test_every_point_of_a_search_equals_its_replay(seed: int) -> None:
     rng = random.Random(seed)
     machine = Machine(*scenario.machine)
     chunk_events, fan = rng.choice(SIZES)
-    compiled = compile_trace(trace_of(scenario), chunk_events=chunk_events, fan=fan)
+    trace = trace_of(scenario)
+    compiled = compile_trace(trace, chunk_events=chunk_events, fan=fan)
     most = min(2 * machine.block_nr_pages, machine.memory_pages)
     check_search(
+        trace,
         compiled,
         machine,
         (
@@ -205,8 +209,8 @@ def test_every_point_of_a_search_equals_its_replay(seed: int) -> None:
 def test_search_of_a_vector(name: str) -> None:
     vector = json.loads((VECTORS / f"{name}.json").read_text())
     machine = Machine(*vector["machine"].values())
-    compiled = compile_trace(read_trace(VECTORS / f"{name}.events.gz"))
-    check_search(compiled, machine, ([0, 16, 100], [64, machine.block_nr_pages]))
+    trace = read_trace(VECTORS / f"{name}.events.gz")
+    check_search(trace, compile_trace(trace), machine, ([0, 16, 100], [64, machine.block_nr_pages]))
 
 
 def test_fields_of_a_state_are_all_compared() -> None:
