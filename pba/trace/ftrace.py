@@ -199,7 +199,10 @@ def read_events(path: str | Path, form: Form, options: Options) -> Trace:
         quality=reader.quality(visits),
     )
     first, last = int(counters[scan.C_FIRST_TIME]), int(counters[scan.C_LAST_TIME])
-    return assemble(raw, metadata, start_ns=first, end_ns=last, background=background)
+    try:
+        return assemble(raw, metadata, start_ns=first, end_ns=last, background=background)
+    except TraceError as error:  # it knows events, not files
+        raise TraceError(error.message, error.hint, path=path) from None
 
 
 def _whole_events(path: Path, form: Form) -> Iterator[bytes]:
