@@ -58,7 +58,7 @@ def _fingerprint(room: str) -> str:
         platform.machine(), str(bool(config.BOUNDSCHECK)), str(config.OPT),
     ):  # fmt: skip
         digest.update(part.encode() + b"\0")
-    return digest.hexdigest()[:16]
+    return str(digest.hexdigest()[:16])
 
 
 @cache
