@@ -3,7 +3,7 @@
     python -m tests.fuzz --parser perf --seconds 600
 
 Mutations know what recordings are made of: lines, numbers, fields, stacks. The input at fault is written to
-`--out`, and stands in `current` there while it is read, should the interpreter itself die. Compiled code runs
+`--out`, and stands in `current-PARSER` there while it is read, should the interpreter itself die. Compiled code runs
 with bounds checks.
 """
 
@@ -174,7 +174,7 @@ def fuzz(parser: str, seed: int, out: Path, *, seconds: float = 1e9, inputs: int
     if parser != "parquet":
         pool += [IMPORTERS[name].write() for name in ("ftrace", "text", "csv") if name != parser][:1]
     out.mkdir(parents=True, exist_ok=True)
-    current = out / "current"
+    current = out / f"current-{parser}"  # of its own, for runs side by side
     tally = Tally()
     start = time.monotonic()
     while tally.tried < inputs and time.monotonic() - start < seconds and tally.faults < 10:
