@@ -102,7 +102,7 @@ def _arrays(compiled: CompiledTrace) -> dict[str, NDArray[Any]]:
 
 def _checksum(array: NDArray[Any]) -> int:
     """Return the CRC-32 of an array's bytes."""
-    return zlib.crc32(array.reshape(-1).view(np.uint8)) if array.size else 0
+    return zlib.crc32(array.reshape(-1).view(np.uint8).data) if array.size else 0
 
 
 def _load(place: Path | None, digest: str) -> CompiledTrace | None:
