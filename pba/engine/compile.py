@@ -182,8 +182,7 @@ def _new_fold(trace: Trace, lengths: NDArray[np.int64], chunk_events: int, fan: 
     nr_allocs = int(np.count_nonzero(trace.op == OP_ALLOC))
     nr_frees = int(np.count_nonzero(trace.op == OP_FREE))
     nr_marks = 2 * trace.nr_slots + chunk_events + 1
-    node = np.empty((nr_nodes + 1, NODE_FIELDS), np.int64)
-    node[0, PUSH] = node[0, WRITE] = 0
+    node = np.zeros((nr_nodes + 1, NODE_FIELDS), np.int64)  # chunks have no CHILD: no chance bytes
     return Fold(
         node=node,
         push=np.empty(nr_levels * nr_frees, np.int32),
