@@ -3,8 +3,8 @@
     python -m tests.fuzz --parser perf --seconds 600
 
 Mutations know what recordings are made of: lines, numbers, fields, stacks. The input at fault is written to
-`--out`, and stands in `current-PARSER` there while it is read, should the interpreter itself die. Compiled code runs
-with bounds checks.
+`--out`, and stands in `current-PARSER` there while it is read, should the interpreter itself die. Compiled
+code runs with bounds checks.
 """
 
 from __future__ import annotations

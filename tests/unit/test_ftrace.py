@@ -336,3 +336,13 @@ class TestCommand:
         source = str(GOLDEN / "arm64-7.3.ftrace")
         assert run(["import", source, "-o", str(tmp_path / "x.parquet"), *options]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_a_real_trace_with_its_header_and_an_overrun() -> None:
+    """Counted by hand: one stack has `__pte_alloc`, the first has no allocation, one shrinker comes again."""
+    trace = read_ftrace(GOLDEN / "x86-6.18-trace.ftrace")
+    assert trace.counts() == {"A": 1, "F": 0, "S": 2, "D": 0, "B": 0, "b": 0}
+    assert trace.pfn[trace.op == 0].tolist() == [0x4007F9]
+    assert trace.metadata.quality.lost_events == 49944 - 11168
+    assert trace.metadata.architecture == "x86_64"
+    assert any(note.startswith("1 stacks without their allocation") for note in trace.metadata.quality.notes)
