@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +15,7 @@ import typer
 from pba.cli.derived import refuse_output
 from pba.cli.layout import columns, described, duration, number
 from pba.cli.sizes import parse_count
-from pba.cli.times import parse_time
+from pba.cli.times import UNITS_NS, parse_time
 from pba.cli.traces import open_trace
 from pba.errors import PbaError
 
@@ -130,6 +132,40 @@ def _parameters(given: list[str]) -> dict[str, str]:
     return found
 
 
+def command(recipe: Mapping[str, Any]) -> str:
+    """Return the command line that makes a trace again, of its metadata's `recipe`.
+
+    Parameters that are as this pba has them unless told are left out.
+    """
+    from pba.trace.generate.workloads import WORKLOADS
+
+    like, name = recipe.get("like"), str(recipe.get("like") or recipe.get("workload"))
+    words = ["--like", name] if like else [name]
+    words += ["-o", f"like-{name}.parquet" if like else f"{name}.parquet"]
+    if recipe.get("scale", 1) != 1:
+        words += ["--scale", str(recipe["scale"])]
+    if isinstance(length_ns := recipe.get("duration_ns"), int):
+        words += ["--duration", _exact(length_ns)]
+    words += ["--events", str(recipe["events"])] if recipe.get("events") is not None else []
+    words += ["--seed", str(recipe.get("seed", 0))]
+    known = {each.name: each.default for each in WORKLOADS[name].parameters} if name in WORKLOADS else {}
+    for key, value in parameters_of(recipe).items():
+        words += [] if known.get(key) == value else ["--param", f"{key}={value}"]
+    return shlex.join(["pba", "generate", *words])
+
+
+def parameters_of(recipe: Mapping[str, Any]) -> dict[str, str]:
+    """Return the parameters of a recipe as text; none where they are damaged or there are none."""
+    found = recipe.get("parameters")
+    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
+
+
+def _exact(time_ns: int) -> str:
+    """Return a time in the largest unit that it is a whole number of, as `--duration` takes it."""
+    unit, factor = next(each for each in reversed(UNITS_NS.items()) if time_ns % each[1] == 0)
+    return f"{time_ns // factor}{unit}"
+
+
 # --- what there is -------------------------------------------------------------------------------------
 
 
@@ -156,9 +192,10 @@ def _explained(name: str, as_json: bool) -> str:
         parameters = [asdict(parameter) for parameter in kind.parameters]
         return json.dumps({"name": name, "summary": kind.summary, "parameters": parameters}, indent=2)
     about = "\n".join(line.strip() for line in kind.about.strip().splitlines())
-    rows = [("parameter", "default", "unit", "range", "meaning")]
+    rows = [("parameter", "default", "unit", "range", "meaning; where the default comes from")]
     for each in kind.parameters:
-        rows.append((each.name, each.default, each.unit, f"{each.least}..{each.most}", each.meaning))
+        limits = f"{each.least}..{each.most}"
+        rows.append((each.name, each.default, each.unit, limits, f"{each.meaning}; {each.origin}"))
     table = columns(rows, "lrlll")
     example = (
         f"pba generate {name} -o {name}.parquet --duration 5min --seed 1 --param {kind.parameters[0].name}="

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -26,9 +27,13 @@ GOLDEN = json.loads((Path(__file__).with_name("generated.json")).read_text())
 EVENTS = 20_000
 
 
-def digest(name: str) -> str:
+FEW = 2_000
+"""Events that are quick without the JIT."""
+
+
+def digest(name: str, events: int = EVENTS) -> str:
     found = hashlib.sha256()
-    for chunk in recipe(name, seed=7, events=EVENTS).chunks():
+    for chunk in recipe(name, seed=7, events=events).chunks():
         for column in chunk:
             found.update(np.ascontiguousarray(column, column.dtype.newbyteorder("<")).tobytes())
     return found.hexdigest()[:16]
@@ -45,7 +50,10 @@ def test_the_same_seed_gives_the_same_bytes(name: str) -> None:
 
 
 def test_without_the_jit_too() -> None:
-    script = "from tests.unit.test_generate import digest\nprint(digest('app-launch'))"
+    script = (
+        "import json\nfrom tests.unit.test_generate import FEW, WORKLOADS, digest\n"
+        "print(json.dumps({name: digest(name, FEW) for name in WORKLOADS}))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", script],
         env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
@@ -54,7 +62,7 @@ def test_without_the_jit_too() -> None:
         text=True,
         check=True,
     )
-    assert done.stdout.strip() == GOLDEN["app-launch"]
+    assert json.loads(done.stdout) == {name: digest(name, FEW) for name in WORKLOADS}
 
 
 @pytest.mark.parametrize("name", WORKLOADS)
@@ -135,11 +143,85 @@ def test_the_command_writes_the_same_trace_again(tmp_path: Path, capsys: pytest.
     assert np.array_equal(again.id, written.id)
 
 
+@pytest.mark.parametrize("ending", ["parquet", "events"])
+@pytest.mark.parametrize("limits", [["--events", "3000"], ["--duration", "2s", "--events", "1M"]])
+def test_the_length_is_known(
+    limits: list[str], ending: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / f"x.{ending}"
+    assert run(["generate", "fork-storm", "-o", str(out), *limits, "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    written = pba.read_trace(out)
+    ended_by_time = "--duration" in limits
+    assert len(written) == made["events"] < 1_000_000
+    assert written.metadata.duration_ns == (2 * 10**9 if ended_by_time else int(written.time_ns[-1]))
+    again = pba.generate(
+        "fork-storm", events=made["recipe"]["events"], duration_ns=made["recipe"]["duration_ns"]
+    )
+    assert again.metadata.duration_ns == written.metadata.duration_ns
+
+
+def test_info_tells_how_to_make_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = ["--duration", "1500ms", "--seed", "5", "--param", "rate=60.5", "--param", "pte=8"]
+    assert run(["generate", "fork-server", "-o", "first.parquet", *given]) == 0
+    capsys.readouterr()
+    assert run(["info", "first.parquet"]) == 0
+    shown = capsys.readouterr().out
+    assert "rate 60.5 /s, parent 400 tables, life 1500 ms" in " ".join(shown.split())
+    assert f"pba {pba.__version__}: fork-server, seed 5" in shown
+    again = shown.splitlines()[-1]
+    told = "pba generate fork-server -o fork-server.parquet --duration 1500ms --seed 5"
+    assert again == f"{told} --param rate=60.5 --param pte=8"
+    assert run(["info", "first.parquet", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["command"] == again
+    assert run(shlex.split(again)[1:]) == 0
+    first, second = pba.read_trace("first.parquet"), pba.read_trace("fork-server.parquet")
+    assert first.metadata.recipe == second.metadata.recipe
+    for column in ("time_ns", "op", "id", "arg", "level"):
+        assert np.array_equal(getattr(first, column), getattr(second, column))
+
+
+def test_info_of_recipes_that_this_pba_does_not_know(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trace = pba.generate("sawtooth", events=100)
+    recipes = [
+        {"workload": "of-tomorrow", "parameters": {"speed": "3"}, "seed": 1, "events": 9, "version": "99"},
+        {"workload": "sawtooth", "parameters": "damaged", "duration_ns": "long"},
+        {
+            "like": "my server",
+            "scale": 8,
+            "phases": 3,
+            "fineness": 4,
+            "seed": 2,
+            "duration_ns": 86400 * 10**9,
+        },
+    ]
+    told = [
+        "pba generate of-tomorrow -o of-tomorrow.parquet --events 9 --seed 1 --param speed=3",
+        "pba generate sawtooth -o sawtooth.parquet --seed 0",
+        "pba generate --like 'my server' -o 'like-my server.parquet' --scale 8 --duration 24h --seed 2",
+    ]
+    for at, (found, wanted) in enumerate(zip(recipes, told, strict=True)):
+        path = tmp_path / f"{at}.parquet"
+        pba.Trace.from_arrays(
+            {name: getattr(trace, name) for name in ("time_ns", "op", "id", "arg")},
+            trace.metadata.with_(recipe=found),
+        ).write(path)
+        assert run(["info", str(path)]) == 0
+        shown = capsys.readouterr().out
+        assert shown.splitlines()[-1] == wanted
+        assert "may make other bytes" in " ".join(shown.split())
+
+
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_it_teaches(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["generate", name]) == 0
     shown = capsys.readouterr().out
-    assert all(parameter.meaning in shown for parameter in WORKLOADS[name].parameters)
+    assert all(f"{each.meaning}; {each.origin}" in shown for each in WORKLOADS[name].parameters)
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,8 @@ _PRIORITY = Parameter("priority", "12", "", 0, 12, "priority of the passes, 0 is
 def pinned_pages(values: Values, draw: Draw) -> Plan:
     """Each round takes a block's worth of pages and frees all but one of them, then memory is short.
 
-    No block is ever empty, so the shrinker can give pages back only by splitting. Nothing of it is taken
-    from a recording; the block's size is the machine's.
+    No block is ever empty, so the shrinker can give pages back only by splitting. Modelled, not measured:
+    nothing of it is taken from a recording; the block's size is the machine's.
     """
     block, pinned = values.whole("block"), min(values.whole("pinned"), values.whole("block"))
 
@@ -66,8 +66,8 @@ def sawtooth(values: Values, draw: Draw) -> Plan:
     """Allocate about `threshold` pages in a tooth, free them all, and have memory short at the crest.
 
     Sizes lie evenly from `threshold - swing` to `threshold + swing`: of two teeth one is just enough for the
-    shrinker to start, and the other is not, and what it took is missing in the next tooth. Nothing of it is
-    taken from a recording.
+    shrinker to start, and the other is not, and what it took is missing in the next tooth. Modelled, not
+    measured: nothing of it is taken from a recording.
     """
     threshold, swing, period = values.whole("threshold"), values.whole("swing"), values.ns("period")
 

@@ -8,6 +8,7 @@ from pba.trace.generate.draws import ONE, Draw, table_of, uniform_table
 from pba.trace.generate.lives import Life, Plan, Stream
 from pba.trace.generate.parameters import RCU, Parameter, Values, pressure, shape
 from pba.trace.generate.shapes import (
+    after,
     end_process,
     exponential,
     grow,
@@ -19,15 +20,18 @@ from pba.trace.generate.shapes import (
 )
 
 
-def _rate(default: str, source: str, unit: str = "/s") -> Parameter:
-    return Parameter("rate", default, unit, 0, 1_000_000, f"processes begun; as in {source}")
+def _rate(default: str, recording: str) -> Parameter:
+    origin = f"{recording}: PGDs allocated in a second"
+    return Parameter("rate", default, "/s", 0, 1_000_000, "processes begun", origin)
 
 
 @workload(
     "fork-storm",
     "many processes that live a millisecond, as configure starts them",
     _rate("510", "configure-x86"),
-    Parameter("life", "1", "ms", 0, 3_600_000, "median life of a process; as the PGD's in configure-x86"),
+    Parameter(
+        "life", "1", "ms", 0, 3_600_000, "median life of a process", "configure-x86: median life of a PGD"
+    ),
     *shape("2.5", "3.9", "7.4", "configure-x86"),
     RCU,
 )
@@ -50,14 +54,17 @@ def fork_storm(values: Values, draw: Draw) -> Plan:
     return Plan(streams)
 
 
+_COMPILER = "build-x86: upper quartile of the lives of PGDs, 182 ms; shells are below it"
+
+
 @workload(
     "parallel-build",
     "make -j: so many jobs at a time, each a shell and a compiler",
     Parameter("jobs", "4", "jobs", 1, 100_000, "jobs at the same time, make -j"),
-    Parameter("life", "180", "ms", 1, 3_600_000, "median life of a compiler; upper quartile of build-x86"),
-    Parameter("pause", "5", "ms", 0, 3_600_000, "mean time from one job to the next"),
+    Parameter("life", "180", "ms", 1, 3_600_000, "median life of a compiler", _COMPILER),
+    Parameter("pause", "5", "ms", 0, 3_600_000, "mean time from a job's last free to the next job"),
     Parameter("grows", "60", "%", 0, 100, "of a compiler's PTE tables, allocated while it runs"),
-    Parameter("drops", "0", "/min", 0, 60_000, "writes to drop_caches; build-x86 has 11"),
+    Parameter("drops", "0", "/min", 0, 60_000, "writes to drop_caches; build-x86 has 11, made on purpose"),
     *shape("2.5", "4.2", "12.3", "build-x86"),
     RCU,
 )
@@ -65,7 +72,9 @@ def parallel_build(values: Values, draw: Draw) -> Plan:
     """Run jobs, a shell for 3 ms and a compiler that goes on; a slot takes the next when one ends.
 
     The compiler allocates some of its tables at its start and the others one by one as its memory
-    grows; build-x86 has 19.7 PGDs a second with `make -j4` on two CPUs.
+    grows, from when the shell's tables are back (a grace period). Tables for each PGD, the shell's life
+    (lower quartile of PGDs) and the compiler's are those of build-x86, `make -j4` on two CPUs with 19.7 PGDs
+    a second; jobs, pauses and growth are modelled.
     """
 
     def job() -> Life:
@@ -101,22 +110,26 @@ def _drops(values: Values) -> list[Stream]:
     return [Stream([life], exponential(gap))]
 
 
+_CHILD = "chromium-x86: median life of a PTE table"
+
+
 @workload(
     "fork-server",
     "a server or zygote that forks children with all of its tables",
-    _rate("45", "chromium-x86"),
+    _rate("44", "chromium-x86"),
     Parameter("parent", "400", "tables", 0, 1_000_000, "PTE tables of the parent, live all the time"),
-    Parameter("life", "1500", "ms", 0, 3_600_000, "median life of a child; the PTE tables' of chromium-x86"),
+    Parameter("life", "1500", "ms", 0, 3_600_000, "median life of a child", _CHILD),
     Parameter("grows", "40", "%", 0, 100, "of a child's PTE tables, allocated in the first half of its life"),
     *shape("3.6", "5.5", "50.9", "chromium-x86"),
     RCU,
-    *pressure("0", "50", "none of it"),
+    *pressure("0", "50"),
 )
 def fork_server(values: Values, draw: Draw) -> Plan:
     """Fork children of a parent that stays, at random (Poisson): they copy tables, grow, end in one run.
 
-    Shapes are chromium-x86's, whose zygote forks: 45 PGDs a second, 51 PTE tables for each, freed in runs of
-    180 pages (upper decile) after 1.5 s (median).
+    Rate, shapes and lives are chromium-x86's, whose zygote forks: 44 PGDs a second, 51 PTE tables for each,
+    freed after 1.5 s (median) in runs of 180 pages (upper decile). The parent's size, how children grow and
+    the pressure are modelled: that recording has no pass.
     """
 
     def child() -> Life:
@@ -141,16 +154,16 @@ def fork_server(values: Values, draw: Draw) -> Plan:
     Parameter("rate", "30", "/min", 0, 60_000, "containers started"),
     Parameter("processes", "8", "processes", 1, 1_000, "processes of a container while it runs"),
     Parameter("helpers", "5", "processes", 0, 1_000, "short processes that start it (the runtime's)"),
-    Parameter("life", "20000", "ms", 100, 86_400_000, "median life of a container"),
+    Parameter("life", "20000", "ms", 100, 86_400_000, "median life of a container, its start included"),
     *shape("2.5", "4.2", "12.3", "build-x86"),
     RCU,
-    *pressure("0", "50", "none of it"),
+    *pressure("0", "50"),
 )
 def containers(values: Values, draw: Draw) -> Plan:
     """Run a runtime's helpers for 20 ms each, then begin the container's processes, 10 ms apart.
 
-    At its end all processes are killed together, so that all of their tables come back in one or two
-    runs. A process has the shape of one in build-x86.
+    At its end all processes are killed together, so that all of their tables come back in two runs. A
+    process has the shape of one in build-x86; all else is modelled, as no recording holds containers.
     """
 
     def container() -> Life:
@@ -164,7 +177,7 @@ def containers(values: Values, draw: Draw) -> Plan:
             services.append(start_process(life, draw, values, 0, shift=now))
             now += 10_000_000
         tops, others = [pages[0] for pages in services], [page for pages in services for page in pages[1:]]
-        end_process(life, values, end, [*tops, *others], shift=now)
+        end_process(life, values, end, [*tops, *others], shift=after(now, end), pgds=len(tops))
         return life
 
     gap = values.gap_ns("rate")
@@ -182,16 +195,17 @@ DAY_SLOTS = 96
     Parameter("rate", "50", "/s", 0, 100_000, "processes begun at noon"),
     Parameter("night", "4", "%", 1, 100, "of that rate at midnight, where the trace begins"),
     Parameter("day", "1440", "min", 1, 100_000, "length of a day"),
-    Parameter("life", "1500", "ms", 0, 3_600_000, "median life of a process; as in chromium-x86"),
+    Parameter("life", "1500", "ms", 0, 3_600_000, "median life of a process", _CHILD),
     *shape("3", "5.9", "57.3", "pgbench-x86"),
     RCU,
-    *pressure("20", "10", "pgbench-x86: only 11 and 12"),
+    *pressure("20", "10"),
 )
 def day_night(values: Values, draw: Draw) -> Plan:
     """Begin processes at a rate that rises from midnight to noon and falls again, on straight lines.
 
-    Processes are pgbench-x86's backends (57 PTE tables). kswapd's runs come in the first quarter of the
-    day only, at four times their mean rate: the backup that reads everything through the page cache.
+    A process has the tables of a backend in pgbench-x86 (57 PTE tables) and the life of one in chromium-x86.
+    kswapd's runs come in the first quarter of the day only, at four times their mean rate: the backup that
+    reads everything through the page cache. No recording lasts a day: rates, day and pressure are modelled.
     """
 
     def backend() -> Life:

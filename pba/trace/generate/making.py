@@ -35,7 +35,8 @@ class Recipe:
     Attributes
     ----------
     metadata : Metadata
-        What will be known about it; its `recipe` says how to make it again.
+        What will be known about it; its `recipe` says how to make it again. Its `duration_ns` is 0 where the
+        number of events ends the trace: then only playing it tells (`span_ns`).
     source : Source
         What is to be played.
     seed : int
@@ -55,6 +56,25 @@ class Recipe:
     def chunks(self) -> Iterator[Columns]:
         """Yield the events in chunks, views that the next one overwrites."""
         return play(self.source, self.seed, self.duration_ns, self.events)
+
+    def span_ns(self) -> int:
+        """Return how long the trace will be.
+
+        Where the number of events ends it, it is played once for that and kept nowhere: what is known about a
+        trace stands before its events in the text form, so it is needed before the first is written.
+        """
+        if self.events is None:
+            return self.duration_ns
+        number = last_ns = 0
+        for chunk in self.chunks():
+            number += len(chunk.op)
+            last_ns = int(chunk.time_ns[-1])
+        return self._length_ns(number, last_ns)
+
+    def _length_ns(self, number: int, last_ns: int) -> int:
+        """Return the length of a trace of so many events: to its last one, unless time ended it before."""
+        ended_by_time = self.events is None or number < self.events
+        return self.duration_ns if ended_by_time and self.duration_ns < MAX_TIME_NS else last_ns
 
     def trace(self) -> Trace:
         """Make the trace in memory.
@@ -77,7 +97,8 @@ class Recipe:
         names = Columns._fields
         empty = [np.empty(0, np.int64)]
         columns = {name: np.concatenate([getattr(part, name) for part in parts] or empty) for name in names}
-        return Trace.from_arrays(columns, self.metadata)
+        length_ns = self._length_ns(number, int(columns["time_ns"][-1]) if number else 0)
+        return Trace.from_arrays(columns, self.metadata.with_(duration_ns=length_ns))
 
     def write(
         self, path: str | Path, *, force: bool = False, show: Callable[[Columns], None] | None = None
@@ -104,7 +125,8 @@ class Recipe:
 
         path = Path(path)
         name = path.name.removesuffix(".gz").rpartition(".")[0]
-        return stream_trace(path, self.metadata.with_(name=name), parts(), force=force)
+        metadata = self.metadata.with_(name=name, duration_ns=self.span_ns())
+        return stream_trace(path, metadata, parts(), force=force)
 
 
 def recipe(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pba.trace.generate.draws import ONE, Draw, table_of
 from pba.trace.generate.lives import Life, Plan, Stream
-from pba.trace.generate.parameters import RCU, Parameter, Values, pressure, shape
+from pba.trace.generate.parameters import MODELLED, RCU, Parameter, Values, pressure, upper_shape
 from pba.trace.generate.shapes import (
     end_process,
     exponential,
@@ -17,6 +17,8 @@ from pba.trace.generate.shapes import (
     workload,
 )
 
+_COPIED = "chromium-x86: mean PTE tables for each PGD"
+
 
 @workload(
     "app-launch",
@@ -25,19 +27,21 @@ from pba.trace.generate.shapes import (
     Parameter(
         "cached", "20", "apps", 1, 10_000, "apps alive on average; the low-memory killer ends the others"
     ),
-    Parameter("copied", "51", "tables", 0, 100_000, "PTE tables copied from the zygote; as in chromium-x86"),
+    Parameter("copied", "51", "tables", 0, 100_000, "PTE tables copied from the zygote", _COPIED),
     Parameter("launch", "2000", "ms", 1, 600_000, "time in which an app's other tables are allocated"),
     Parameter("runs", "3", "runs", 0, 1_000, "kswapd's runs during a launch"),
-    *shape("3.6", "5.5", "300", "chromium-x86; PTE tables are those of an app with 300 MiB, sparsely mapped"),
+    *upper_shape("3.6", "5.5", "chromium-x86"),
+    Parameter("pte", "300", "tables", 0, 100_000, "mean PTE tables of an app; no fewer than it copies"),
     RCU,
-    *pressure("4", "60", "arm64-4k-6.1.192, whose runs go from 12 down to 0"),
+    *pressure("4", "88.5", MODELLED, "arm64-4k-6.1.192: 991 passes, 143 of them at 12"),
 )
 def app_launch(values: Values, draw: Draw) -> Plan:
     """Launch apps: each copies the zygote's tables, allocates its own, and wakes kswapd meanwhile.
 
-    kswapd's runs begin at priority 12 and fall, as in arm64-4k-6.1.192 (nearly as many passes at 9 as at
-    12, few below 4). An app lives until it is killed: `cached / rate` on average, so that about as many
-    live as memory holds; its tables come back in one run.
+    kswapd's runs begin at priority 12 and fall; a run has seven passes on average, as in arm64-4k-6.1.192
+    (which has nearly as many at 9 as at 12 and few below 4: here they thin out evenly). An app lives until
+    it is killed: `cached / rate` on average, so that about as many live as memory holds; its tables come back
+    in one run. Launches, sizes and how often memory is short are modelled, not measured.
     """
     gap, launch = values.gap_ns("rate"), values.ns("launch")
 

@@ -459,12 +459,12 @@ def play(source: Source, seed: int, end_ns: int, events: int | None = None) -> I
         If more pages live at the same time than there are ids.
     """
     state = _new_state(source, seed)
-    out = _new_columns(CHUNK_EVENTS + MAX_ITEMS)
     arrivals = source.arrivals(seed)
     coming = next(arrivals, _NOTHING)
     most_pages = 1 << int(source.tables.nr_pages.max(initial=0)).bit_length()
     limits = (end_ns, source.slot_ns, most_pages)
     left = FAR if events is None else events
+    out = _new_columns(min(CHUNK_EVENTS, left) + MAX_ITEMS)
     status = FULL
     while status != DONE and left > 0:
         with np.errstate(over="ignore"):  # the generator wraps; only without the JIT does NumPy see it

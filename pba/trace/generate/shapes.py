@@ -17,9 +17,9 @@ from pba.trace.generate.lives import Life, Plan, Stream
 from pba.trace.generate.parameters import LIVES, MACHINE, RUNS, Parameter, Values
 
 ALLOC_GAP_NS: Final = 4_700
-"""Between two allocations of a run: the median of configure-x86."""
+"""Between two allocations of a run (no more than 1 ms apart): the median of configure-x86 is 4,650."""
 FREE_GAP_NS: Final = 300
-"""Between two frees of a run: the median of pgbench-x86 and jvm-heap-x86."""
+"""Between two frees of a run: the medians of jvm-heap-x86 and pgbench-x86 are 290 and 345."""
 NEVER_NS: Final = 1 << 60
 """Later than any trace ends."""
 
@@ -97,15 +97,24 @@ def grow(life: Life, draw: Draw, span: tuple[int, int], number: int, run: int) -
     return pages
 
 
-def end_process(life: Life, values: Values, at: int, pages: list[int], shift: int = 0) -> None:
-    """Free a process's pages: the PGD (the first) at once, the others at the end of a grace period.
+def end_process(life: Life, values: Values, at: int, pages: list[int], shift: int = 0, pgds: int = 1) -> None:
+    """Free the pages of one or more processes: the PGDs (the first) at once, the others after a grace period.
 
     In configure-x86 the PUD tables live 10 to 20 ms longer than their PGD and are freed in runs of
     processes that ended together.
     """
     grace = values.ns("grace")
-    life.free(at, pages[:1], FREE_GAP_NS, shift)
-    life.free(at, pages[1:], FREE_GAP_NS, shift + grace * 5 // 8, grace)
+    life.free(at, pages[:pgds], FREE_GAP_NS, shift)
+    life.free(at, pages[pgds:], FREE_GAP_NS, shift + grace * 5 // 8, grace)
+
+
+def after(busy_ns: int, end_ns: int) -> int:
+    """Return how much later than at `end_ns` a life must end that is busy with its start for so long.
+
+    A life is stretched by half or more, what it is busy with at its start is not. So it ends at `end_ns`
+    exactly, unless its start takes more than half of that.
+    """
+    return max(0, busy_ns - end_ns // 2)
 
 
 # --- memory pressure -----------------------------------------------------------------------------------
