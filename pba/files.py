@@ -8,8 +8,22 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from pba.errors import OutputError
+
+PART: Final = ".part"
+"""Ending of a file that is being written; the writer's pid stands before it."""
+
+
+def abandoned(folder: Path) -> list[Path]:
+    """Return the temporary files in a folder whose writers are gone: they were killed."""
+    found = []
+    for path in sorted(folder.glob(f".*{PART}")):
+        pid = path.name.removesuffix(PART).rpartition(".")[2]
+        if pid.isdigit() and not Path("/proc", pid).exists() and path.is_file():
+            found.append(path)
+    return found
 
 
 def refuse_overwrite(path: Path, force: bool) -> None:
@@ -52,7 +66,7 @@ def replacing(path: str | Path, *, force: bool = False) -> Iterator[Path]:
     path = Path(path)
     refuse_overwrite(path, force)
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        handle, name = tempfile.mkstemp(f".{os.getpid()}{PART}", f".{path.name}.", path.parent)
     except OSError as error:
         raise output_error(path, error) from error
     os.close(handle)

@@ -131,6 +131,7 @@ def replay(
         unknown_frees=trace.unknown_frees,
         checkpoints=checkpoints,
         timeline=frame,
+        memory_from_trace=memory_from_trace,
     )
 
 

@@ -80,6 +80,8 @@ class ReplayResult:
         Frees of ids that were not live; they were skipped.
     checkpoints : DataFrame or None
         `event, nr_cached, cache_hash, free_pages, pmd_splits` after every `checkpoint_every` events.
+    memory_from_trace : bool
+        Whether it started with the memory that was free when the trace was recorded, not with all of it.
     timeline : DataFrame or None
         A row an event, the state after it: `time_ns, nr_cached, live_pages, pud_splits, contpmd_splits,
         pmd_splits, contpte_splits`.
@@ -94,6 +96,7 @@ class ReplayResult:
     unknown_frees: int = 0
     checkpoints: pd.DataFrame | None = field(default=None, repr=False)
     timeline: pd.DataFrame | None = field(default=None, repr=False)
+    memory_from_trace: bool = False
 
     @property
     def mean_cached_pages(self) -> float:
@@ -129,6 +132,7 @@ class ReplayResult:
             "thresholds": self.thresholds.to_dict(),
             "duration_ns": self.duration_ns,
             "unknown_frees": self.unknown_frees,
+            "memory_from_trace": self.memory_from_trace,
             "counters": dict(self.counters),
             "mean_cached_pages": self.mean_cached_pages,
             "mean_cached_bytes": self.mean_cached_bytes,

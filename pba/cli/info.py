@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pba.trace.generate.parameters import Parameter
-    from pba.trace.metadata import Background, Metadata, Quality
+    from pba.trace.metadata import Background, Counted, Metadata, Quality
     from pba.trace.summary import BlocksTouched, Demand, Summary
 
 Rows = list[tuple[str, str]]
@@ -212,11 +212,27 @@ def _quality_rows(quality: Quality, unknown_ids: int) -> Rows:
                 f"{number(truth.recorded_pages - truth.common_pages)} false",
             )
         )
+    if quality.counted:
+        rows.append(("held against count", counted_words(quality.counted)))
     if quality.background:
         rows.append(("background", background_words(quality.background)))
     if quality.visits_rule:
         rows.append(("passes found by", quality.visits_rule))
     return rows + [("note", note) for note in quality.notes]
+
+
+def counted_words(counted: Counted) -> str:
+    """Say how the live pages compare with the kernel's own count, and why they may not be the same."""
+    from pba.trace.held import COUNT, WHY_COUNTS_DIFFER
+
+    start, end = (
+        f"{number(recorded)} live pages at the {when} where {COUNT} says {number(pages)}"
+        for when, recorded, pages in (
+            ("start", counted.recorded_start_pages, counted.start_pages),
+            ("end", counted.recorded_end_pages, counted.end_pages),
+        )
+    )
+    return f"{start}, {end} ({WHY_COUNTS_DIFFER})"
 
 
 def background_words(background: Background) -> str:

@@ -115,6 +115,7 @@ def render(result: ReplayResult) -> str:
     counters = result.counters
     head = [
         *ran(result, counters["events"]),
+        ("start", "what was free when it was recorded" if result.memory_from_trace else "all memory free"),
         ("PMD splits", f"{number(counters['pmd_splits'])}, "
          f"{share(result.block_mapped_share)} of the linear map is still block-mapped"),
         ("cached, mean", f"{format_bytes(result.mean_cached_bytes)} "

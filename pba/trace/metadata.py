@@ -48,6 +48,27 @@ class Truth:
 
 
 @dataclass(frozen=True)
+class Counted:
+    """A recording's live set held against the kernel's own count, `nr_page_table_pages` of `/proc/vmstat`.
+
+    Read when the recording begins and when its list of page tables has been read at the end, after the
+    per-CPU counts were added up (`/proc/sys/vm/stat_refresh`).
+
+    Attributes
+    ----------
+    start_pages, end_pages : int
+        What the kernel counts.
+    recorded_start_pages, recorded_end_pages : int
+        Pages that the recording believes to be live at these moments.
+    """
+
+    start_pages: int
+    end_pages: int
+    recorded_start_pages: int
+    recorded_end_pages: int
+
+
+@dataclass(frozen=True)
 class Background:
     """How the rest of the system's demand was recorded: chunks of pages that are no page tables.
 
@@ -107,6 +128,8 @@ class Quality:
         What else a reader of figures should know, one sentence each.
     background : Background, optional
         How the rest of the system's demand was recorded, where it was.
+    counted : Counted, optional
+        The live set held against the kernel's own count, where that was read.
     """
 
     lost_events: int = 0
@@ -118,6 +141,7 @@ class Quality:
     truth: Truth | None = None
     notes: tuple[str, ...] = ()
     background: Background | None = None
+    counted: Counted | None = None
 
 
 @dataclass(frozen=True)
@@ -208,11 +232,13 @@ class Metadata:
             quality = dict(picked.pop("quality", {}))
             truth = quality.pop("truth", None)
             background = quality.pop("background", None)
+            counted = quality.pop("counted", None)
             quality["notes"] = tuple(quality.get("notes", ()))
             picked["buddyinfo"] = tuple(picked.get("buddyinfo", ()))
             parts: dict[str, Any] = {
                 "truth": Truth(**truth) if truth else None,
                 "background": Background(**background) if background else None,
+                "counted": Counted(**counted) if counted else None,
             }
             found = cls(quality=Quality(**parts, **quality), **picked)
             _check_buddyinfo(found.buddyinfo)
@@ -223,7 +249,7 @@ class Metadata:
         return found
 
 
-def _check_types(part: Metadata | Quality | Truth | Background) -> None:
+def _check_types(part: Metadata | Quality | Truth | Background | Counted) -> None:
     """Raise `TypeError` for a value that is not of its field's type: figures are made of it unseen."""
     for item in fields(part):
         value = getattr(part, item.name)

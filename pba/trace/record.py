@@ -7,12 +7,12 @@ so that later frees of older pages are known, and at the end, so that the record
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import re
 import shutil
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,18 +25,19 @@ from typing import Any, Final
 import numpy as np
 
 from pba.errors import RecordError
-from pba.files import refuse_overwrite
+from pba.files import abandoned, refuse_overwrite
 from pba.trace import callsites
 from pba.trace.assemble import assemble
 from pba.trace.background import Orders
-from pba.trace.held import HeldAgainstTruth, hold_against, live_after
+from pba.trace.group import Group
+from pba.trace.held import Count, HeldAgainstTruth, hold_against, hold_against_counts, live_after
 from pba.trace.kallsyms import Symbols
 from pba.trace.kpageflags import Snapshot
 from pba.trace.metadata import Metadata, Quality
 from pba.trace.ringbuffer import KEEP_NONE
 from pba.trace.store import ENDINGS, refuse_unknown_form
 from pba.trace.table import Trace
-from pba.trace.tracefs import Instance, PageReader, explained, tracing_folder
+from pba.trace.tracefs import Instance, PageReader, explained, stale, tracing_folder
 from pba.trace.tracing import (
     ALLOC,
     SHRINK,
@@ -50,21 +51,37 @@ from pba.trace.tracing import (
 )
 
 SOURCE: Final = "tracefs"
-DEFAULT_BUFFER_MIB: Final = 32
+LEAST_BUFFER_MIB: Final = 4
+MOST_BUFFER_MIB: Final = 128
+BUFFER_SHARE: Final = 32
+"""All buffers together take one part in so many of the memory, if a CPU's stays within these bounds."""
+LARGEST_BUFFER_MIB: Final = 4096
+"""What `--buffer-mib` takes at most."""
+BUFFER_MARGIN: Final = 1.5
+"""A buffer is suggested that would have held all events, and half as many more."""
 SETTLE_S: Final = 0.5
 """After the command: freed tables leave in RCU batches, some hundred ms late."""
 STEP_S: Final = 0.2
 END_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-GRACE_S: Final = 5.0
-"""How long a command may take to end once it is asked to."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How a recording stands, for a live line."""
+    """How a recording stands, for a live line.
+
+    Attributes
+    ----------
+    elapsed_s : float
+        Since tracing was switched on.
+    events, shrinker_lines, lost_events : int
+        So far.
+    live_pages : int
+        Page-table pages now, as the kernel counts them (`nr_page_table_pages`, which costs nothing to ask).
+    """
 
     elapsed_s: float
     events: int
+    live_pages: int
     shrinker_lines: int
     lost_events: int
 
@@ -97,7 +114,7 @@ def record(
     *,
     duration_s: float | None = None,
     force: bool = False,
-    buffer_mib: int = DEFAULT_BUFFER_MIB,
+    buffer_mib: int | None = None,
     background: Orders | None = None,
     show: Callable[[Progress], None] | None = None,
 ) -> Recording:
@@ -108,13 +125,14 @@ def record(
     out : Path
         The trace to write; its ending says in which form.
     command : sequence of str, optional
-        Program and arguments; the whole system is recorded, not only this command.
+        Program and arguments; the whole system is recorded, not only this command. It runs in a process
+        group of its own, and what is left of the group at the end is ended.
     duration_s : float, optional
         Longest time in seconds; the command is then asked to end.
     force : bool, optional
         Whether `out` may exist already.
     buffer_mib : int, optional
-        Buffer of each CPU in MiB.
+        Buffer of each CPU in MiB; unless given, `default_buffer_mib`.
     background : Orders, optional
         Record the rest of the system's demand too, chunks of these orders; see `pba.trace.background`.
     show : callable, optional
@@ -133,6 +151,7 @@ def record(
     if duration_s is not None and not duration_s > 0:
         raise RecordError(f"{duration_s} s is no time to record", "give a number above 0")
     command = _resolve(command)
+    buffer_mib = buffer_mib or default_buffer_mib()
     root = tracing_folder()
     symbols = Symbols.read()
     with ExitStack() as stack:
@@ -140,6 +159,44 @@ def record(
         trace = _make_trace(captured, symbols, _short_name(out), background)
     trace.write(out, force=force)
     return Recording(out, trace, captured.exit_status, captured.ended_by)
+
+
+def default_buffer_mib(memory_mib: int | None = None, cpus: int | None = None) -> int:
+    """Return the buffer of each CPU in MiB: a 32nd of the memory among all CPUs, 4 to 128 MiB each.
+
+    Parameters
+    ----------
+    memory_mib, cpus : int, optional
+        Of the machine; this one's unless given.
+    """
+    if memory_mib is None:
+        memory_mib = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+    share = memory_mib // (BUFFER_SHARE * (cpus or os.cpu_count() or 1))
+    return min(max(share, LEAST_BUFFER_MIB), MOST_BUFFER_MIB)
+
+
+def suggested_buffer_mib(buffer_mib: int, lost: dict[int, int], written: dict[int, int]) -> int:
+    """Return a buffer that would have held what was lost too, on the CPU that lost most of its events."""
+    grown = max((written[cpu] + lost[cpu]) / max(written[cpu], 1) for cpu in lost)
+    return min(LARGEST_BUFFER_MIB, math.ceil(buffer_mib * grown * BUFFER_MARGIN))
+
+
+def clean_up(folder: Path) -> list[Path]:
+    """Remove what killed recorders left: their tracing instances, and half-written files in a folder.
+
+    What a live process owns is not touched: both bear their owner's pid.
+
+    Raises
+    ------
+    RecordError
+        If there is something that cannot be removed.
+    """
+    removed = []
+    for path in [*stale(tracing_folder()), *abandoned(folder)]:
+        with explained("remove what a killed recorder left"):
+            path.unlink() if path.is_file() else path.rmdir()
+        removed.append(path)
+    return removed
 
 
 def _short_name(out: Path) -> str:
@@ -162,8 +219,10 @@ class _Captured:
     collector: Collector
     start: Snapshot
     end: Snapshot
+    counts: tuple[Count, Count]
     before: Metadata
-    lost_events: int
+    lost: dict[int, int]
+    buffer_mib: int
     exit_status: int | None
     ended_by: str
 
@@ -189,17 +248,17 @@ def _capture(stack: ExitStack, root: Path, folder: Path, wish: tuple[Any, ...]) 
         collector.warm_up()
         watch = _Watch(instance, collector, show)
         formats.switch_on(instance, background)
-        start = Snapshot.take()
+        start, count = Snapshot.take(), Count.take()
         status, ended_by = _run(command, duration_s, ending, watch)
         time.sleep(SETTLE_S)
-        end = Snapshot.take()
+        end, counts = Snapshot.take(), (count, Count.take())
         time.sleep(SETTLE_S)
         instance.write("tracing_on", "0")
         lost = instance.lost_events()
         for reader in readers:
             reader.end()
         watch.step()
-    return _Captured(collector, start, end, before, lost, status, ended_by)
+    return _Captured(collector, start, end, counts, before, lost, buffer_mib, status, ended_by)
 
 
 class _Watch:
@@ -225,8 +284,10 @@ class _Watch:
         self.collector.advance()
         if self.show is not None:
             elapsed = time.monotonic() - self.started
-            lost = self.instance.lost_events() if self.instance.path.is_dir() else 0
-            self.show(Progress(elapsed, self.collector.events, self.collector.count(SHRINK), lost))
+            lost = sum(self.instance.lost_events().values())
+            lines = self.collector.count(SHRINK)
+            live = Count.take(refresh=False).pages
+            self.show(Progress(elapsed, self.collector.events, live, lines, lost))
 
 
 @contextmanager
@@ -255,9 +316,9 @@ def _run(
     """Run the command, or wait; return its exit status and what ended the recording."""
     deadline = time.monotonic() + duration_s if duration_s is not None else float("inf")
     if ending:  # while tracing was set up
-        return None, ending[0].name
+        return 128 + ending[0] if command else None, ending[0].name
     try:
-        child = subprocess.Popen(command) if command else None
+        group = Group.start(command) if command else None
     except OSError as error:
         reason = f"{command[0]}: cannot be started: {error.strerror}"
         raise RecordError(reason, "check the command") from error
@@ -265,36 +326,16 @@ def _run(
         while True:
             watch.step()
             if ending:
-                return _end(child, ending[0]), ending[0].name
-            if child is not None and child.poll() is not None:
-                return _shell_status(child.returncode), "command"
+                return group and group.end(ending[0]), ending[0].name
+            if group is not None and group.has_ended():
+                return group.end(signal.SIGTERM), "command"
             if time.monotonic() >= deadline:
-                return _end(child, signal.SIGTERM), "duration"
+                return group and group.end(signal.SIGTERM), "duration"
             time.sleep(min(STEP_S, max(0.0, deadline - time.monotonic())))
     except BaseException:
-        _end(child, signal.SIGTERM)
+        if group is not None:
+            group.end(signal.SIGTERM)
         raise
-
-
-def _end(child: subprocess.Popen[bytes] | None, number: signal.Signals) -> int | None:
-    """Ask the command to end, then make it."""
-    if child is None:
-        return None
-    for asked in (number, signal.SIGTERM, signal.SIGKILL):
-        if child.poll() is not None:
-            break
-        child.send_signal(asked)
-        try:
-            child.wait(GRACE_S)
-        except subprocess.TimeoutExpired:
-            continue
-    child.wait()
-    return _shell_status(child.returncode)
-
-
-def _shell_status(returncode: int) -> int:
-    """Return an exit status as a shell does: 128 and the number of the signal for a death by signal."""
-    return returncode if returncode >= 0 else 128 - returncode
 
 
 def _make_trace(captured: _Captured, symbols: Symbols, name: str, background: Orders | None) -> Trace:
@@ -313,7 +354,7 @@ def _make_trace(captured: _Captured, symbols: Symbols, name: str, background: Or
     frees = collector.frees(keep, background.lowest if background else KEEP_NONE)
     everything = gather(allocations, frees, visits, keep)
     live, raw = live_after(captured.start, everything)
-    quality = Quality(lost_events=captured.lost_events, visits_rule=rule if len(visits) else "")
+    quality = Quality(lost_events=sum(captured.lost.values()), visits_rule=rule if len(visits) else "")
     trace = assemble(
         raw,
         captured.before.with_(name=name, quality=quality),
@@ -324,7 +365,8 @@ def _make_trace(captured: _Captured, symbols: Symbols, name: str, background: Or
     )
     held = hold_against(trace, captured.end)
     notes = (*visits.notes, *_notes(captured, allocations, held))
-    quality = replace(trace.metadata.quality, truth=held.truth, notes=notes)
+    counted = hold_against_counts(trace, *captured.counts)
+    quality = replace(trace.metadata.quality, truth=held.truth, counted=counted, notes=notes)
     return replace(trace, metadata=trace.metadata.with_(quality=quality))
 
 
@@ -333,12 +375,25 @@ def _notes(captured: _Captured, allocations: Allocations, held: HeldAgainstTruth
     yield from held.notes()
     if allocations.without_stack:
         yield f"{allocations.without_stack} allocations have no stack and are left out"
-    if captured.lost_events:
-        yield "events were lost: record again with a larger --buffer-mib"
+    lost = {cpu: count for cpu, count in captured.lost.items() if count}
+    if lost:
+        yield lost_words(
+            captured.buffer_mib, lost, dict(zip(captured.lost, captured.collector.events_of, strict=True))
+        )
     if captured.ended_by.startswith("SIG"):
         yield f"the recording was ended by {captured.ended_by}"
     if captured.exit_status:
         yield f"the recorded command ended with exit status {captured.exit_status}"
+
+
+def lost_words(buffer_mib: int, lost: dict[int, int], written: dict[int, int]) -> str:
+    """Say what was lost on which CPU, and which buffer would have held it."""
+    where = ", ".join(f"{count} of {count + written[cpu]} on CPU {cpu}" for cpu, count in lost.items())
+    better = suggested_buffer_mib(buffer_mib, lost, written)
+    advice = f"record again with --buffer-mib {better}"
+    if better <= buffer_mib:
+        advice = "no buffer is large enough, record a smaller load"
+    return f"events were lost ({where}) with --buffer-mib {buffer_mib}: {advice}"
 
 
 def _describe_machine() -> Metadata:
@@ -375,4 +430,4 @@ def parse_buddyinfo(text: str) -> tuple[dict[str, Any], ...]:
     return tuple(zones)
 
 
-__all__ = ["DEFAULT_BUFFER_MIB", "Progress", "Recording", "parse_buddyinfo", "record"]
+__all__ = ["Progress", "Recording", "clean_up", "default_buffer_mib", "parse_buddyinfo", "record"]

@@ -26,6 +26,8 @@ ROOT_HINT: Final = "run as root (or with CAP_SYS_ADMIN, CAP_SYSLOG and access to
 PREFIX: Final = "pba-"
 PIPE_BYTES: Final = 1 << 20
 POLL_MS: Final = 100
+LOST: Final = ("overrun", "commit overrun", "dropped events")
+"""The counts of a buffer's `stats` that say what is not in it."""
 CLOCK: Final = "mono"
 """`CLOCK_MONOTONIC`: one time for all CPUs, and the same that `time.monotonic_ns()` reads."""
 
@@ -130,14 +132,13 @@ class Instance:
         found = (re.fullmatch(r"cpu(\d+)", entry.name) for entry in (self.path / "per_cpu").iterdir())
         return sorted(int(match[1]) for match in found if match)
 
-    def lost_events(self) -> int:
-        """Return how many events the buffers had no room for."""
-        lost = 0
+    def lost_events(self) -> dict[int, int]:
+        """Return how many events each CPU's buffer had no room for."""
+        lost = {}
         for cpu in self.cpus():
-            for line in (self.path / f"per_cpu/cpu{cpu}/stats").read_text().splitlines():
-                name, _, value = line.partition(":")
-                if name in ("overrun", "commit overrun", "dropped events"):
-                    lost += int(value)
+            lines = (self.path / f"per_cpu/cpu{cpu}/stats").read_text().splitlines()
+            values = dict(line.split(":", 1) for line in lines if ":" in line)
+            lost[cpu] = sum(int(values.get(name, 0)) for name in LOST)
         return lost
 
     def remove(self) -> None:
@@ -149,18 +150,26 @@ class Instance:
                 self.path.rmdir()
 
 
-def remove_stale(root: Path) -> list[Path]:
-    """Remove instances of recorders that were killed, those that had our own pid too; return which.
+def stale(root: Path) -> list[Path]:
+    """Return the instances of recorders that were killed, those that had our own pid too.
 
-    (In a container pids are few and come again soon. The kernel refuses to remove what is in use.)
+    In a container pids are few and come again soon.
     """
-    removed = []
+    found = []
     for path in sorted((root / "instances").glob(f"{PREFIX}*")):
         number = path.name.removeprefix(PREFIX)
         if number == str(os.getpid()) or (number.isdigit() and not Path("/proc", number).exists()):
-            with contextlib.suppress(OSError):
-                path.rmdir()
-                removed.append(path)
+            found.append(path)
+    return found
+
+
+def remove_stale(root: Path) -> list[Path]:
+    """Remove the instances of killed recorders and return which; the kernel keeps what is in use."""
+    removed = []
+    for path in stale(root):
+        with contextlib.suppress(OSError):
+            path.rmdir()
+            removed.append(path)
     return removed
 
 

@@ -180,7 +180,12 @@ class Collector:
     @property
     def events(self) -> int:
         """Events so far, of all kinds."""
-        return sum(decoder.events for decoder in self._decoders)
+        return sum(self.events_of)
+
+    @property
+    def events_of(self) -> list[int]:
+        """Events so far of each reader, in their order."""
+        return [decoder.events for decoder in self._decoders]
 
     def rows(self, kind: int) -> NDArray[np.int64]:
         """Return the rows of one kind, in order of time, with a column more: the CPU's place."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import pty
 import pwd
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,8 @@ from pba.errors import OutputError, RecordError
 from pba.events import LEVELS, OP_ALLOC, OP_BG_ALLOC
 from pba.trace.background import Orders
 from pba.trace.record import record, upstream_release
-from pba.trace.tracefs import tracing_folder
+from pba.trace.tracefs import Instance, tracing_folder
+from pba.trace.tracing import Formats
 
 PBA = (sys.executable, "-c", "from pba.cli import main; main()")
 
@@ -81,6 +84,12 @@ def test_a_recording_holds_what_the_kernel_lists(tmp_path: Path) -> None:
     if quality.lost_events == 0:
         assert quality.truth.recall > 0.95
         assert quality.truth.precision > 0.95
+        counted = quality.counted
+        assert counted is not None
+        assert counted.recorded_start_pages == quality.live_at_start
+        assert counted.start_pages > 0
+        if meta.kernel.startswith("6.18."):  # it counts what it lists
+            assert abs(counted.recorded_end_pages - counted.end_pages) <= 0.2 * counted.end_pages
 
 
 @needs_tracefs
@@ -132,7 +141,7 @@ def test_a_signal_ends_it_cleanly_and_what_was_recorded_is_kept(
     assert f"pba-{child.pid}" in instances()
     child.send_signal(number)
     message = child.communicate(timeout=120)[1]
-    assert child.returncode == 0, message
+    assert child.returncode == 128 + number, message
     assert f"pba-{child.pid}" not in instances()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ready", "x.parquet"]
     assert f"the recording was ended by {number.name}" in pba.read_trace(out).metadata.quality.notes
@@ -149,7 +158,7 @@ def test_a_signal_while_tracing_is_set_up_leaves_nothing(tmp_path: Path) -> None
         time.sleep(0.002)
     child.send_signal(signal.SIGTERM)
     message = child.communicate(timeout=120)[1]
-    assert child.returncode == 0, message
+    assert child.returncode == 128 + signal.SIGTERM, message
     assert f"pba-{child.pid}" not in instances()
     assert out.exists()
 
@@ -162,6 +171,134 @@ def test_under_nohup_a_hangup_ends_nothing(tmp_path: Path) -> None:
     finally:
         signal.signal(signal.SIGHUP, before)
     assert recording.ended_by == "command"
+
+
+def waited_for(path: Path, child: subprocess.Popen[str]) -> int:
+    """Return the pid that the recorded command writes to a file."""
+    while not (path.exists() and path.read_text().endswith("\n")):
+        assert child.poll() is None, child.communicate()[1]
+        time.sleep(0.05)
+    return int(path.read_text())
+
+
+def recording_of(folder: Path, name: str) -> tuple[subprocess.Popen[str], int]:
+    """Start recording a command that ends when it is killed; return the recorder and the command's pid."""
+    command = ["sh", "-c", f"echo $$ > {folder / name}; exec sleep 600"]
+    child = subprocess.Popen(
+        [*PBA, "record", "-o", str(folder / f"{name}.parquet"), "--", *command],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    return child, waited_for(folder / name, child)
+
+
+def has_ended(pid: int) -> bool:
+    """Return whether a process is gone, but for somebody to reap it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
+@needs_tracefs
+def test_cleanup_removes_what_a_killed_recorder_left_and_nothing_that_lives(tmp_path: Path) -> None:
+    live, live_command = recording_of(tmp_path, "live")  # first: whoever starts removes what it finds
+    killed, command = recording_of(tmp_path, "killed")
+    try:
+        killed.kill()
+        killed.wait()  # its stderr stays open: the command, which nobody ends now, has it too
+        assert killed.stderr is not None
+        killed.stderr.close()
+        half, other = (tmp_path / f".x.parquet.ab_12.{pid}.part" for pid in (killed.pid, live.pid))
+        for path in (half, other):
+            path.write_bytes(b"half")
+        clean = [*PBA, "record", "--cleanup"]
+        done = subprocess.run(clean, cwd=tmp_path, capture_output=True, text=True, check=True)
+        instance = tracing_folder() / "instances" / f"pba-{killed.pid}"
+        assert f"removed {instance}\n" in done.stdout
+        assert f"removed {half.name}\n" in done.stdout
+        assert f"pba-{live.pid}" not in done.stdout
+        assert not instance.exists() and not half.exists() and other.exists()
+        assert f"pba-{live.pid}" in instances()
+        other.unlink()
+        done = subprocess.run(clean, cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert done.stdout == "nothing to remove\n"
+    finally:
+        os.kill(command, signal.SIGKILL)
+        os.kill(live_command, signal.SIGTERM)
+        message = live.communicate(timeout=120)[1]
+    assert live.returncode == 128 + signal.SIGTERM, message
+    assert pba.read_trace(tmp_path / "live.parquet").counts()["A"] > 0
+
+
+@needs_tracefs
+@pytest.mark.parametrize(("end", "status"), [("exit 3", 3), ("kill -KILL $$", 128 + 9), ("true", 0)])
+def test_the_exit_status_is_the_commands_and_its_children_end_with_it(
+    tmp_path: Path, end: str, status: int
+) -> None:
+    script = f"sleep 600 & echo $! > {tmp_path / 'pid'}; {end}"
+    command = [*PBA, "record", "-o", str(tmp_path / "x.parquet"), "--", "sh", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == status, done.stderr
+    assert has_ended(int((tmp_path / "pid").read_text()))
+    assert (tmp_path / "x.parquet").exists()
+
+
+@needs_tracefs
+def test_the_recorded_command_has_the_terminal(tmp_path: Path) -> None:
+    pid, terminal = pty.fork()
+    if pid == 0:
+        script = f"read word; echo $word > {tmp_path / 'word'}"
+        os.execv(PBA[0], [*PBA, "record", "-o", str(tmp_path / "x.parquet"), "--", "sh", "-c", script])
+    os.write(terminal, b"hello\n")
+    shown = b""
+    try:
+        while part := os.read(terminal, 1 << 16):
+            shown += part
+    except OSError:  # the other end is closed
+        pass
+    os.close(terminal)
+    assert os.waitpid(pid, 0)[1] == 0, shown
+    assert (tmp_path / "word").read_text() == "hello\n"
+    assert b"page tables," in shown
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a small disk needs root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@needs_tracefs
+def test_a_full_disk_leaves_one_line_and_nothing_half_written(tmp_path: Path, small_disk: Path) -> None:
+    script = f"echo $$ > {tmp_path / 'pid'}; while :; do ls / > /dev/null; done"
+    command = [*PBA, "record", "-o", str(small_disk / "x.parquet"), "--", "sh", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "No space left on device" in done.stderr and "Traceback" not in done.stderr
+    assert list(small_disk.iterdir()) == []
+    assert has_ended(int((tmp_path / "pid").read_text()))
+    assert not [name for name in instances() if not Path("/proc", name.removeprefix("pba-")).exists()]
+
+
+@needs_tracefs
+def test_a_buffer_that_nobody_reads_says_what_it_lost_on_which_cpu() -> None:
+    with Instance(tracing_folder(), 8) as instance:
+        assert set(instance.lost_events().values()) == {0}
+        Formats.read(instance).switch_on(instance)
+        for _ in range(200):
+            subprocess.run(["true"], check=True)
+            if sum(instance.lost_events().values()):
+                break
+        instance.write("tracing_on", "0")
+        lost = instance.lost_events()
+    assert sum(lost.values()) > 0
 
 
 @needs_tracefs

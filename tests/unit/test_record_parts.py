@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,16 +13,27 @@ import numpy as np
 import pytest
 
 import pba
-from pba.errors import OutputError, RecordError
+from pba.cli.record import LiveLine
+from pba.errors import OutputError, RecordError, TraceError
 from pba.events import LEVEL_KERNEL, LEVEL_PGD, LEVEL_PTE, OP_ALLOC
+from pba.files import abandoned, replacing
 from pba.trace.assemble import assemble
 from pba.trace.callsites import FIELDS, RULE_BY_CALL_SITE, recorded_visits
-from pba.trace.held import hold_against, live_after
+from pba.trace.held import Count, hold_against, hold_against_counts, live_after
 from pba.trace.kallsyms import Symbols
 from pba.trace.kpageflags import CHUNK_PAGES, KPF_COMPOUND_HEAD, KPF_PGTABLE, Snapshot
-from pba.trace.metadata import Metadata
+from pba.trace.metadata import Counted, Metadata, Quality
 from pba.trace.raw import RAW_FREE, RAW_OTHER, RAW_TABLE, RawEvents
-from pba.trace.record import _short_name, _Watch, parse_buddyinfo, upstream_release
+from pba.trace.record import (
+    Progress,
+    _short_name,
+    _Watch,
+    default_buffer_mib,
+    lost_words,
+    parse_buddyinfo,
+    suggested_buffer_mib,
+    upstream_release,
+)
 from pba.trace.ringbuffer import NR_COLUMNS, PID, STACK, TIME, VALUES
 from pba.trace.tracefs import Instance, PageReader, explained, remove_stale, tracing_folder
 from pba.trace.tracing import Allocations, Collector, GfpBits, gather, pages_in
@@ -89,6 +101,67 @@ def test_instances_of_dead_recorders_are_removed(tmp_path: Path) -> None:
         (tmp_path / "instances" / name).mkdir(parents=True)
     assert {path.name for path in remove_stale(tmp_path)} == {"pba-999999999", own}
     assert sorted(path.name for path in (tmp_path / "instances").iterdir()) == ["mine", "pba-1", "pba-x"]
+
+
+def test_only_files_of_writers_that_are_gone_are_abandoned(tmp_path: Path) -> None:
+    for name in (".x.parquet.ab.999999999.part", ".x.parquet.ab.1.part", ".x.part", "x.999999999.part"):
+        (tmp_path / name).touch()
+    assert [path.name for path in abandoned(tmp_path)] == [".x.parquet.ab.999999999.part"]
+    with replacing(tmp_path / "y.parquet") as temporary:
+        assert temporary.name.endswith(f".{os.getpid()}.part")
+
+
+@pytest.mark.parametrize(
+    ("memory_mib", "cpus", "expected"),
+    [(24 * 1024, 8, 96), (1024, 2, 16), (256, 4, 4), (1 << 20, 2, 128)],
+)
+def test_the_buffer_is_a_32nd_of_memory_within_bounds(memory_mib: int, cpus: int, expected: int) -> None:
+    assert default_buffer_mib(memory_mib, cpus) == expected
+
+
+def test_lost_events_are_told_by_cpu_with_a_buffer_that_would_have_held_them() -> None:
+    text = lost_words(32, {1: 300, 2: 1}, {0: 5, 1: 100, 2: 1000})
+    assert "300 of 400 on CPU 1, 1 of 1001 on CPU 2" in text
+    assert "--buffer-mib 192" in text  # 4 times 32, and half as much again
+    assert suggested_buffer_mib(1, {0: 1}, {0: 1000}) == 2
+    assert "smaller load" in lost_words(4096, {0: 1}, {0: 0})
+
+
+def test_the_kernels_count_is_held_against_the_live_pages() -> None:
+    raw = raw_events((100, RAW_TABLE, 1), (101, RAW_TABLE, 2), (150, RAW_FREE, 1), (300, RAW_FREE, 2))
+    trace = assemble(raw, Metadata(), live_at_start=np.array([5, 6]), start_ns=50)
+    counted = hold_against_counts(trace, Count(50, 7), Count(200, 8))
+    assert counted == Counted(7, 8, recorded_start_pages=2, recorded_end_pages=3)
+    assert Count.take(refresh=False, text="nr_free_pages 9\nnr_page_table_pages 12\n").pages == 12
+    with pytest.raises(RecordError, match="nr_page_table_pages"):
+        Count.take(refresh=False, text="nr_free_pages 9\n")
+
+
+def test_damaged_counts_are_refused() -> None:
+    metadata = Metadata(quality=Quality(counted=Counted(1, 2, 3, 4)))
+    values = metadata.to_dict()
+    assert Metadata.from_dict(values) == metadata
+    values["quality"]["counted"]["end_pages"] = "many"
+    with pytest.raises(TraceError, match="end_pages is 'many', not int"):
+        Metadata.from_dict(values)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_live_line_is_drawn_on_a_terminal_and_printed_now_and_then_elsewhere() -> None:
+    terminal, plain = Terminal(), io.StringIO()
+    for stream in (terminal, plain):
+        live = LiveLine(stream)
+        for step in range(1, 121):
+            live.show(Progress(step * 0.25, step * 100, 50 + step, 7, 3))
+        live.clear()
+    assert terminal.getvalue().count("\r\033[Krecording") == 120
+    lines = plain.getvalue().splitlines()
+    assert len(lines) == 3
+    assert lines[1] == "recording 20 s, 400 events/s, 130 page tables, 7 shrinker lines, 3 events lost"
 
 
 def test_buddyinfo() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import pba
 from pba.errors import OutputError, TraceError
-from pba.trace.metadata import FORMAT_VERSION, Background, Metadata, Quality, Truth
+from pba.trace.metadata import FORMAT_VERSION, Background, Counted, Metadata, Quality, Truth
 from pba.trace.table import DTYPES, NO_PFN, Trace
 from tests.unit.traces import sawtooth
 
@@ -31,7 +31,16 @@ FULL = Metadata(
     duration_ns=5,
     time_origin_ns=77,
     quality=Quality(
-        1, 2, 3, 4, 5, "a rule", Truth(100, 99, 98), ("a note", "another"), Background(1, 9, 2, 3, 4, 5, 6.5)
+        1,
+        2,
+        3,
+        4,
+        5,
+        "a rule",
+        Truth(100, 99, 98),
+        ("a note", "another"),
+        Background(1, 9, 2, 3, 4, 5, 6.5),
+        Counted(97, 101, 96, 99),
     ),
 )
 
