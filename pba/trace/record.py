@@ -16,7 +16,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -193,9 +193,12 @@ def clean_up(folder: Path) -> list[Path]:
     """
     removed = []
     for path in [*stale(tracing_folder()), *abandoned(folder)]:
-        with explained("remove what a killed recorder left"):
+        with (
+            explained("remove what a killed recorder left"),
+            suppress(FileNotFoundError),
+        ):  # another removed it
             path.unlink() if path.is_file() else path.rmdir()
-        removed.append(path)
+            removed.append(path)
     return removed
 
 
@@ -326,11 +329,11 @@ def _run(
         while True:
             watch.step()
             if ending:
-                return group and group.end(ending[0]), ending[0].name
+                return group.end(ending[0]) if group else None, ending[0].name
             if group is not None and group.has_ended():
                 return group.end(signal.SIGTERM), "command"
             if time.monotonic() >= deadline:
-                return group and group.end(signal.SIGTERM), "duration"
+                return group.end(signal.SIGTERM) if group else None, "duration"
             time.sleep(min(STEP_S, max(0.0, deadline - time.monotonic())))
     except BaseException:
         if group is not None:
