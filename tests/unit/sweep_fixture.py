@@ -22,7 +22,7 @@ import sys, time
 from pba.study.sweep import run
 fast = run.core()
 def slow(*args, **options):
-    time.sleep(0.4)
+    time.sleep(1.0)
     return fast.explore(*args, **options)
 run.core = lambda: run.Engine(fast.compile, slow)
 from pba.cli.app import run as pba

@@ -13,6 +13,8 @@ from pba.study.sweep.front import Aims, Landscape, points_with
 
 LARGEST: Final = 5
 """Plateaus of a whole grid that are looked at."""
+ROUNDING: Final = 1e-11
+"""Relative difference of two means that may be the same number."""
 
 Cell = tuple[int, int, int]
 
@@ -121,13 +123,36 @@ def largest_plateaus(landscape: Landscape, count: int = LARGEST) -> list[Plateau
         for key, size, at in zip(keys, counts.tolist(), order[starts].tolist(), strict=True):
             sizes[key] = sizes.get(key, 0) + size
             where.setdefault(key, block.start + at)
-    ranked = sorted(sizes, key=lambda key: (-sizes[key], key))[:count]
-    found: dict[Aims, Plateau] = {}
-    for key in ranked:
-        aims = landscape.aims_at(_cell(where[key], landscape.shape))
-        if aims not in found:
-            found[aims] = _widest(landscape, aims)
-    return sorted(found.values(), key=lambda plateau: (-plateau.points, plateau.aims))
+    found: dict[Aims, int] = {}
+    for most, places in _alike(sizes, where):
+        if len(found) >= count and most < sorted(found.values())[-count]:
+            break
+        for place in places:
+            aims = landscape.aims_at(_cell(place, landscape.shape))
+            if aims not in found:
+                found[aims] = int(points_with(landscape, aims).sum())
+    ranked = sorted(found, key=lambda aims: (-found[aims], aims))[:count]
+    return [_widest(landscape, aims) for aims in ranked]
+
+
+def _alike(
+    sizes: dict[tuple[int, float], int], where: dict[tuple[int, float], int]
+) -> list[tuple[int, list[int]]]:
+    """Join aims that differ by no more than rounding can make of equal ones; the most points first.
+
+    The mean over traces is a sum of floats: equal means may differ in their last digits. Each entry is a
+    number of points and the places of one of each kind of them.
+    """
+    groups: list[tuple[int, list[int]]] = []
+    before = (-1, 0.0)
+    for key in sorted(sizes):
+        if key[0] == before[0] and key[1] - before[1] <= ROUNDING * abs(key[1]):
+            size, places = groups.pop()
+            groups.append((size + sizes[key], [*places, where[key]]))
+        else:
+            groups.append((sizes[key], [where[key]]))
+        before = key
+    return sorted(groups, key=lambda group: (-group[0], group[1]))
 
 
 def _widest(landscape: Landscape, aims: Aims) -> Plateau:
