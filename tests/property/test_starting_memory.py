@@ -89,6 +89,7 @@ def test_what_is_free_and_held_is_what_was_asked_for_and_could_not_have_merged(s
     assert taken.max(initial=0) <= 1
 
 
+@pytest.mark.kernel
 def test_when_all_is_given_back_memory_is_as_if_it_had_never_been_taken() -> None:
     machine = Machine(4, 4 << 10, "pmd")
     start = StartMemory([0] * 9 + [1, 2], [9, 10])  # one half free, the other held; one chunk held whole
@@ -120,6 +121,7 @@ def metadata_of(start: StartMemory, machine: Machine, zones: int = 1) -> Metadat
     )
 
 
+@pytest.mark.kernel
 def test_zones_are_summed_and_larger_chunks_than_the_models_are_several() -> None:
     machine = Machine(4, 8 << 10, "pmd")
     columns = {"time_ns": [0], "op": [2], "id": [0], "arg": [12]}
@@ -129,6 +131,7 @@ def test_zones_are_summed_and_larger_chunks_than_the_models_are_several() -> Non
     assert [len(chunks) for chunks in memory.free] == [1, 0, 0, 0, 0, 0, 0, 0, 0, 3, 3]
 
 
+@pytest.mark.kernel
 def test_what_is_not_recorded_or_does_not_fit_is_refused() -> None:
     machine = Machine(4, 2 << 10, "pmd")
     columns = {"time_ns": [0], "op": [2], "id": [0], "arg": [12]}
