@@ -158,3 +158,12 @@ def test_info_tells_the_demand(stored: Path, capsys: pytest.CaptureFixture) -> N
     assert run(["info", str(stored)]) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "natural cache size 304 pages" in text and "at most 300 pages" in text
+
+
+def test_each_plot_of_pba_has_its_table_beside_it() -> None:
+    plots = {name.removeprefix("plot_") for name in pba.__all__ if name.startswith("plot_")}
+    tables = {name.removeprefix("df_") for name in pba.__all__ if name.startswith("df_")}
+    assert plots == tables >= {"live", "rates", "lifetimes", "bursts", "drawdown", "passes", "phases"}
+    for kind in plots:
+        assert getattr(pba, f"plot_{kind}") is getattr(explore, f"plot_{kind}")
+        assert getattr(pba, f"df_{kind}") is getattr(explore, f"df_{kind}")
