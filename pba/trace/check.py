@@ -116,6 +116,18 @@ def assign_slots(
 
 
 @jit
+def translate(numbers, codes, out):  # type: ignore[no-untyped-def]
+    """Write the code of each number into `out`; return whether every number has one."""
+    limit = np.uint64(len(codes))
+    for i in range(len(numbers)):
+        number = np.uint64(numbers[np.uint64(i)])  # below 0 it is beyond all
+        if number >= limit:
+            return False
+        out[np.uint64(i)] = codes[number]
+    return True
+
+
+@jit
 def _bad(op, name, argument):  # type: ignore[no-untyped-def]
     """Return what is wrong with an event by itself, or GOOD."""
     if op < OP_ALLOC or op > OP_BG_FREE:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pba.errors import OutputError, TraceError
 from pba.events import LEVELS, OP_LETTERS, OP_SHRINK
 from pba.files import replacing
+from pba.trace.check import translate
 from pba.trace.metadata import Metadata
 from pba.trace.opening import open_stream
 from pba.trace.piped import is_piped
@@ -122,8 +123,10 @@ def _as_table(columns: Columns, metadata: Metadata) -> pa.Table:
         arrays["level"] = _named(columns["level"], LEVELS)
     if "pfn" in columns:
         arrays["pfn"] = pa.array(columns["pfn"], mask=columns["pfn"] == NO_PFN)
-    table = pa.table({name: arrays[name] for name in DTYPES if name in arrays})
-    return table.replace_schema_metadata({KEY: json.dumps(metadata.to_dict()).encode()})
+    # A column that can hold nulls takes half as long again to read; only a pfn may be missing.
+    fields = [pa.field(name, arrays[name].type, nullable=name == "pfn") for name in DTYPES if name in arrays]
+    schema = pa.schema(fields, metadata={KEY: json.dumps(metadata.to_dict()).encode()})
+    return pa.table([arrays[field.name] for field in fields], schema=schema)
 
 
 def _named(codes: NDArray[np.int8], names: tuple[str, ...]) -> pa.DictionaryArray:
@@ -261,10 +264,8 @@ def _codes(column: pa.ChunkedArray, names: tuple[str, ...], path: Path) -> NDArr
                 f"{unknown[0]!r} is unknown", "known are " + ", ".join(filter(None, names)), path=path
             )
         indices = chunk.indices.to_numpy()
-        if len(indices) and not 0 <= indices.min() <= indices.max() < len(stored):
+        part = np.empty(len(indices), np.int8)
+        if not translate(indices, np.array([codes[name] for name in stored] or [0], np.int8), part):
             raise ValueError("a name's number is beyond the names")  # Arrow does not check that
-        if stored == list(names[: len(stored)]):  # as pba itself writes them
-            parts.append(indices.astype(np.int8))
-        else:
-            parts.append(np.array([codes[name] for name in stored], np.int8)[indices])
+        parts.append(part)
     return np.concatenate(parts) if parts else np.empty(0, np.int8)

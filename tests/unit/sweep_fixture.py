@@ -18,7 +18,8 @@ GRID = Grid("0:200:8", "60:70", "16,64,512")
 """Four chunks of U on each trace."""
 
 SLOW = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with it ignored
 from pba.study.sweep import run
 fast = run.core()
 def slow(*args, **options):
