@@ -94,7 +94,7 @@ def test_a_recording_holds_what_the_kernel_lists(tmp_path: Path) -> None:
 
 @needs_tracefs
 def test_background_demand_is_recorded_beside_the_page_tables(tmp_path: Path) -> None:
-    orders = Orders(1, 13)
+    orders = Orders(0, 13)
     recording = record(tmp_path / "forks.parquet", ["sh", "-c", "for i in 1 2 3 4 5 6; do ls /; done"])
     assert recording.trace.counts()["B"] == 0
     assert recording.trace.metadata.quality.background is None
@@ -104,10 +104,11 @@ def test_background_demand_is_recorded_beside_the_page_tables(tmp_path: Path) ->
     trace = pba.read_trace(recording.path)
     background = trace.metadata.quality.background
     assert background is not None
-    assert (background.lowest_order, background.highest_order) == (1, 13)
+    assert (background.lowest_order, background.highest_order) == (0, 13)
     taken = trace.op == OP_BG_ALLOC
-    assert np.count_nonzero(taken) >= 6  # each `ls` has a kernel stack or a task of more than a page
-    assert trace.arg[taken].min() >= 1
+    # Single pages are sure to be taken; whether a fork needs a larger chunk is up to the kernel's caches.
+    assert np.count_nonzero(taken & (trace.arg == 0)) >= 100
+    assert trace.arg[taken].max() <= 13
     assert (trace.pfn[taken] >= 0).all()
     assert np.count_nonzero(taken & (trace.time_ns == 0)) == background.live_at_start
     assert trace.unknown_frees == 0
