@@ -54,44 +54,7 @@ def replay(
     strict: bool = False,
     memory_from_trace: bool = False,
 ) -> ReplayResult:
-    """Replay a trace on a simulated machine.
-
-    Parameters
-    ----------
-    trace : Trace
-        What happened.
-    thresholds : Thresholds, optional
-        The shrinker's thresholds; the patch's own (`Thresholds.seed(machine)`) unless told.
-    machine : Machine, optional
-        The machine; `machine_of(trace)` unless told.
-    checkpoint_every : int
-        Take a checkpoint after every so many events; 0 takes none.
-    timeline : bool
-        Keep the state after every event: 56 bytes an event.
-    strict : bool
-        Refuse a trace that frees what is not live, rather than skip and count those frees.
-    memory_from_trace : bool
-        Start with the free memory that the recording's `/proc/buddyinfo` tells, rather than all of it; see
-        `starting_memory`.
-
-    Returns
-    -------
-    ReplayResult
-        Counters, hash and, if asked for, tables. The same arguments give the same result, bit for bit.
-
-    Raises
-    ------
-    ThresholdError
-        If a threshold is out of its range on this machine.
-    TraceError
-        If the trace asks for chunks that the machine does not have, with `strict` frees what is not live, or
-        with `memory_from_trace` does not say what memory was free, or the machine is not the recorded one.
-
-    Notes
-    -----
-    The rules are those of v6 14/30 and 17/30 of "pkeys-based page table hardening", of `do_shrink_slab()`
-    (mm/shrinker.c), the buddy allocator (mm/page_alloc.c) and the linear map of arm64 (arch/arm64/mm/mmu.c).
-    """
+    """Replay a trace event by event: `pba.replay` (pba.engine.replay), where the parameters are described."""
     machine = machine or machine_of(trace)
     thresholds = thresholds or Thresholds.seed(machine)
     thresholds.check(machine)

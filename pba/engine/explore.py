@@ -14,7 +14,7 @@ from pba.engine import search as searching
 from pba.engine.members import BATCH, MEMBER_FIELDS, MIN_FROM, MIN_TO, UNSHRINKABLE
 from pba.engine.run import run_alone
 from pba.engine.search import RESULT_HASH, RESULT_VARS, Search
-from pba.engine.snapshot import MAX_KEPT, Shelf, copy_state, rewind
+from pba.engine.snapshot import copy_state, new_shelf, rewind
 from pba.engine.state import PROGRESS_FIELDS, Run
 from pba.errors import ThresholdError
 from pba.kernel.replay import new_holders
@@ -82,7 +82,10 @@ _MAX_SPARE: Final = 2
 
 
 def new_run(compiled: CompiledTrace, machine: Machine) -> tuple[Run, State]:
-    """Return a compiled trace about to run on a booted machine, and the machine as it booted."""
+    """Return a compiled trace about to run on a booted machine, and the machine as it booted.
+
+    Runs of a thread on the same machine share its arrays: one ends the run before.
+    """
     origin, state = _machine(machine)
     nr_slots = compiled.nr_slots
     places = np.empty(nr_slots + 2 * machine.memory_pages, np.int32)
@@ -216,15 +219,8 @@ def _new_search(
     members[:count, MIN_FROM], members[:count, MIN_TO] = min_pages
     cursor = np.zeros(searching.CURSOR_FIELDS, np.int64)
     cursor[searching.GROUP_END] = count
-    shelf = Shelf(
-        origin=origin,
-        wide=np.empty(1 << 20, np.int32),
-        narrow=np.empty(1 << 20, np.int8),
-        ends=np.zeros((MAX_KEPT + 1, 2), np.int64),
-        scalars=np.empty((MAX_KEPT, NR_VARS + PROGRESS_FIELDS), np.int64),
-    )
     return Search(
-        shelf=shelf,
+        shelf=new_shelf(origin, 1 << 20, 1 << 20),
         members=members,
         spare=np.empty_like(members),
         weights=np.empty(capacity, np.int64),

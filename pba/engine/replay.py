@@ -56,7 +56,10 @@ def replay(
     ThresholdError
         If a threshold is out of its range on this machine.
     TraceError
-        If the trace asks for chunks that the machine does not have or, with `strict`, frees what is not live.
+        If the trace asks for chunks that the machine does not have, with `strict` frees what is not live, or
+        with `memory_from_trace` does not say what memory was free, or the machine is not the recorded one.
+    PbaError
+        If a compiled trace is asked for what needs single events or the recorded memory.
 
     Notes
     -----

@@ -25,7 +25,7 @@ from pba.engine.state import (
 )
 from pba.events import OP_ALLOC, OP_DROP, OP_FREE
 from pba.kernel.reclaim import do_shrink_slab, drop_slab
-from pba.kernel.replay import _add_area, _alloc, _background, _free, _replay_stretch
+from pba.kernel.replay import add_area, background_event, give_page, replay_stretch, take_page
 from pba.kernel.state import (
     ALLOCS,
     AREA_BITS,
@@ -45,16 +45,14 @@ from pba.kernel.state import (
 @kernel_inline
 def pass_time(run, time_ns):
     """Let time go on to `time_ns` with the pages that are cached now."""
-    _add_area(run.state, time_ns - run.state.vars[LAST_TIME])
+    add_area(run.state, time_ns - run.state.vars[LAST_TIME])
     run.state.vars[LAST_TIME] = time_ns
 
 
 @kernel_inline
-def _gather(run, first, end, top):
-    """Take up the pages of the marks in `push[first:end]`; `top` is the index above the list's head."""
-    for i in range(first, end):
-        mark = np.int64(run.composites.push[i])
-        run.spare[i - first] = run.places[mark + (top if mark < 0 else 0)]
+def _take_up(run, at, mark, top):
+    """Take up the page at a mark; `top` is the index above the list's head."""
+    run.spare[at] = run.places[mark + (top if mark < 0 else 0)]
 
 
 @kernel_inline
@@ -96,10 +94,10 @@ def _transfer(run, node):
     top = list_start + run.state.vars[NR_CACHED]
     base = top - run.composites.node[node, DROP]
     nr_pushed = push_end - push
-    _gather(run, push, push_end, top)
+    for i in range(push, push_end):
+        _take_up(run, i - push, np.int64(run.composites.push[i]), top)
     for i in range(write, write_end):
-        mark = np.int64(run.composites.write[i, 0])
-        run.spare[nr_pushed + i - write] = run.places[mark + (top if mark < 0 else 0)]
+        _take_up(run, nr_pushed + i - write, np.int64(run.composites.write[i, 0]), top)
     nonblock = -_count_out(run, base, top)
     nonblock += _lay_down(run, base, nr_pushed)
     for i in range(write, write_end):
@@ -131,7 +129,9 @@ def catch_up(run, event):
     while done < len(background) and background[done] < event:
         at = background[done]
         if run.events.slot[at] >= 0:
-            _background(run.state, run.holders, run.events.op[at], (run.events.slot[at], run.events.arg[at]))
+            background_event(
+                run.state, run.holders, run.events.op[at], (run.events.slot[at], run.events.arg[at])
+            )
         done += 1
     run.progress[BACKGROUND] = done
 
@@ -144,14 +144,14 @@ def _single_event(run, at):
     op = run.events.op[at]
     pass_time(run, run.events.time_ns[at])
     if op == OP_ALLOC:
-        _alloc(run.state, run.holders, slot)
+        take_page(run.state, run.holders, slot)
         run.progress[NR_FAILED] += run.holders.page[slot] == NIL
     elif slot >= 0:
         if op == OP_FREE:
             run.progress[NR_FAILED] -= run.holders.page[slot] == NIL
-            _free(run.state, run.holders, slot)
+            give_page(run.state, run.holders, slot)
         else:
-            _background(run.state, run.holders, op, (slot, run.events.arg[at]))
+            background_event(run.state, run.holders, op, (slot, run.events.arg[at]))
     var[PEAK_CACHED] = max(var[PEAK_CACHED], var[NR_CACHED])
 
 
@@ -161,7 +161,7 @@ def _event_by_event(run, first, end):
     catch_up(run, first)
     at = first
     while at < end:
-        at = _replay_stretch(run.state, run.holders, run.events, at, end)
+        at = replay_stretch(run.state, run.holders, run.events, at, end)
         if at < end:
             _single_event(run, at)
             at += 1

@@ -136,7 +136,7 @@ def boot(state):
 
 
 @kernel_inline
-def _add_area(state, elapsed):
+def add_area(state, elapsed):
     """Add `nr_cached` times the time since the event before to `cached_page_ns`.
 
     The gap is taken in two parts of at most 32 and 30 bits, as times have 62 bits: their products with a
@@ -152,7 +152,7 @@ def _add_area(state, elapsed):
 
 
 @kernel_function
-def _alloc(state, holders, slot):
+def take_page(state, holders, slot):
     """Event `A`: a page-table page is allocated, or the allocation fails."""
     page = pba_pgtable_alloc(state)
     holders.page[slot] = page
@@ -160,7 +160,7 @@ def _alloc(state, holders, slot):
 
 
 @kernel_function
-def _free(state, holders, slot):
+def give_page(state, holders, slot):
     """Event `F`: a page-table page is freed, unless its allocation failed."""
     page = np.int64(holders.page[slot])
     if page != NIL:
@@ -187,7 +187,7 @@ def _background_free(state, holders, slot):
 
 
 @kernel_inline
-def _background(state, holders, op, where):
+def background_event(state, holders, op, where):
     """Event `B` or `b`; `where` is (slot, arg)."""
     slot, arg = where
     if op == OP_BG_ALLOC:
@@ -201,9 +201,9 @@ def _event(state, tunables, holders, op, where):
     """One event of any kind; `where` is (slot, arg). A free of what is not live (slot -1) does nothing."""
     slot, arg = where
     if op == OP_ALLOC:
-        _alloc(state, holders, slot)
+        take_page(state, holders, slot)
     elif op == OP_FREE and slot >= 0:
-        _free(state, holders, slot)
+        give_page(state, holders, slot)
     elif op == OP_SHRINK:
         do_shrink_slab(state, tunables, arg)
     elif op == OP_DROP:
@@ -215,7 +215,7 @@ def _event(state, tunables, holders, op, where):
 
 
 @kernel_inline
-def _replay_stretch(state, holders, events, first, end):
+def replay_stretch(state, holders, events, first, end):
     """Replay allocations and frees from event `first` on for as long as the cached list alone serves them.
 
     Does what `_event` does for such an event. Which of the two an event is cannot be predicted, so there
@@ -243,7 +243,7 @@ def _replay_stretch(state, holders, events, first, end):
         if op > OP_FREE:
             if op < OP_BG_ALLOC:
                 break
-            _background(state, holders, op, (slot, events.arg[here]))
+            background_event(state, holders, op, (slot, events.arg[here]))
             area += nr_cached * elapsed
             last_time += elapsed
             nr_background += 1
@@ -290,10 +290,10 @@ def replay_events(state, tunables, holders, events, span):
         var[LAST_TIME] = events.time_ns[at]
     var[NR_EVENTS] += end - at
     while at < end:
-        at = _replay_stretch(state, holders, events, at, end)
+        at = replay_stretch(state, holders, events, at, end)
         if at < end:
             time_ns = events.time_ns[at]
-            _add_area(state, time_ns - var[LAST_TIME])
+            add_area(state, time_ns - var[LAST_TIME])
             var[LAST_TIME] = time_ns
             where = (np.int64(events.slot[at]), np.int64(events.arg[at]))
             _event(state, tunables, holders, events.op[at], where)
