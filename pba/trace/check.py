@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,9 @@ LARGEST_TIME_NS = (1 << 62) - 1
 GOOD, BACKWARDS, DOUBLE_ALLOC, BAD_OP, BAD_ID, BAD_ARG = range(6)
 """What `_assign_slots` found."""
 
+NR_SPARE, NR_SLOTS, NR_UNKNOWN, LAST_TIME, NR_COUNTERS = 0, 2, 4, 5, 6
+"""Places in `_assign_slots`'s counters; the first two have one for page tables and one for background."""
+
 
 def cast_columns(columns: dict[str, Any], path: str | Path | None = None) -> dict[str, NDArray[Any]]:
     """Return the columns in the types of `pba.trace.table.DTYPES`.
@@ -43,16 +47,11 @@ def cast_columns(columns: dict[str, Any], path: str | Path | None = None) -> dic
     Raises
     ------
     TraceError
-        If a column is missing, unknown, of another length, or holds values that its type cannot, or a time
-        is negative or beyond `LARGEST_TIME_NS`.
+        If a column is missing, unknown, of another length, or holds values that its type cannot.
     """
     from pba.trace.table import DTYPES
 
-    missing = [name for name in ("time_ns", "op", "id", "arg") if name not in columns]
-    unknown = sorted(set(columns) - set(DTYPES))
-    if missing or unknown:
-        problem = f"column {missing[0]} is missing" if missing else f"column {unknown[0]} is unknown"
-        raise TraceError(problem, "a trace has the columns " + ", ".join(DTYPES), path=path)
+    refuse_columns(columns, path)
     length = len(columns["time_ns"])
     cast = {}
     for name, dtype in DTYPES.items():
@@ -68,9 +67,20 @@ def cast_columns(columns: dict[str, Any], path: str | Path | None = None) -> dic
             where = int(np.flatnonzero(values != given)[0])
             raise TraceError(f"{name} = {given[where]} does not fit {dtype}", path=path, event=where)
         cast[name] = values
-    _refuse_outside(cast["time_ns"], LARGEST_TIME_NS, "time {} ns is out of range", path)
     _refuse_outside(cast["level"], len(LEVELS) - 1, "page-table level {} is unknown", path)
     return cast
+
+
+def refuse_columns(names: Iterable[str], path: str | Path | None = None) -> None:
+    """Raise `TraceError` if a column that a trace must have is missing, or one is none of a trace's."""
+    from pba.trace.table import DTYPES
+
+    given = set(names)
+    missing = [name for name in ("time_ns", "op", "id", "arg") if name not in given]
+    unknown = sorted(given - set(DTYPES))
+    if missing or unknown:
+        problem = f"column {missing[0]} is missing" if missing else f"column {unknown[0]} is unknown"
+        raise TraceError(problem, "a trace has the columns " + ", ".join(DTYPES), path=path)
 
 
 def _refuse_outside(values: NDArray[Any], largest: int, message: str, path: str | Path | None) -> None:
@@ -81,38 +91,91 @@ def _refuse_outside(values: NDArray[Any], largest: int, message: str, path: str 
         raise TraceError(message.format(values[where]), hint, path=path, event=where)
 
 
-def assign_slots(
-    arrays: dict[str, NDArray[Any]], path: str | Path | None = None
-) -> tuple[NDArray[np.int32], int, int, int]:
-    """Check the events and make the ids dense.
+class Slots:
+    """Checks events and makes their ids dense, part after part, so that it keeps pace with a reader.
 
-    Returns
-    -------
+    Parameters
+    ----------
+    arrays : dict of ndarray
+        A trace's columns, in their types and of their final length. What is behind `advance` may yet change.
+    path : str or Path, optional
+        The file that they come from, for error messages.
+
+    Attributes
+    ----------
     slot : ndarray of int32, shape (n,)
-        See `Trace.slot`.
-    nr_slots, nr_background_slots : int
-        Number of slots of each kind.
-    unknown_frees : int
-        Frees of ids that are not live.
-
-    Raises
-    ------
-    TraceError
-        For the first event that contradicts the ones before it.
+        See `Trace.slot`; filled as far as `advance` came.
     """
-    ids = arrays["id"]
-    if len(ids) and int(ids.max()) > 4 * len(ids) + (1 << 20):
-        # A table as long as the largest id would dwarf the trace.
-        dense = np.unique(ids, return_inverse=True)[1].astype(np.int32)
-        ids = np.where(ids < 0, ids, dense)
-    nr_ids = int(ids.max()) + 1 if len(ids) else 0
-    slot = np.empty(len(ids), np.int32)
-    status, where, nr_slots, nr_background, unknown = _assign_slots(
-        arrays["time_ns"], arrays["op"], ids, arrays["arg"], slot, max(nr_ids, 1)
-    )
-    if status != GOOD:
-        raise describe(arrays, status, where, path)
-    return slot, nr_slots, nr_background, unknown
+
+    def __init__(self, arrays: dict[str, NDArray[Any]], path: str | Path | None = None) -> None:
+        self._arrays = arrays
+        self._path = path
+        self.slot = np.empty(len(arrays["id"]), np.int32)
+        self._restart()
+
+    def _restart(self) -> None:
+        """Stand before the first event."""
+        self._reached = 0
+        self._sparse = False
+        self._holder = np.full((2, 0), -1, np.int32)
+        self._spare = np.empty((2, 0), np.int32)
+        self._counters = np.zeros(NR_COUNTERS, np.int64)
+
+    def advance(self, end: int) -> None:
+        """Take the events before number `end`.
+
+        Raises
+        ------
+        TraceError
+            For the first event that contradicts the ones before it.
+        """
+        ids = self._arrays["id"]
+        largest = int(ids[self._reached : end].max(initial=0))
+        # A table as long as the largest id would dwarf the trace: `finish` sees to those.
+        self._sparse |= largest > 4 * len(ids) + (1 << 20)
+        if not self._sparse:
+            self._take(ids, end, largest)
+
+    def _take(self, ids: NDArray[np.int32], end: int, largest: int) -> None:
+        """Take the events before number `end`, whose ids are at most `largest`."""
+        beyond = largest + 1 - self._holder.shape[1]
+        if beyond > 0:
+            room = ((0, 0), (0, max(beyond, self._holder.shape[1])))
+            self._holder = np.pad(self._holder, room, constant_values=-1)
+            self._spare = np.pad(self._spare, room)
+        time_ns, op, arg = (self._arrays[name] for name in ("time_ns", "op", "arg"))
+        status, where = _assign_slots(
+            time_ns, op, ids, arg, self.slot, self._reached, end, self._holder, self._spare, self._counters
+        )
+        if status != GOOD:
+            _refuse_times(time_ns, self._path)
+            raise describe(self._arrays, status, where, self._path)
+        self._reached = end
+
+    def finish(self) -> dict[str, int]:
+        """Take the rest; return `nr_slots`, `nr_background_slots` and `unknown_frees` of `Trace`.
+
+        Raises
+        ------
+        TraceError
+            As `advance`, or if a time is beyond `LARGEST_TIME_NS`.
+        """
+        ids = self._arrays["id"]
+        self.advance(len(ids))
+        if self._sparse:
+            self._restart()
+            dense = np.unique(ids, return_inverse=True)[1].astype(np.int32)
+            self._take(np.where(ids < 0, ids, dense), len(ids), int(dense.max()))
+        times = self._arrays["time_ns"]
+        if len(times) and times[-1] > LARGEST_TIME_NS:  # it is the largest
+            _refuse_times(times, self._path)
+        numbers = self._counters[[NR_SLOTS, NR_SLOTS + 1, NR_UNKNOWN]].tolist()
+        return dict(zip(("nr_slots", "nr_background_slots", "unknown_frees"), numbers, strict=True))
+
+
+def _refuse_times(time_ns: NDArray[np.int64], path: str | Path | None) -> None:
+    """Raise `TraceError` for the first time that is negative or beyond `LARGEST_TIME_NS`."""
+    _refuse_outside(time_ns, LARGEST_TIME_NS, "time {} ns is out of range", path)
 
 
 @jit
@@ -141,52 +204,49 @@ def _bad(op, name, argument):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _assign_slots(time_ns, op, ids, arg, slot, nr_ids):  # type: ignore[no-untyped-def]
-    """Fill `slot`; return (status, event at fault, slots, background slots, unknown frees).
+def _assign_slots(time_ns, op, ids, arg, slot, start, end, holder, spare, counters):  # type: ignore[no-untyped-def]
+    """Fill `slot` from event `start` to before `end`; return (status, event at fault).
 
-    `ids` are below `nr_ids`. Indices are unsigned, which spares Numba a look at their sign.
+    `ids` are below the width of `holder` and `spare`, whose first row is of page tables and the second of
+    background chunks. Indices are unsigned, which spares Numba a look at their sign.
     """
-    holder = np.full(2 * nr_ids, -1, np.int32)  # page tables first, then background chunks
-    spare = np.empty(2 * nr_ids, np.int32)
-    nr_spare = np.zeros(2, np.int64)
-    nr_slots = np.zeros(2, np.int64)
-    unknown = 0
-    last = np.int64(0)
-    for i in range(len(op)):
+    last = counters[LAST_TIME]
+    for i in range(start, end):
         at = np.uint64(i)
         kind = op[at]
         name = ids[at]
         if time_ns[at] < last:
-            return BACKWARDS, i, 0, 0, 0
+            return BACKWARDS, i
         last = time_ns[at]
         if kind < OP_ALLOC or kind > OP_FREE or name < 0 or arg[at] != 0:
             status = _bad(kind, name, arg[at])
             if status != GOOD:
-                return status, i, 0, 0, 0
+                return status, i
             if kind in (OP_SHRINK, OP_DROP):
                 slot[at] = -1
                 continue
-        space = 1 if kind >= OP_BG_ALLOC else 0
-        where = np.uint64(space * nr_ids + name)
-        held = holder[where]
+        space = np.uint64(1 if kind >= OP_BG_ALLOC else 0)
+        where = np.uint64(name)
+        held = holder[space, where]
         if kind in (OP_ALLOC, OP_BG_ALLOC):
             if held >= 0:
-                return DOUBLE_ALLOC, i, 0, 0, 0
-            if nr_spare[space] > 0:
-                nr_spare[space] -= 1
-                held = spare[np.uint64(space * nr_ids + nr_spare[space])]
+                return DOUBLE_ALLOC, i
+            if counters[NR_SPARE + space] > 0:
+                counters[NR_SPARE + space] -= 1
+                held = spare[space, np.uint64(counters[NR_SPARE + space])]
             else:
-                held = np.int32(nr_slots[space])
-                nr_slots[space] += 1
-            holder[where] = held
+                held = np.int32(counters[NR_SLOTS + space])
+                counters[NR_SLOTS + space] += 1
+            holder[space, where] = held
         elif held < 0:
-            unknown += 1
+            counters[NR_UNKNOWN] += 1
         else:
-            holder[where] = -1
-            spare[np.uint64(space * nr_ids + nr_spare[space])] = held
-            nr_spare[space] += 1
+            holder[space, where] = -1
+            spare[space, np.uint64(counters[NR_SPARE + space])] = held
+            counters[NR_SPARE + space] += 1
         slot[at] = held
-    return GOOD, -1, nr_slots[0], nr_slots[1], unknown
+    counters[LAST_TIME] = last
+    return GOOD, -1
 
 
 def refuse_unknown_frees(trace: Trace, path: str | Path | None = None, line: int | None = None) -> None:
@@ -248,4 +308,4 @@ def columns_from_frame(frame: pd.DataFrame) -> dict[str, Any]:
     return columns
 
 
-__all__ = ["assign_slots", "cast_columns", "columns_from_frame"]
+__all__ = ["Slots", "cast_columns", "columns_from_frame"]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pba.errors import OutputError, TraceError
 from pba.events import LEVELS, OP_LETTERS, OP_SHRINK
 from pba.files import replacing
-from pba.trace.check import translate
+from pba.trace.check import Slots, refuse_columns, translate
 from pba.trace.metadata import Metadata
 from pba.trace.opening import open_stream
 from pba.trace.piped import is_piped
@@ -34,6 +34,8 @@ KEY = b"pba"
 COMPRESSION_LEVEL = 19
 QUICK_LEVEL = 1
 """Of zstd for what is generated, which can be made again: speed counts more than size there."""
+ROWS = 1 << 18
+"""Events to a row group: what one takes when it is read stays in a core's cache."""
 ENDINGS = (".parquet", ".events.gz", ".events")
 """Endings of the names of traces that can be written."""
 TEXT_LOSES = (
@@ -109,7 +111,7 @@ def _stream_parquet(path: Path, metadata: Metadata, parts: Iterator[Columns], le
                     store_schema=True,
                     write_statistics=False,
                 )
-            writer.write_table(table)
+            writer.write_table(table, row_group_size=ROWS)
     finally:
         if writer is not None:
             writer.close()
@@ -157,22 +159,24 @@ def read_parquet(path: str | Path) -> Trace:
                 "is Parquet, but not a trace of pba", "import it, or make it with Trace.from_frame", path=path
             )
         metadata = Metadata.from_dict(json.loads(raw), str(path))
-        columns = _read_columns(file, source, path)
+        columns, slots = _read_columns(file, source, path)
     except (pa.ArrowException, OSError, ValueError, EOFError) as error:
         reason = _reason(error)
         raise TraceError(f"cannot be read as Parquet: {reason}", DAMAGED, path=path) from error
     if not metadata.name:
         metadata = metadata.with_(name=path.stem)
-    return Trace.from_arrays(columns, metadata, path=path)
+    return Trace.from_checked(columns, slots, metadata)
 
 
-def _read_columns(file: pq.ParquetFile, source: Any, path: Path) -> Columns:
+def _read_columns(file: pq.ParquetFile, source: Any, path: Path) -> tuple[Columns, Slots]:
     """Read all columns of a trace, row group by row group, on as many threads as there are cores.
 
     Straight into the columns' own arrays: what Arrow decodes is small enough to stay in a core's cache.
+    Events are checked as their row group arrives.
     """
-    known = [name for name in DTYPES if name in file.schema_arrow.names]
-    columns: Columns = {name: np.empty(file.metadata.num_rows, DTYPES[name]) for name in known}
+    columns = _room_for(file, path)
+    known = [name for name in columns if name in file.schema_arrow.names]
+    slots = Slots(columns, path)
     nr_groups = file.metadata.num_row_groups
     ends = np.cumsum([file.metadata.row_group(group).num_rows for group in range(nr_groups)])
     names = [name for name in ("op", "level") if name in known]
@@ -188,9 +192,17 @@ def _read_columns(file: pq.ParquetFile, source: Any, path: Path) -> Columns:
             columns[name][end - len(table) : end] = values
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as readers:
-        for _ in readers.map(read_group, range(nr_groups)):
-            pass
-    return columns
+        for end, _ in zip(ends.tolist(), readers.map(read_group, range(nr_groups)), strict=True):
+            slots.advance(end)
+    return columns, slots
+
+
+def _room_for(file: pq.ParquetFile, path: Path) -> Columns:
+    """Return columns of a trace for what a file holds, yet to be filled; those that it lacks are empty."""
+    there = file.schema_arrow.names
+    refuse_columns([name for name in there if name in DTYPES], path)
+    nr_rows = file.metadata.num_rows
+    return {name: np.empty(nr_rows if name in there else 0, dtype) for name, dtype in DTYPES.items()}
 
 
 def _reason(error: Exception) -> str:

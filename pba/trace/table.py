@@ -15,6 +15,8 @@ from pba.trace.metadata import Metadata
 if TYPE_CHECKING:
     import pandas as pd
 
+    from pba.trace.check import Slots
+
 NO_PFN = -1
 """In the `pfn` column: this event has none."""
 
@@ -95,22 +97,26 @@ class Trace:
             If time goes backwards, an id is allocated twice without a free between, an op, priority or
             order is unknown, or the columns differ in length. The error carries the event's number.
         """
-        from pba.trace.check import assign_slots, cast_columns
+        from pba.trace.check import Slots, cast_columns
 
         arrays = cast_columns(columns, path)
-        slot, nr_slots, nr_background_slots, unknown = assign_slots(arrays, path)
-        metadata = metadata or Metadata(source="frame")
-        if metadata.duration_ns == 0 and len(slot):
-            span = int(arrays["time_ns"][-1] - arrays["time_ns"][0])
-            metadata = metadata.with_(duration_ns=span)
-        return cls(
-            slot=slot,
-            nr_slots=nr_slots,
-            nr_background_slots=nr_background_slots,
-            unknown_frees=unknown,
-            metadata=metadata,
-            **arrays,
-        )
+        return cls.from_checked(arrays, Slots(arrays, path), metadata or Metadata(source="frame"))
+
+    @classmethod
+    def from_checked(cls, arrays: dict[str, NDArray[Any]], slots: Slots, metadata: Metadata) -> Trace:
+        """Make a trace from columns in their types, and what checks their events and gives them slots.
+
+        Raises
+        ------
+        TraceError
+            As `from_arrays`.
+        """
+        numbers = slots.finish()
+        time_ns = arrays["time_ns"]
+        if metadata.duration_ns == 0 and len(time_ns):
+            metadata = metadata.with_(duration_ns=int(time_ns[-1] - time_ns[0]))
+        known: dict[str, Any] = {**arrays, **numbers}
+        return cls(slot=slots.slot, metadata=metadata, **known)
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, metadata: Metadata | None = None) -> Trace:

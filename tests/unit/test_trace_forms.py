@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import pba
 from pba.errors import OutputError, TraceError
+from pba.trace.check import Slots
 from pba.trace.metadata import FORMAT_VERSION, Background, Counted, Metadata, Quality, Truth
 from pba.trace.table import DTYPES, NO_PFN, Trace
 from tests.unit.traces import sawtooth
@@ -234,6 +235,19 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_bad_columns(columns: dict[str, list[int]], words: str) -> None:
     with pytest.raises(TraceError, match=words):
         Trace.from_arrays({name: np.array(values) for name, values in columns.items()})
+
+
+@given(events(), st.lists(st.integers(0, 60)), st.booleans())
+def test_slots_in_parts_are_those_of_the_whole(trace: Trace, ends: list[int], far_apart: bool) -> None:
+    columns = {name: getattr(trace, name).copy() for name in DTYPES}
+    if not far_apart:  # some ids drawn are beyond what a table by id would hold
+        np.minimum(columns["id"], 9, out=columns["id"])
+    slots = Slots(columns)
+    for end in sorted(min(end, len(trace)) for end in ends):
+        slots.advance(end)
+    numbers = slots.finish()
+    assert slots.slot.tolist() == trace.slot.tolist()
+    assert numbers == {name: getattr(trace, name) for name in numbers}
 
 
 @pytest.mark.parametrize(("column", "words"), [("op", "op None is"), ("level", "level None is")])
