@@ -51,57 +51,48 @@ def pass_time(run, time_ns):
 
 @kernel_inline
 def _take_up(run, at, mark, top):
-    """Take up the page at a mark; `top` is the index above the list's head."""
-    run.spare[at] = run.places[mark + (top if mark < 0 else 0)]
+    """Take up the page at a mark; return its block. `top` is the index above the list's head."""
+    page = run.places[np.uint64(mark + (top if mark < 0 else 0))]
+    run.spare[np.uint64(at)] = page
+    return np.uint64(page) >> np.uint64(run.state.orders.block)
 
 
 @kernel_inline
-def _count_out(run, base, top):
-    """Call `dec_block_nr_free()` for the pages from `base` to `top`; return how many are in no block."""
-    shift = run.state.orders.block
-    block_nr_free = run.state.block_nr_free
-    nonblock = 0
-    for i in range(base, top):
-        block = np.int64(run.places[i]) >> shift
-        managed = block_nr_free[block] != NOT_MANAGED
-        block_nr_free[block] -= managed
-        nonblock += 1 - managed
-    return nonblock
-
-
-@kernel_inline
-def _lay_down(run, base, nr_pages):
-    """Lay the pages taken up on the list, with `inc_block_nr_free()`; return how many are in no block."""
-    shift = run.state.orders.block
-    block_nr_free = run.state.block_nr_free
-    nonblock = 0
-    for i in range(nr_pages):
-        page = np.int64(run.spare[i])
-        run.places[base + i] = page
-        block = page >> shift
-        managed = block_nr_free[block] != NOT_MANAGED
-        block_nr_free[block] += managed
-        nonblock += 1 - managed
-    return nonblock
+def _count(run, block, change):
+    """Add `change` to the free pages of a block; return what of it concerns pages of no block."""
+    nr_free = run.state.block_nr_free[block]
+    managed = nr_free != NOT_MANAGED
+    run.state.block_nr_free[block] = nr_free + (change if managed else 0)
+    return 0 if managed else change
 
 
 @kernel_function
 def _transfer(run, node):
-    """Move the pages of a composite."""
+    """Move the pages of a composite.
+
+    Those that come to the list and stood in a slot are counted with `inc_block_nr_free()`, those that go
+    from the list to a slot with `dec_block_nr_free()`; a page that leaves the list has no other way to go.
+    """
     push, push_end = run.composites.node[node, PUSH], run.composites.node[node + 1, PUSH]
     write, write_end = run.composites.node[node, WRITE], run.composites.node[node + 1, WRITE]
     list_start = len(run.holders.page)
     top = list_start + run.state.vars[NR_CACHED]
     base = top - run.composites.node[node, DROP]
     nr_pushed = push_end - push
-    for i in range(push, push_end):
-        _take_up(run, i - push, np.int64(run.composites.push[i]), top)
-    for i in range(write, write_end):
-        _take_up(run, nr_pushed + i - write, np.int64(run.composites.write[i, 0]), top)
-    nonblock = -_count_out(run, base, top)
-    nonblock += _lay_down(run, base, nr_pushed)
-    for i in range(write, write_end):
-        run.places[run.composites.write[i, 1]] = run.spare[nr_pushed + i - write]
+    nonblock = np.int64(0)
+    for i in range(nr_pushed):
+        mark = np.int64(run.composites.push[np.uint64(push + i)])
+        block = _take_up(run, i, mark, top)
+        nonblock += _count(run, block, np.int64(mark >= 0))
+    for i in range(write_end - write):
+        mark = np.int64(run.composites.write[np.uint64(write + i), 0])
+        block = _take_up(run, nr_pushed + i, mark, top)
+        nonblock += _count(run, block, -np.int64(mark < 0))
+    for i in range(nr_pushed):
+        run.places[np.uint64(base + i)] = run.spare[np.uint64(i)]
+    for i in range(write_end - write):
+        slot = run.composites.write[np.uint64(write + i), 1]
+        run.places[np.uint64(slot)] = run.spare[np.uint64(nr_pushed + i)]
     run.state.vars[NR_NONBLOCK] += nonblock
     run.state.vars[NR_CACHED] = base + nr_pushed - list_start
 

@@ -125,24 +125,24 @@ def _take_pages(state, target, wanted):
     """Move pages of block `target` (NIL: of no block) to the release list, as a walk from the head goes.
 
     `wanted` is at most what there is. The second loop of `pba_shrink_scan()`; the counts are the caller's.
+    Whether a page is wanted is as good as random: it is added to the place that the next one is written to,
+    since a branch would be guessed wrongly every other time.
     """
-    nr_cached = state.vars[NR_CACHED]
-    last = len(state.cached) - 1
-    taken = 0
+    nr_cached = np.uint64(state.vars[NR_CACHED])
+    last = np.uint64(len(state.cached) - 1)
+    taken = np.uint64(0)
     lowest = nr_cached
-    while taken < wanted:
-        lowest -= 1
-        page = np.int64(state.cached[lowest])
-        if _is_wanted(state, page, target):
-            state.cached[last - taken] = page
-            taken += 1
+    while taken < np.uint64(wanted):
+        lowest -= np.uint64(1)
+        page = state.cached[lowest]
+        state.cached[last - taken] = page
+        taken += np.uint64(_is_wanted(state, np.int64(page), target))
     kept = lowest
     for i in range(lowest, nr_cached):
-        page = np.int64(state.cached[i])
-        if not _is_wanted(state, page, target):
-            state.cached[kept] = page
-            kept += 1
-    state.vars[NR_CACHED] = kept
+        page = state.cached[i]
+        state.cached[kept] = page
+        kept += np.uint64(not _is_wanted(state, np.int64(page), target))
+    state.vars[NR_CACHED] = np.int64(kept)
 
 
 @kernel_function
