@@ -1,13 +1,14 @@
 """CSV as a trace: a header, a row an event, and a mapping that says which column is which.
 
-Read in chunks of whole lines, column by column. Only where a chunk does not parse is it gone through again,
-line by line, to say which line is wrong and why.
+Read in chunks of whole lines, column by column, so that it takes the memory of the trace and a few chunks'
+(an id that is text is held once more). Only where a chunk does not parse is it gone through again, line by
+line, to say which line is wrong and why.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -20,21 +21,24 @@ from numpy.typing import NDArray
 
 from pba.errors import TraceError
 from pba.events import LEVELS, OP_BG_ALLOC, OP_DROP, OP_LETTERS, OP_SHRINK
+from pba.trace.cells import Texts, plain_numbers, times_in_ns
+from pba.trace.gathered import Gathered, whole_lines
 from pba.trace.metadata import Metadata, Quality
 from pba.trace.opening import open_stream
 from pba.trace.piped import reads_pipes
 from pba.trace.table import NO_PFN, Trace
 
-CHUNK_BYTES: Final = 1 << 23
+CHUNK_BYTES: Final = 1 << 20
+"""Arrow splits what fits into a core's cache twice as fast as larger chunks."""
+RENUMBERED: Final = 1 << 16
+"""Ids that are given new numbers at a time."""
 FIELDS: Final = ("time", "op", "id", "arg", "level", "pfn")
 NEEDED: Final = ("time", "op", "id")
 UNITS: Final = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 WORDS: Final = ("alloc", "free", "shrink", "drop", "bg_alloc", "bg_free")
 """What an op may be called beside its letter, in any case; in the order of `OP_LETTERS`."""
-LARGEST_TIME_NS: Final = 1 << 62
 LARGEST_ID: Final = (1 << 31) - 1
 MAPPING_HINT: Final = "write it as --columns time=ts,op=kind,id=page, perhaps with arg=, level= and pfn="
-_WHOLE: Final = r"^(?P<whole>[0-9]{1,19})(?:\.(?P<part>[0-9]*))?$"
 _OPS: Final = {name: code for code, name in enumerate(OP_LETTERS)}
 _LEVELS: Final = {name.lower(): code for code, name in enumerate(LEVELS)}
 
@@ -104,32 +108,17 @@ def read_csv(
     if time_unit not in UNITS:
         raise TraceError(f"time unit {time_unit!r} is unknown", f"it is one of {', '.join(UNITS)}")
     reader = None
-    line = 2
-    for chunk in _chunks(path):
-        if reader is None:
-            header, _, chunk = chunk.partition(b"\n")
-            reader = _Reader(path, *_find_columns(header, columns, path), scale=UNITS[time_unit])
-        reader.take(chunk, line)
-        line += chunk.count(b"\n")
-    if reader is None or not reader.lines:
+    with open_stream(path) as stream:
+        for line, chunk in whole_lines(stream, CHUNK_BYTES, path, MAPPING_HINT):
+            if reader is None:
+                header, _, rows = chunk.partition(b"\n")
+                reader = _Reader(path, *_find_columns(header, columns, path), scale=UNITS[time_unit])
+                reader.take(rows, line + 1)
+            else:
+                reader.take(chunk, line)
+    if reader is None or not len(reader.events):
         raise TraceError("holds no event", "expected a line of names and lines of values", path=path)
     return reader.trace(told or Metadata())
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    """Yield a file in pieces that end at line ends."""
-    rest = b""
-    with open_stream(path) as stream:
-        while block := stream.read(CHUNK_BYTES):
-            rest += block
-            cut = rest.rfind(b"\n") + 1
-            if cut:
-                yield rest[:cut]
-                rest = rest[cut:]
-            elif len(rest) > 8 * CHUNK_BYTES:
-                raise TraceError("is not CSV: a line without end", MAPPING_HINT, path=path, line=1)
-    if rest:
-        yield rest
 
 
 def _first_line(text: bytes) -> str:
@@ -184,9 +173,9 @@ class _Reader:
     names: list[str]
     place: dict[str, int]
     scale: int
-    parts: dict[str, list[NDArray[Any]]] = field(default_factory=lambda: {name: [] for name in FIELDS})
-    lines: list[NDArray[np.int64]] = field(default_factory=list)
-    ids: dict[str, int] = field(default_factory=dict)
+    events: Gathered = field(default_factory=Gathered)
+    texts: Texts | None = None
+    """The ids, once one of them is not a whole number that a trace can hold."""
 
     def take(self, chunk: bytes, first_line: int) -> None:
         """Take in whole lines, the first of which has that number."""
@@ -196,16 +185,16 @@ class _Reader:
             found = self._convert(chunk)
         except (pa.ArrowException, KeyError, ValueError):
             self._complain(chunk, first_line)
-        for name, values in found.items():
-            self.parts[name].append(values)
-        rows = len(found["op"])
+        self.events.add(found, self._lines(chunk, first_line, len(found["op"])))
+
+    def _lines(self, chunk: bytes, first_line: int, rows: int) -> NDArray[np.int64]:
+        """Return the number of each row's line."""
         if rows == chunk.count(b"\n") + (not chunk.endswith(b"\n")):
-            self.lines.append(np.arange(first_line, first_line + rows))
-        else:  # empty lines stand between
-            filled = [at for at, text in enumerate(chunk.split(b"\n")) if text.strip(b"\r")]
-            if len(filled) != rows:  # Arrow ends a line at a lone carriage return as well
-                self._complain(chunk, first_line)
-            self.lines.append(np.array(filled, np.int64) + first_line)
+            return np.arange(first_line, first_line + rows)
+        filled = [at for at, text in enumerate(chunk.split(b"\n")) if text.strip(b"\r")]
+        if len(filled) != rows:  # no empty lines between: Arrow ends a line at a lone carriage return as well
+            self._complain(chunk, first_line)
+        return np.array(filled, np.int64) + first_line
 
     def _convert(self, chunk: bytes) -> dict[str, NDArray[Any]]:
         """Return the columns of some lines; an exception of any of three kinds says that one is wrong."""
@@ -228,38 +217,38 @@ class _Reader:
         }
         op = _translated(text["op"], op_code)
         needs_id = (op != OP_SHRINK) & (op != OP_DROP)
-        filled = pc.not_equal(text["id"], "").to_numpy(zero_copy_only=False)
-        if (needs_id & ~filled).any():
-            raise ValueError
-        found = {"time": self._times(text["time"]), "op": op}
-        found["id"] = _translated(pc.if_else(pa.array(needs_id), text["id"], ""), self._id).astype(np.int32)
-        found["arg"] = np.zeros(len(op), np.int64)
         needs_arg = (op == OP_SHRINK) | (op == OP_BG_ALLOC)
-        if "arg" in text:
-            found["arg"] = _integers(text["arg"], 0)
-            needs_arg &= pc.equal(text["arg"], "").to_numpy(zero_copy_only=False)
-        if needs_arg.any() or (np.abs(found["arg"]) > 127).any():
+        text.setdefault("arg", pa.repeat("", len(op)))
+        if (needs_id & _empty(text["id"])).any() or (needs_arg & _empty(text["arg"])).any():
+            raise ValueError
+        found: dict[str, NDArray[Any]] = {"time_ns": _times(text["time"], self.scale), "op": op}
+        found["id"] = self._ids(pc.if_else(pa.array(needs_id), text["id"], ""))
+        found["arg"] = _integers(text["arg"], 0)
+        if (found["arg"] > 127).any():
             raise ValueError
         if "level" in text:
-            found["level"] = _translated(text["level"], level_code).astype(np.int8)
-        found |= {name: found[name].astype(np.int8) for name in ("op", "arg")}  # what a trace stores
+            found["level"] = _translated(text["level"], level_code)
         if "pfn" in text:
             found["pfn"] = _integers(text["pfn"], NO_PFN)
         return found
 
-    def _times(self, text: Any) -> NDArray[np.int64]:
-        """Return times in ns, exactly."""
-        split = pc.extract_regex(text, _WHOLE)
-        whole = pc.cast(pc.struct_field(split, "whole"), pa.int64())
-        part = pc.utf8_slice_codeunits(pc.utf8_rpad(pc.struct_field(split, "part"), 9, "0"), 0, 9)
-        if split.null_count or pc.greater(pc.max(whole), LARGEST_TIME_NS // self.scale).as_py():
-            raise ValueError
-        below = pc.cast(part, pa.int64()).to_numpy(zero_copy_only=False)
-        times: NDArray[np.int64] = whole.to_numpy() * self.scale + below * self.scale // 1_000_000_000
-        return times
+    def _ids(self, text: pa.StringArray) -> NDArray[Any]:
+        """Return the numbers of ids, 0 for empty ones: they themselves as long as all are whole numbers."""
+        if self.texts is None:
+            numbers = plain_numbers(text, 0)
+            if numbers is not None and not (numbers > LARGEST_ID).any():
+                return numbers
+            self.texts = Texts()
+            self._number_anew(self.texts)
+        return self.texts.numbers(text)
 
-    def _id(self, text: str) -> int:
-        return self.ids.setdefault(text, len(self.ids)) if text else 0
+    def _number_anew(self, texts: Texts) -> None:
+        """Give the ids so far the numbers that they have as texts."""
+        for begin in range(0, len(self.events), RENUMBERED):
+            some = slice(begin, min(begin + RENUMBERED, len(self.events)))
+            op, ids = self.events.columns["op"][some], self.events.columns["id"][some]
+            needs_id = pa.array((op != OP_SHRINK) & (op != OP_DROP))
+            ids[:] = texts.numbers(pc.if_else(needs_id, pc.cast(pa.array(ids), pa.string()), ""))
 
     def _complain(self, chunk: bytes, first_line: int) -> None:
         """Say which line is wrong."""
@@ -284,7 +273,11 @@ class _Reader:
             return "a carriage return", "lines end in a line feed, or in both"
         value = {name: cells[at] for name, at in self.place.items()}
         checks: tuple[tuple[str, Callable[[str], Any], str], ...] = (
-            ("time", self._time, "a number from 0 on, within 146 years, in the unit of --time-unit"),
+            (
+                "time",
+                lambda time: _times(pa.array([time]), self.scale),
+                "a number from 0 on, within 146 years, in the unit of --time-unit",
+            ),
             ("op", op_code, f"one of {', '.join((*OP_LETTERS, *WORDS))}"),
             ("arg", _small, "a whole number from 0 on: priority of S, order of B"),
             ("level", level_code, f"one of {', '.join(filter(None, LEVELS))}, or empty"),
@@ -305,41 +298,20 @@ class _Reader:
             )
         return None
 
-    def _time(self, text: str) -> None:
-        self._times(pa.array([text]))
-
     def trace(self, told: Metadata) -> Trace:
         """Return all that was read as a trace."""
-        joined = {}
-        for name in FIELDS:
-            if parts := self.parts.pop(name):
-                joined[name] = np.concatenate(parts)
-            del parts  # each column is there twice only while it is joined
-        lines = np.concatenate(self.lines)
-        origin = int(joined["time"].min())  # the first, unless time goes backwards, which is refused below
-        joined["time_ns"] = joined.pop("time") - origin
-        numbers = [int(text) if text.isdecimal() and len(text) < 11 else -1 for text in self.ids]
-        as_they_are = all(
-            number <= LARGEST_ID and str(number) == text
-            for number, text in zip(numbers, self.ids, strict=True)
-        )
-        if numbers and as_they_are:
-            joined["id"] = np.where(
-                np.isin(joined["op"], (OP_SHRINK, OP_DROP)), 0, np.array(numbers, np.int32)[joined["id"]]
-            )
+        self.texts = None  # a trace holds the numbers alone
+        there = slice(len(self.events))
+        # The first time, unless time goes backwards, which is refused below.
+        origin = int(self.events.columns["time_ns"][there].min())
+        self.events.columns["time_ns"][there] -= origin
         metadata = told.with_(
             name=told.name or self.path.name.split(".")[0],
             source="csv",
             time_origin_ns=origin,
             quality=Quality(notes=("pages live when the recording began are unknown",)),
         )
-        try:
-            return Trace.from_arrays(joined, metadata)
-        except TraceError as error:
-            if error.event is None:
-                raise
-            message = error.message.split(": ", 1)[1]
-            raise TraceError(message, error.hint, path=self.path, line=int(lines[error.event])) from None
+        return self.events.trace(metadata, self.path)
 
 
 def op_code(text: str) -> int:
@@ -364,16 +336,33 @@ def _pfn(text: str) -> None:
     _integers(pa.array([text]), NO_PFN)
 
 
-def _translated(text: Any, code: Callable[[str], int]) -> NDArray[Any]:
-    """Return each text's code; each distinct text is looked at once."""
-    packed = text.dictionary_encode()
-    codes = np.array([code(value) for value in packed.dictionary.to_pylist()], np.int64)
-    found: NDArray[np.int64] = codes[packed.indices.to_numpy()]
+def _empty(text: pa.StringArray) -> NDArray[np.bool_]:
+    """Say which cells are empty."""
+    found: NDArray[np.bool_] = pc.equal(text, "").to_numpy(zero_copy_only=False)
     return found
 
 
-def _integers(text: Any, empty: int) -> NDArray[np.int64]:
+def _translated(text: pa.StringArray, code: Callable[[str], int]) -> NDArray[np.int8]:
+    """Return each text's code; each distinct text is looked at once."""
+    packed = text.dictionary_encode()
+    codes = np.array([code(value) for value in packed.dictionary.to_pylist()], np.int8)
+    found: NDArray[np.int8] = codes[packed.indices.to_numpy()]
+    return found
+
+
+def _times(text: pa.StringArray, scale: int) -> NDArray[np.int64]:
+    """Return times in ns, exactly."""
+    times = times_in_ns(text, scale)
+    if times is None:
+        raise ValueError
+    return times
+
+
+def _integers(text: pa.StringArray, empty: int) -> NDArray[np.int64]:
     """Return whole numbers, decimal or 0x, with a value for empty cells."""
+    plain = plain_numbers(text, empty)
+    if plain is not None:
+        return plain
     numbers = pc.cast(pc.replace_with_mask(text, pc.equal(text, ""), pa.scalar(str(empty))), pa.int64())
     values: NDArray[np.int64] = numbers.to_numpy()
     if (values < min(empty, 0)).any():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,12 +15,14 @@ from pba._jit import jit
 from pba.errors import TraceError
 from pba.events import OP_ALLOC, OP_BG_ALLOC, OP_BG_FREE, OP_DROP, OP_FREE, OP_LETTERS, OP_SHRINK
 from pba.trace.check import LARGEST_TIME_NS, refuse_unknown_frees
+from pba.trace.gathered import Gathered, whole_lines
 from pba.trace.metadata import Metadata
 from pba.trace.opening import open_stream
 from pba.trace.table import Trace
 
 METADATA_MARK = b"# pba metadata "
-CHUNK_BYTES = 1 << 23
+CHUNK_BYTES = 1 << 20
+LINES = "expected lines such as '1500 A 7'"
 NAMES = ("time_ns", "op", "id", "arg")
 LARGEST_TENTH = LARGEST_TIME_NS // 10
 """A time that is larger than this before its last digit is out of range."""
@@ -55,46 +57,24 @@ def read_text(path: str | Path, *, strict: bool = False) -> Trace:
         With file and line: for a line that does not parse, an unknown op, and whatever `Trace.from_arrays`
         refuses.
     """
-    parts: list[dict[str, NDArray[Any]]] = []
+    events = Gathered()
     metadata: Metadata | None = None
-    first_line = 1
     with open_stream(path) as stream:
-        for chunk in _whole_lines(stream):
+        for first_line, chunk in whole_lines(stream, CHUNK_BYTES, path, LINES):
             if metadata is None:
                 metadata = _find_metadata(chunk, path)
-            parts.append(_parse_chunk(chunk, first_line, path))
-            first_line += chunk.count(b"\n")
-    if not any(len(part["op"]) for part in parts):
-        raise TraceError("holds no event", "expected lines such as '1500 A 7'", path=path)
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in NAMES}
-    lines = np.concatenate([part["line"] for part in parts])
+            columns, lines = _parse_chunk(chunk, first_line, path)
+            events.add(columns, lines)
+    if not len(events):
+        raise TraceError("holds no event", LINES, path=path)
     metadata = metadata or Metadata(source="text")
     if not metadata.name:
         metadata = metadata.with_(name=Path(path).name.split(".")[0])
-    try:
-        trace = Trace.from_arrays(columns, metadata)
-    except TraceError as error:
-        if error.event is None:
-            raise
-        message = error.message.split(": ", 1)[1]
-        raise TraceError(message, error.hint, path=path, line=int(lines[error.event])) from None
-    where = trace.first_unknown_free()
-    if strict and where is not None:
-        refuse_unknown_frees(trace, path, int(lines[where]))
+    trace = events.trace(metadata, path)
+    where = trace.first_unknown_free() if strict else None
+    if where is not None:
+        refuse_unknown_frees(trace, path, events.line_of(where))
     return trace
-
-
-def _whole_lines(stream: BinaryIO) -> Iterator[bytes]:
-    """Yield a stream in pieces that end at line ends."""
-    rest = b""
-    while block := stream.read(CHUNK_BYTES):
-        block = rest + block
-        cut = block.rfind(b"\n") + 1
-        rest = block[cut:]
-        if cut:
-            yield block[:cut]
-    if rest:
-        yield rest
 
 
 def _find_metadata(chunk: bytes, path: str | Path) -> Metadata | None:
@@ -110,8 +90,10 @@ def _find_metadata(chunk: bytes, path: str | Path) -> Metadata | None:
     return None
 
 
-def _parse_chunk(chunk: bytes, first_line: int, path: str | Path) -> dict[str, NDArray[Any]]:
-    """Return the columns of some whole lines, and `line`, each event's line number."""
+def _parse_chunk(
+    chunk: bytes, first_line: int, path: str | Path
+) -> tuple[dict[str, NDArray[Any]], NDArray[np.int64]]:
+    """Return the columns of some whole lines, and each event's line number."""
     data = np.frombuffer(chunk, np.uint8)
     room = chunk.count(b"\n") + 1
     columns: dict[str, NDArray[Any]] = {
@@ -125,8 +107,8 @@ def _parse_chunk(chunk: bytes, first_line: int, path: str | Path) -> dict[str, N
     if bad_line >= 0:
         text = chunk.split(b"\n", bad_line + 1)[bad_line].decode("utf-8", "replace")
         raise _line_error(text, path, first_line + bad_line)
-    columns["line"] += first_line
-    return {name: values[:count] for name, values in columns.items()}
+    lines = columns.pop("line")[:count] + first_line
+    return {name: values[:count] for name, values in columns.items()}, lines
 
 
 def _line_error(text: str, path: str | Path, line: int) -> TraceError:

@@ -5,8 +5,9 @@
 The files are made here: a fork storm's page tables, freed and allocated again in the next second, among many
 times as many user pages, as recordings of whole machines have them (a stack of 17 frames for each table, one
 table in about 6 KB). Speed is by processor time, and by the clock beside it; the file is read once before. A
-file of 2 GB is `--megabytes 2000`. CSV and the text form hold nothing but a trace's events, so their memory
-is the trace's own: bytes an event say more there. Parquet is timed on a generated trace of `--events` events.
+file of 2 GB is `--megabytes 2000`. Beside the peak memory stands what the process took before the large file.
+CSV and the text form hold nothing but a trace's events, so their memory is the trace's own: look at the bytes
+an event. Parquet is timed on a generated trace of `--events` events.
 """
 
 from __future__ import annotations
@@ -147,15 +148,18 @@ def import_here(path: Path) -> None:
     small = path.with_name("small" + path.suffix)
     if small.exists():
         read_any(small)
+    peak_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     before = time.process_time(), time.perf_counter()
     trace = pba.read_trace(path)
     used, passed = time.process_time() - before[0], time.perf_counter() - before[1]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     size = path.stat().st_size
+    an_event = (peak - peak_before) / len(trace), trace.nbytes / len(trace)
     print(
         f"{path.suffix[1:]:9} {size / 1e6:8,.0f} MB, {len(trace):12,} events: {size / used / 1e6:6.0f} MB/s "
         f"({size / passed / 1e6:.0f} by the clock), {len(trace) / used / 1e6:6.2f} million events/s, "
-        f"peak {peak / 2**20:,.0f} MiB, {peak / len(trace):.0f} bytes an event",
+        f"peak {peak / 2**20:,.0f} MiB, {peak_before / 2**20:,.0f} of it before, "
+        f"{an_event[0]:.1f} bytes an event, {an_event[1]:.0f} of them the trace's own",
         flush=True,
     )
 

@@ -83,6 +83,28 @@ def test_ids_are_any_text_and_numbers_stay_numbers(written):
         assert trace.unknown_frees == 0
 
 
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    ids=st.lists(st.sampled_from(["0", "7", "40", "007", "2147483647", "2147483648", "-1", "a", " a ", "é"])),
+    numbers=st.integers(1, 60),
+    size=st.integers(1, 200),
+)
+def test_ids_that_turn_out_to_be_text_are_numbered_from_the_first_on(
+    written, monkeypatch, ids, numbers, size
+):
+    monkeypatch.setattr(csv_form, "CHUNK_BYTES", size)
+    monkeypatch.setattr(csv_form, "RENUMBERED", 7)
+    ids = [str(number * number % 13) for number in range(numbers)] + ids
+    lines = [f"{at},F,{text}\n{at},D,{text}\n{at},D,\n" for at, text in enumerate(ids)]
+    trace = read_csv(written("time,op,id\n" + "".join(lines)))
+    ids = [text.strip() for text in ids]
+    known: dict[str, int] = {}
+    expected = [known.setdefault(text, len(known)) for text in ids]
+    if all(text.isdecimal() and str(int(text)) == text and int(text) < 1 << 31 for text in ids):
+        expected = [int(text) for text in ids]
+    assert trace.id.tolist() == [number for of_page in expected for number in (of_page, 0, 0)]
+
+
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_separators_byte_order_marks_and_line_ends(written, separator):
     text = "time,op,id\n1,A,1\n2,F,1\n".replace(",", separator)
