@@ -117,8 +117,8 @@ class Slots:
         """Stand before the first event."""
         self._reached = 0
         self._sparse = False
-        self._holder = np.full((2, 0), -1, np.int32)
-        self._spare = np.empty((2, 0), np.int32)
+        self._holder = np.empty((1, 0), np.int32)
+        self._spare = np.empty((1, 0), np.int32)
         self._counters = np.zeros(NR_COUNTERS, np.int64)
 
     def advance(self, end: int) -> None:
@@ -138,11 +138,8 @@ class Slots:
 
     def _take(self, ids: NDArray[np.int32], end: int, largest: int) -> None:
         """Take the events before number `end`, whose ids are at most `largest`."""
-        beyond = largest + 1 - self._holder.shape[1]
-        if beyond > 0:
-            room = ((0, 0), (0, max(beyond, self._holder.shape[1])))
-            self._holder = np.pad(self._holder, room, constant_values=-1)
-            self._spare = np.pad(self._spare, room)
+        background = int(self._arrays["op"][self._reached : end].max(initial=0)) >= OP_BG_ALLOC
+        self._make_room(1 + background, largest + 1)
         time_ns, op, arg = (self._arrays[name] for name in ("time_ns", "op", "arg"))
         status, where = _assign_slots(
             time_ns, op, ids, arg, self.slot, self._reached, end, self._holder, self._spare, self._counters
@@ -151,6 +148,15 @@ class Slots:
             _refuse_times(time_ns, self._path)
             raise describe(self._arrays, status, where, self._path)
         self._reached = end
+
+    def _make_room(self, rows: int, width: int) -> None:
+        """Let the tables by id have so many rows and ids at least, and grow in leaps."""
+        more_rows = max(rows - self._holder.shape[0], 0)
+        more = width - self._holder.shape[1]
+        if more_rows or more > 0:
+            room = ((0, more_rows), (0, max(more, self._holder.shape[1]) if more > 0 else 0))
+            self._holder = np.pad(self._holder, room, constant_values=-1)
+            self._spare = np.pad(self._spare, room)
 
     def finish(self) -> dict[str, int]:
         """Take the rest; return `nr_slots`, `nr_background_slots` and `unknown_frees` of `Trace`.
@@ -207,8 +213,8 @@ def _bad(op, name, argument):  # type: ignore[no-untyped-def]
 def _assign_slots(time_ns, op, ids, arg, slot, start, end, holder, spare, counters):  # type: ignore[no-untyped-def]
     """Fill `slot` from event `start` to before `end`; return (status, event at fault).
 
-    `ids` are below the width of `holder` and `spare`, whose first row is of page tables and the second of
-    background chunks. Indices are unsigned, which spares Numba a look at their sign.
+    `ids` are below the width of `holder` and `spare`, whose first row is of page tables and the second,
+    if there is one, of background chunks. Indices are unsigned, which spares Numba a look at their sign.
     """
     last = counters[LAST_TIME]
     for i in range(start, end):

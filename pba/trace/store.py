@@ -36,6 +36,8 @@ QUICK_LEVEL = 1
 """Of zstd for what is generated, which can be made again: speed counts more than size there."""
 ROWS = 1 << 18
 """Events to a row group: what one takes when it is read stays in a core's cache."""
+PART = 4 * ROWS
+"""Events that are made ready to be written at a time."""
 ENDINGS = (".parquet", ".events.gz", ".events")
 """Endings of the names of traces that can be written."""
 TEXT_LOSES = (
@@ -54,7 +56,9 @@ def refuse_unknown_form(path: Path) -> None:
 def write_trace(trace: Trace, path: Path, *, force: bool = False) -> Path:
     """Write a trace in the form that its name asks for; see `Trace.write`."""
     columns = {name: getattr(trace, name) for name in DTYPES if len(getattr(trace, name)) == len(trace)}
-    return stream_trace(path, trace.metadata, iter([columns]), force=force, level=COMPRESSION_LEVEL)
+    starts = range(0, max(len(trace), 1), PART)
+    parts = ({name: values[at : at + PART] for name, values in columns.items()} for at in starts)
+    return stream_trace(path, trace.metadata, parts, force=force, level=COMPRESSION_LEVEL)
 
 
 def stream_trace(
