@@ -9,8 +9,19 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from pba import model
-from pba.engine.fold import Fold, fold_trace
-from pba.engine.state import NODE_FIELDS, PUSH, WRITE, Composites
+from pba.engine.fold import Fold, bundle_up, count_net, fold_groups, fold_trace
+from pba.engine.state import (
+    ERA_FIELDS,
+    HARDEST,
+    LEAST,
+    MOST,
+    NO_PRIORITY,
+    NODE,
+    NODE_FIELDS,
+    PUSH,
+    WRITE,
+    Composites,
+)
 from pba.errors import TraceError
 from pba.events import OP_ALLOC, OP_BG_ALLOC, OP_BG_FREE, OP_DROP, OP_FREE, OP_SHRINK
 from pba.kernel.state import Events
@@ -26,6 +37,8 @@ if TYPE_CHECKING:
 
 CHUNK_EVENTS: Final = 1024
 """Events of a chunk: those after a refill are replayed one by one up to its end."""
+BUNDLES: Final = 4
+"""A chunk's events by those of a bundle: no stretch of a bundle has composites of its own."""
 FAN: Final = 4
 """Children of a node above the chunks."""
 
@@ -46,6 +59,8 @@ class CompiledTrace:
         As in `Trace`.
     most_moves : int
         Pages that the largest composite moves.
+    fan : int
+        How many composites the next larger one joins.
     content_hash : str
         SHA-256 of the bytes of the file that it was read from, in hexadecimal; empty for a trace in memory.
     """
@@ -57,6 +72,7 @@ class CompiledTrace:
     nr_background_slots: int
     unknown_frees: int
     most_moves: int
+    fan: int
     content_hash: str = ""
 
     def replay(
@@ -140,20 +156,32 @@ def compile_trace(
         return compile_file(Path(trace), chunk_events, fan)
     others = np.flatnonzero(trace.op > OP_FREE)
     passes = others[(trace.op[others] == OP_SHRINK) | (trace.op[others] == OP_DROP)]
-    starts = np.concatenate(([0], passes + 1))
-    ends = np.concatenate((passes, [len(trace)]))
-    fold = _new_fold(trace, ends - starts, chunk_events, fan)
-    first, count = np.empty_like(starts), np.empty_like(starts)
+    stretches = np.concatenate(([0], passes + 1)), np.concatenate((passes, [len(trace)]))
+    bundle = np.empty(len(passes) + 2, np.int64)
+    bundle = bundle[: bundle_up(stretches, chunk_events // BUNDLES, bundle) + 1]
+    fold = _new_fold(trace, (stretches, bundle), chunk_events, fan)
+    first, count = np.empty_like(bundle), np.empty_like(bundle)
     events = Events(trace.time_ns, trace.op, trace.slot, trace.arg)
-    nr_nodes = fold_trace(fold, events, (starts, ends), (first, count))
+    nr_nodes = fold_trace(fold, events, stretches, bundle, (first, count))
+    net = np.empty(len(passes) + 1, np.int64)
+    count_net(events, stretches, net)
+    node = np.where(count > 0, first, -1)
+    priority = np.where(trace.op[passes] == OP_DROP, NO_PRIORITY, trace.arg[passes]).astype(np.int8)
+    levels = [_bundles_as_eras((node[:-1], bundle[:-1]), net, priority)]
+    nr_nodes = _fold_eras(fold, nr_nodes, levels)
     last = fold.node[nr_nodes]
     composites = Composites(
         node=fold.node[: nr_nodes + 1],
-        root=np.where(count > 0, first, -1),
+        root=_roots(node, bundle, len(net)),
         pass_event=passes,
+        priority=priority,
         push=fold.push[: last[PUSH]],
         write=fold.write[: last[WRITE]],
         background=others[(trace.op[others] == OP_BG_ALLOC) | (trace.op[others] == OP_BG_FREE)],
+        net=net,
+        bundle=bundle,
+        era=np.concatenate(levels),
+        era_level=np.cumsum([0, *(len(level) for level in levels)]),
     )
     moves = np.diff(composites.node[:, PUSH]) + np.diff(composites.node[:, WRITE])
     return CompiledTrace(
@@ -164,21 +192,71 @@ def compile_trace(
         nr_background_slots=trace.nr_background_slots,
         unknown_frees=trace.unknown_frees,
         most_moves=int(moves.max(initial=0)),
+        fan=fan,
     )
 
 
-def _new_fold(trace: Trace, lengths: NDArray[np.int64], chunk_events: int, fan: int) -> Fold:
-    """Return room for the composites of stretches of so many events.
+def _roots(node: NDArray[np.int64], bundle: NDArray[np.int64], nr_stretches: int) -> NDArray[np.int64]:
+    """Return the node of each stretch that has one of its own: it is a bundle by itself, or the last."""
+    root = np.full(nr_stretches, -1)
+    alone = np.diff(bundle, append=nr_stretches) == 1
+    root[bundle[alone]] = node[alone]
+    return root
+
+
+def _bundles_as_eras(
+    bundles: tuple[NDArray[np.int64], NDArray[np.int64]], net: NDArray[np.int64], priority: NDArray[np.int8]
+) -> NDArray[np.int64]:
+    """Return the first level of eras: a bundle each. `bundles` are their nodes and first stretches."""
+    node, first = bundles
+    level = np.empty((len(node), ERA_FIELDS), np.int64)
+    if len(node):
+        level[:, NODE] = node
+        level[:, MOST] = np.maximum.reduceat(net[1:], first)
+        level[:, LEAST] = np.minimum.reduceat(net[1:], first)
+        level[:, HARDEST] = np.minimum.reduceat(priority, first)
+    return level
+
+
+def _fold_eras(fold: Fold, nr_nodes: int, levels: list[NDArray[np.int64]]) -> int:
+    """Join eras, level by level, each added to `levels`; return how many nodes there are then."""
+    while len(levels[-1]) >= fold.fan:
+        whole = len(levels[-1]) - len(levels[-1]) % fold.fan
+        groups = levels[-1][:whole].reshape(-1, fold.fan, ERA_FIELDS)
+        level = np.empty((len(groups), ERA_FIELDS), np.int64)
+        node = np.empty(len(groups), np.int64)
+        nr_nodes = fold_groups(fold, np.ascontiguousarray(groups[:, :, NODE]), node, nr_nodes)
+        level[:, NODE] = node
+        level[:, MOST] = groups[:, :, MOST].max(axis=1)
+        level[:, LEAST] = groups[:, :, LEAST].min(axis=1)
+        level[:, HARDEST] = groups[:, :, HARDEST].min(axis=1)
+        levels.append(level)
+    return nr_nodes
+
+
+def _new_fold(
+    trace: Trace,
+    parts: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64]],
+    chunk_events: int,
+    fan: int,
+) -> Fold:
+    """Return room for the composites of stretches, as `parts` says in what bundles.
 
     Each level has as many moves as there are events at most. Memory that is never written to is never there.
     """
-    sizes = -(-lengths // chunk_events)
+    (starts, ends), bundle = parts
+    sizes = -(-(np.append(ends[bundle[1:] - 1], ends[-1]) - starts[bundle]) // chunk_events)
     nr_nodes = int(sizes.sum())
     nr_levels = 1
     while int(sizes.max()) > 1:
         sizes = np.where(sizes > 1, -(-sizes // fan), 0)
         nr_nodes += int(sizes.sum())
         nr_levels += 1
+    nr_eras = (len(bundle) - 1) // fan
+    while nr_eras > 0:
+        nr_nodes += nr_eras
+        nr_levels += 1
+        nr_eras //= fan
     nr_allocs = int(np.count_nonzero(trace.op == OP_ALLOC))
     nr_frees = int(np.count_nonzero(trace.op == OP_FREE))
     nr_marks = 2 * trace.nr_slots + chunk_events + 1
@@ -192,6 +270,7 @@ def _new_fold(trace: Trace, lengths: NDArray[np.int64], chunk_events: int, fan: 
         stack=np.empty(nr_marks, np.int32),
         touched=np.empty(nr_marks, np.int32),
         moved=np.empty(2 * nr_marks, np.int32),
+        children=np.empty(fan, np.int64),
         chunk_events=chunk_events,
         fan=fan,
     )

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from pba import model
 from pba.engine import search as searching
+from pba.engine.alone import run_alone
 from pba.engine.members import BATCH, MEMBER_FIELDS, MIN_FROM, MIN_TO, UNSHRINKABLE
-from pba.engine.run import run_alone
 from pba.engine.search import RESULT_HASH, RESULT_VARS, Search
 from pba.engine.snapshot import copy_state, new_shelf, rewind
 from pba.engine.state import PROGRESS_FIELDS, Run
@@ -99,6 +99,7 @@ def new_run(compiled: CompiledTrace, machine: Machine) -> tuple[Run, State]:
         spare=np.empty(compiled.most_moves, np.int32),
         todo=np.empty(64 * 4, np.int64),
         progress=np.zeros(PROGRESS_FIELDS, np.int64),
+        fan=compiled.fan,
     )
     rewind(run, origin)
     if compiled.nr_events:
@@ -132,7 +133,7 @@ def replay_compiled(
     thresholds.check(machine)
     compiled.check(machine, strict)
     run, _ = new_run(compiled, machine)
-    run_alone(run, model.tunables_of(thresholds))
+    run_alone(run, model.tunables_of(thresholds), one_member(thresholds))
     counters = model.counters_of(run.state)
     return ReplayResult(
         trace_name=compiled.name,
@@ -143,6 +144,14 @@ def replay_compiled(
         duration_ns=compiled.duration_ns,
         unknown_frees=compiled.unknown_frees,
     )
+
+
+def one_member(thresholds: Thresholds) -> NDArray[np.int64]:
+    """Return the table of members (`pba.engine.members`) of one set of thresholds."""
+    members = np.zeros((1, MEMBER_FIELDS), np.int64)
+    members[0, UNSHRINKABLE], members[0, BATCH] = thresholds.unshrinkable_pages, thresholds.batch
+    members[0, MIN_FROM] = members[0, MIN_TO] = thresholds.shrink_block_min_pages
+    return members
 
 
 def explore(

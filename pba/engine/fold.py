@@ -51,6 +51,7 @@ class Fold(NamedTuple):
     stack: NDArray[np.int32]  # marks laid on the list by this node
     touched: NDArray[np.int32]  # slots whose `stamp` is this node's
     moved: NDArray[np.int32]  # marks on their way
+    children: NDArray[np.int64]  # (fan,) nodes to be joined
     chunk_events: int  # most events of a chunk
     fan: int  # most children of a node
 
@@ -204,23 +205,24 @@ def _join_child(fold, at, child, so_far):
 
 
 @kernel_function
-def _fold_children(fold, at, first_child, nr_children):
+def _fold_children(fold, at, children):
     """Fold nodes that follow on each other into node `at`."""
     node = fold.node[at]
-    before_ns = fold.node[first_child, LAST_TIME_NS]
-    first_ns = before_ns - fold.node[first_child, SPAN_NS]
+    before_ns = fold.node[children[0], LAST_TIME_NS]
+    first_ns = before_ns - fold.node[children[0], SPAN_NS]
     so_far = (np.int64(0), np.int64(0), np.int64(0))
     cached = np.int64(0)
     widest = np.int64(0)
-    node[FIRST] = fold.node[first_child, FIRST]
+    node[FIRST] = fold.node[children[0], FIRST]
     node[ALLOCS_IN] = node[FREES_IN] = node[NEED] = node[PEAK] = node[AREA] = 0
-    for child in range(first_child, first_child + nr_children):
+    for i in range(len(children)):
+        child = children[i]
         part = fold.node[child]
         need = NEVER if part[NEED] >= NEVER // 2 else part[NEED] - cached
         node[NEED] = max(node[NEED], need)
         node[PEAK] = max(node[PEAK], cached + part[PEAK])
         widest = max(widest, abs(cached) + part[ALLOCS_IN] + part[FREES_IN])
-        if child > first_child:
+        if i > 0:
             node[AREA] += cached * (part[LAST_TIME_NS] - before_ns)
         node[AREA] += part[AREA]
         before_ns = part[LAST_TIME_NS]
@@ -228,28 +230,61 @@ def _fold_children(fold, at, first_child, nr_children):
         node[ALLOCS_IN] += part[ALLOCS_IN]
         node[FREES_IN] += part[FREES_IN]
         so_far = _join_child(fold, at, child, so_far)
-    node[END] = fold.node[first_child + nr_children - 1, END]
+    node[END] = fold.node[children[-1], END]
     node[LAST_TIME_NS] = before_ns
     node[SPAN_NS] = before_ns - first_ns
     if node[SPAN_NS] >= AREA_LIMIT // max(widest, 1):
         node[NEED] = NEVER
-    node[CHILD] = first_child
-    node[CHILDREN] = nr_children
+    node[CHILD] = children[0]
+    node[CHILDREN] = len(children)
     depth, lowest, nr_touched = so_far
     _lay(fold, at, depth, nr_touched, lowest)
 
 
 @engine_entry
-def fold_trace(fold, events, stretches, trees):
-    """Fold all stretches: into chunks, then level by level until one node covers each stretch.
+def bundle_up(stretches, limit, bundle):
+    """Bundle stretches that follow on each other, until a bundle has more than `limit` events, passes too.
+
+    Parameters
+    ----------
+    stretches : tuple of two ndarrays of int64, shape (s,)
+        The first event of each, and its pass, or the trace's end.
+    bundle : ndarray of int64, shape (s + 1,)
+        Gets the first stretch of each bundle, and at last that after which no pass comes: it is in none.
+
+    Returns
+    -------
+    int
+        How many bundles there are.
+    """
+    starts, ends = stretches
+    nr_bundles = 0
+    first = 0
+    nr_passes = len(starts) - 1
+    while first < nr_passes:
+        bundle[nr_bundles] = first
+        nr_bundles += 1
+        last = first
+        while last + 1 < nr_passes and ends[last + 1] - starts[first] < limit:
+            last += 1
+        first = last + 1
+    bundle[nr_bundles] = nr_passes
+    return nr_bundles
+
+
+@engine_entry
+def fold_trace(fold, events, stretches, bundle, trees):
+    """Fold each bundle, and the stretch after the last: into chunks, then level by level into one node.
 
     Parameters
     ----------
     stretches : tuple of two ndarrays of int64, shape (s,)
         The first event of each, and the one after its last.
-    trees : tuple of two ndarrays of int64, shape (s,)
-        For each stretch its first node and their number, at the level that has been reached; at the end the
-        root and 1, or 0 where there are no events.
+    bundle : ndarray of int64, shape (b + 1,)
+        See `bundle_up`.
+    trees : tuple of two ndarrays of int64, shape (b + 1,)
+        For each bundle its first node and their number, at the level that has been reached; at the end the
+        root and 1, or 0 where there are no events. The last is the stretch after the last pass.
 
     Returns
     -------
@@ -260,21 +295,61 @@ def fold_trace(fold, events, stretches, trees):
     first, count = trees
     at = np.int64(0)
     most = np.int64(0)
-    for i in range(len(starts)):
+    for i in range(len(bundle)):
+        end = ends[bundle[i + 1] - 1] if i + 1 < len(bundle) else ends[-1]
         first[i] = at
-        at = _fold_stretch(fold, events, at, starts[i], ends[i])
+        at = _fold_stretch(fold, events, at, starts[bundle[i]], end)
         count[i] = at - first[i]
         most = max(most, count[i])
     while most > 1:
         most = 0
-        for i in range(len(starts)):
+        for i in range(len(bundle)):
             if count[i] > 1:
                 child, end = first[i], first[i] + count[i]
                 first[i] = at
                 while child < end:
-                    _fold_children(fold, at, child, min(fold.fan, end - child))
-                    child += fold.fan
+                    nr_children = min(fold.fan, end - child)
+                    for number in range(nr_children):
+                        fold.children[number] = child + number
+                    _fold_children(fold, at, fold.children[:nr_children])
+                    child += nr_children
                     at += 1
                 count[i] = at - first[i]
                 most = max(most, count[i])
     return at
+
+
+@engine_entry
+def fold_groups(fold, groups, found, at):
+    """Fold each group of nodes into one, nodes `at` and on; return the node after them.
+
+    Parameters
+    ----------
+    groups : ndarray of int64, shape (g, fan)
+        Nodes that follow on each other, or -1 for what has no events.
+    found : ndarray of int64, shape (g,)
+        Gets the node of each group, or -1.
+    """
+    for group in range(len(groups)):
+        nr_children = 0
+        for number in range(groups.shape[1]):
+            fold.children[nr_children] = groups[group, number]
+            nr_children += groups[group, number] >= 0
+        found[group] = fold.children[0] if nr_children > 0 else -1
+        if nr_children > 1:
+            _fold_children(fold, at, fold.children[:nr_children])
+            found[group] = at
+            at += 1
+    return at
+
+
+@engine_entry
+def count_net(events, stretches, net):
+    """Write for each stretch, into `net`, the frees less the allocations of all stretches before it."""
+    starts, ends = stretches
+    so_far = np.int64(0)
+    for i in range(len(starts)):
+        net[i] = so_far
+        for at in range(starts[i], ends[i]):
+            op = events.op[np.uint64(at)]
+            so_far += np.int64(op == OP_FREE and events.slot[np.uint64(at)] >= 0) - np.int64(op == OP_ALLOC)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pba._jit import engine_entry, kernel_function, kernel_inline
+from pba._jit import kernel_function, kernel_inline
 from pba.engine.state import (
     ALLOCS_IN,
     AREA,
@@ -23,8 +23,7 @@ from pba.engine.state import (
     USE_FROM,
     WRITE,
 )
-from pba.events import OP_ALLOC, OP_DROP, OP_FREE
-from pba.kernel.reclaim import do_shrink_slab, drop_slab
+from pba.events import OP_ALLOC, OP_FREE
 from pba.kernel.replay import add_area, background_event, give_page, replay_stretch, take_page
 from pba.kernel.state import (
     ALLOCS,
@@ -36,7 +35,6 @@ from pba.kernel.state import (
     NIL,
     NOT_MANAGED,
     NR_CACHED,
-    NR_EVENTS,
     NR_NONBLOCK,
     PEAK_CACHED,
 )
@@ -98,7 +96,7 @@ def _transfer(run, node):
 
 
 @kernel_function
-def _apply(run, at):
+def apply(run, at):
     """Do at once what all events of a composite do."""
     var = run.state.vars
     node = run.composites.node[at]
@@ -163,21 +161,34 @@ def _event_by_event(run, first, end):
     run.progress[BACKGROUND] = done
 
 
+@kernel_inline
+def _span_of(run, stretch):
+    """Return the first event of a stretch, and the one after its last."""
+    passes = run.composites.pass_event
+    first = passes[stretch - 1] + 1 if stretch > 0 else np.int64(0)
+    return first, passes[stretch] if stretch < len(passes) else np.int64(len(run.events.op))
+
+
 @kernel_function
 def through_stretch(run):
     """Go on through the current stretch, by the largest composites that need no refill.
 
-    After a refill the rest of its chunk is replayed event by event; then composites serve again.
+    After a refill the rest of its chunk is replayed event by event; then composites serve again. A short
+    stretch has none.
     """
     node = run.composites.node
     todo = run.todo
-    todo[0] = run.composites.root[run.progress[STRETCH]]
-    left = 1 if todo[0] >= 0 else 0
+    stretch = run.progress[STRETCH]
+    todo[0] = run.composites.root[stretch]
+    left = 1
+    if todo[0] < 0:
+        left = 0
+        _event_by_event(run, *_span_of(run, stretch))
     while left > 0:
         left -= 1
         at = todo[left]
         if run.progress[NR_FAILED] == 0 and run.state.vars[NR_CACHED] >= node[at, USE_FROM]:
-            _apply(run, at)
+            apply(run, at)
         elif node[at, CHILDREN] == 0:
             _event_by_event(run, node[at, FIRST], node[at, END])
         else:
@@ -208,17 +219,3 @@ def end_pass(run):
     """End the pass at hand."""
     run.state.vars[PEAK_CACHED] = max(run.state.vars[PEAK_CACHED], run.state.vars[NR_CACHED])
     run.progress[STRETCH] += 1
-
-
-@engine_entry
-def run_alone(run, tunables):
-    """Run one set of thresholds from boot to the trace's end."""
-    event = to_pass(run)
-    while event >= 0:
-        if run.events.op[event] == OP_DROP:
-            drop_slab(run.state, tunables)
-        else:
-            do_shrink_slab(run.state, tunables, np.int64(run.events.arg[event]))
-        end_pass(run)
-        event = to_pass(run)
-    run.state.vars[NR_EVENTS] = len(run.events.op)

@@ -34,6 +34,7 @@ from pba.engine.members import (
     some_scan,
     sort_by_weight,
 )
+from pba.engine.quiet import skip_quiet
 from pba.engine.run import end_pass, to_pass
 from pba.engine.snapshot import Shelf, has_room, keep, restore
 from pba.engine.state import CALL_FREED, DROP_SHIFT, IN_PASS, STRETCH
@@ -229,6 +230,7 @@ def _run_group(run, search):
             if search.cursor[STEPS] <= 0:
                 return TICK
             search.cursor[STEPS] -= 1
+            skip_quiet(run, search.members, _span(search))
             if not _to_next_pass(run, search):
                 return GROUP_OVER
         status = _through_pass(run, search)

@@ -29,6 +29,16 @@ from pba.kernel.state import Events, Holders, State, Tunables
     NODE_FIELDS,
 ) = range(16)
 
+# --- Composites.era, a row each: passes that follow on each other, and the stretch before each ---
+(
+    NODE,  # the composite of all its stretches, -1 if they have no events
+    MOST,  # most pages cached at any of its passes,
+    LEAST,  # and fewest, both above those at boot
+    HARDEST,  # lowest priority of its passes; NO_PRIORITY if one is a drop_slab()
+    ERA_FIELDS,
+) = range(5)
+
+NO_PRIORITY: Final = -1
 NEVER: Final = 1 << 62
 """In `NEED`: more pages than there can be."""
 
@@ -44,23 +54,29 @@ class Composites(NamedTuple):
     """
 
     node: NDArray[np.int64]  # (nodes + 1, NODE_FIELDS); the last row only says where `push` and `write` end
-    root: NDArray[np.int64]  # (stretches,) the node of a whole stretch, -1 if it has no events
-    pass_event: NDArray[np.int64]  # (stretches - 1,) the event of the pass after a stretch
+    root: NDArray[np.int64]  # (stretches,) the node of a whole stretch, -1 if it has none
+    pass_event: NDArray[np.int64]  # (stretches - 1,) the event of the pass after a stretch,
+    priority: NDArray[np.int8]  # (stretches - 1,) and its priority; NO_PRIORITY for drop_slab()
     push: NDArray[np.int32]  # places from which pages come to the list
     write: NDArray[np.int32]  # (writes, 2): the place that a page comes from, the slot that it goes to
     background: NDArray[np.int64]  # the trace's background events
+    net: NDArray[np.int64]  # (stretches,) frees less allocations of all stretches before this one
+    bundle: NDArray[np.int64]  # (bundles + 1,) the first stretch of each; see `pba.engine.quiet`
+    era: NDArray[np.int64]  # (eras, ERA_FIELDS) level by level, the bundles first
+    era_level: NDArray[np.int64]  # (levels + 1,) where a level's rows begin
 
 
 # --- Run.progress, int64 ---
 (
     STRETCH,  # the stretch, or the pass after it, that the run has come to
+    BUNDLE,  # a bundle that begins no later than the first one that is still to come
     BACKGROUND,  # background events done
     NR_FAILED,  # slots whose allocation failed: a free of one is no free, which no transfer knows
     DROP_SHIFT,  # drop_slab(): calls of do_shrink_slab() before this one
     CALL_FREED,  # pages freed by this call of do_shrink_slab()
     IN_PASS,  # 1 in the middle of a call
     PROGRESS_FIELDS,
-) = range(7)
+) = range(8)
 
 
 class Run(NamedTuple):
@@ -78,6 +94,7 @@ class Run(NamedTuple):
     spare: NDArray[np.int32]  # the pages of a transfer, while they are nowhere
     todo: NDArray[np.int64]  # nodes to come, while a tree is walked
     progress: NDArray[np.int64]  # (PROGRESS_FIELDS,)
+    fan: int  # of the composites
 
 
 __all__ = ["Composites", "Events", "Holders", "Run", "State", "Tunables"]

@@ -167,7 +167,7 @@ def _write(compiled: CompiledTrace, folder: Path) -> None:
         "metadata": compiled.metadata.to_dict(),
         "numbers": {
             name: getattr(compiled, name)
-            for name in ("nr_slots", "nr_background_slots", "unknown_frees", "most_moves")
+            for name in ("nr_slots", "nr_background_slots", "unknown_frees", "most_moves", "fan")
         },
         "arrays": {name: _checksum(np.ascontiguousarray(array)) for name, array in arrays.items()},
     }

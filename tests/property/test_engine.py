@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from numba import config
 
 from pba import model
+from pba.engine.alone import run_alone
 from pba.engine.compile import CompiledTrace, compile_trace
-from pba.engine.explore import COLUMNS, Behaviours, explore, new_run
-from pba.engine.run import run_alone
+from pba.engine.explore import COLUMNS, Behaviours, explore, new_run, one_member
 from pba.engine.state import Run
 from pba.events import OP_LETTERS
 from pba.kernel import replay as kernel
@@ -109,7 +109,7 @@ def compare(scenario: Scenario, rng: random.Random) -> None:
         state, holders = event_by_event(trace, thresholds, machine)
         compiled = compile_trace(trace, chunk_events=chunk_events, fan=fan)
         run, _ = new_run(compiled, machine)
-        run_alone(run, model.tunables_of(thresholds))
+        run_alone(run, model.tunables_of(thresholds), one_member(thresholds))
         assert_same_state(run, state, holders, trace)
 
 

@@ -1,0 +1,131 @@
+"""Passes that take nothing, many at once.
+
+Most passes of a trace scan nothing, whatever the thresholds are: all that they do is to put work off
+(`shrinker->nr_deferred`), and the pages between them move as if they were not there. So passes and the
+stretches before them are joined to eras, level by level, and an era of which no member scans at any pass is
+one transfer. The first level has bundles: a long stretch, or short ones that follow on each other. Era `i` of
+level `k` has the bundles from `i * fan**k` on, `fan**k` of them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pba._jit import kernel_function, kernel_inline
+from pba.engine.members import BATCH, DEFERRED, UNSHRINKABLE
+from pba.engine.run import apply, pass_time
+from pba.engine.state import BUNDLE, HARDEST, LEAST, MOST, NEVER, NODE, NR_FAILED, STRETCH, USE_FROM
+from pba.kernel.state import NR_CACHED, SHRINK_CALLS
+
+
+@kernel_inline
+def _is_quiet(member, era, base):
+    """Whether it is plain to see that a member scans at no pass of an era.
+
+    At a pass with `f` freeable pages it does not if less than its batch and less than `f` is to be scanned:
+    `f // 2`, and what has been put off, shifted. That is never more than before the era or than twice `f`.
+    """
+    most = base + era[MOST] - member[UNSHRINKABLE]
+    if most <= 0:
+        return True
+    put_off = max(member[DEFERRED], 2 * most) >> era[HARDEST]
+    fewest = base + era[LEAST] - member[UNSHRINKABLE]
+    return put_off + most // 2 < member[BATCH] and (
+        put_off == 0 or (fewest > 0 and put_off < (fewest + 1) // 2)
+    )
+
+
+@kernel_function
+def _never_scans(run, member, first, end):
+    """Whether a member scans at no pass from `first` to before `end`: pass by pass, so exactly."""
+    net = run.composites.net
+    base = run.state.vars[NR_CACHED] - net[first] - member[UNSHRINKABLE]
+    deferred = member[DEFERRED]
+    for i in range(first, end):
+        freeable = base + net[i + 1]
+        if freeable > 0:
+            total = min((deferred >> run.composites.priority[i]) + freeable // 2, 2 * freeable)
+            if total >= member[BATCH] or total >= freeable:
+                return False
+            deferred = min(deferred + freeable // 2, 2 * freeable)
+    return True
+
+
+@kernel_function
+def _put_off(run, member, first, end):
+    """Return a member's `nr_deferred` after the passes from `first` to before `end`, none of which scans.
+
+    Each pass with `f` freeable pages adds `f // 2`, and leaves at most `2 * f`. So the last passes decide.
+    """
+    net = run.composites.net
+    base = run.state.vars[NR_CACHED] - net[first] - member[UNSHRINKABLE]
+    least = np.int64(NEVER)
+    added = np.int64(0)
+    for i in range(end, first, -1):
+        freeable = base + net[i]
+        if freeable > 0:
+            least = min(least, 2 * freeable + added)
+            added += freeable // 2
+            if added >= least:
+                return least
+    return min(least, member[DEFERRED] + added)
+
+
+@kernel_function
+def _skip_era(run, members, span, era, end):
+    """Go on past an era, from the stretch at hand to before `end`; return whether it can be done at once."""
+    composites = run.composites
+    first = run.progress[STRETCH]
+    row = composites.era[era]
+    node = row[NODE]
+    nr_cached = run.state.vars[NR_CACHED]
+    if row[HARDEST] < 0:
+        return False
+    if node >= 0 and (run.progress[NR_FAILED] > 0 or nr_cached < composites.node[node, USE_FROM]):
+        return False
+    for i in range(span[0], span[1]):
+        if not _is_quiet(members[i], row, nr_cached - composites.net[first]) and (
+            era >= composites.era_level[1] or not _never_scans(run, members[i], first, end)
+        ):
+            return False
+    for i in range(span[0], span[1]):
+        members[i, DEFERRED] = _put_off(run, members[i], first, end)
+    if node >= 0:
+        apply(run, node)
+    pass_time(run, run.events.time_ns[composites.pass_event[end - 1]])
+    run.state.vars[SHRINK_CALLS] += end - first
+    run.progress[STRETCH] = end
+    return True
+
+
+@kernel_inline
+def _is_at_bundle(run):
+    """Whether the stretch at hand is the first of a bundle, which `run.progress` then names."""
+    bundle = run.composites.bundle
+    at = run.progress[BUNDLE]
+    while bundle[at] < run.progress[STRETCH]:
+        at += 1
+    run.progress[BUNDLE] = at
+    return at + 1 < len(bundle) and bundle[at] == run.progress[STRETCH]
+
+
+@kernel_function
+def skip_quiet(run, members, span):
+    """Go on past whole eras, the largest first, at whose passes no member of the span scans."""
+    bundle = run.composites.bundle
+    starts = run.composites.era_level
+    skipped = True
+    while skipped and _is_at_bundle(run):
+        first = run.progress[BUNDLE]
+        level = 0
+        size = np.int64(1)
+        while level + 2 < len(starts) and first % (size * run.fan) == 0:
+            if starts[level + 1] + first // (size * run.fan) >= starts[level + 2]:
+                break
+            level += 1
+            size *= run.fan
+        skipped = False
+        while not skipped and level >= 0 and bundle[first + size] - bundle[first] > 1:
+            skipped = _skip_era(run, members, span, starts[level] + first // size, bundle[first + size])
+            level -= 1
+            size //= run.fan
