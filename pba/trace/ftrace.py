@@ -21,11 +21,12 @@ from pba.trace import ftrace_scan as scan
 from pba.trace import systrace
 from pba.trace.assemble import assemble
 from pba.trace.background import Covered, Orders
-from pba.trace.classify import GFP_ZERO, level_of_stack
+from pba.trace.classify import GFP_ZERO, NOT_A_TABLE, level_of_stack
 from pba.trace.gfp import FlagsOfRecording
 from pba.trace.metadata import Metadata, Quality
 from pba.trace.opening import HEAD_BYTES, open_stream
 from pba.trace.raw import RAW_FREE, RAW_OTHER, RAW_TABLE, RAW_VISIT, RawEvents, pages_of, span
+from pba.trace.suspects import Suspects
 from pba.trace.table import Trace
 from pba.trace.visits import MEMCG_UNKNOWN, RULE, RootVisits, ShrinkLines, find_root_visits
 
@@ -34,6 +35,8 @@ LONGEST_STACK_BYTES: Final = 64 << 20
 """Lines that all look like frames of one stack, beyond any stack's length: not a trace."""
 CLOCK_JUMP_NS: Final = 1_000_000_000
 """CPUs' clocks differ by microseconds; a longer step back is another recording or another clock."""
+SUSPECT: Final = -1
+"""In place of a level: an allocation with all signs of a page table but a function that makes them."""
 
 EXPECTED: Final = "lines like 'name-12 [000] ..... 1.234567: mm_page_free: page=... pfn=0x1a order=0'"
 STACKS_HINT: Final = (
@@ -79,7 +82,7 @@ class Form:
     note : str
         What a reader of figures should know of every recording of this form; may be empty.
     stacks_always : bool
-        Every allocation that can be a page table has a stack; one without is told.
+        Every allocation that can be a page table has a stack, the kernel's own tables too.
     unwrap : callable
         From the open file to a stream of its event text alone.
     """
@@ -268,7 +271,7 @@ class _Reader:
     allocations: int = 0
     frees: int = 0
     unparsed_shrinks: int = 0
-    without_stack: int = 0
+    suspects: Suspects = field(default_factory=Suspects)
     not_looked_at: int = 0
     first_unparsed: tuple[int, str] | None = None
     first_line: str = ""
@@ -353,12 +356,14 @@ class _Reader:
             self.shrinks.append((when, pid, instance, match["function"], memcg, kswapd, *numbers))
 
     def _level(self, stack: int, gfp: int, order: int) -> int:
-        """Return the level of an allocation, from the numbers of its texts."""
+        """Return the level of an allocation, from the numbers of its texts; `SUSPECT` where it is odd."""
         key = (stack, gfp, order)
         if key not in self.levels:
             frames = self.form.frames(self.texts[stack])
             flags = self.flags[gfp]
-            self.levels[key] = level_of_stack(frames, flags.account, flags.zero, flags.movable, order)
+            level = level_of_stack(frames, flags.account, flags.zero, flags.movable, order)
+            suspect = level == NOT_A_TABLE and flags.of_table and order == 0
+            self.levels[key] = SUSPECT if suspect else level
         return self.levels[key]
 
     def _take_rows(self, rows: NDArray[np.int64]) -> None:
@@ -403,13 +408,13 @@ class _Reader:
         shapes, shape = np.unique(rows[stacked][:, columns], axis=0, return_inverse=True)
         found = np.array([self._level(*row) for row in shapes.tolist()], np.int8)
         if len(stacked):
-            level[stacked] = found[shape.ravel()]
-        if self.form.stacks_always:
-            bare = rows[flagged & (rows[:, scan.ROW_STACK] < 0)]
-            numbers, counts = np.unique(bare[bare[:, scan.ROW_ORDER] <= 1, scan.ROW_GFP], return_counts=True)
-            for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
-                flags = self.flags[number]
-                self.without_stack += count if flags.zero and not flags.movable else 0
+            level[stacked] = np.maximum(found, NOT_A_TABLE)[shape.ravel()]
+        for odd in np.flatnonzero(found == SUSPECT).tolist():
+            frames = self.form.frames(self.texts[int(shapes[odd, 0])])
+            self.suspects.add(frames, rows[stacked[shape.ravel() == odd], scan.ROW_LINE])
+        bare = (rows[:, scan.ROW_STACK] == -1) & (rows[:, scan.ROW_ORDER] <= 1)
+        bare &= np.isin(rows[:, scan.ROW_GFP], self.flags.of_tables(accounted=not self.form.stacks_always))
+        self.suspects.add_without_stack(rows[bare, scan.ROW_LINE])
         return level
 
     def _keep(self) -> None:
@@ -468,7 +473,7 @@ class _Reader:
         if unparsed and self.first_unparsed:
             line, _ = self.first_unparsed  # its text may hold names of tasks and addresses: it is not stored
             notes.append(f"{unparsed} lines could not be understood, the first is line {line}")
-        notes += filter(None, [self.flags.note()])
+        notes += [*filter(None, [self.flags.note()]), *self.suspects.notes()]
         if self.not_looked_at:
             notes.append(
                 f"{self.not_looked_at} allocations were not looked at: there are more than "
@@ -511,8 +516,6 @@ class _Reader:
                 f"the frees of {self.counters[scan.C_NOT_FOLLOWED]} pages are unknown: bpftrace's map was "
                 "full; let it hold more (BPFTRACE_MAX_MAP_KEYS, once BPFTRACE_MAP_KEYS_MAX)"
             )
-        if self.without_stack:
-            notes.append(f"{self.without_stack} zeroed pages without a stack may have been page tables")
         return notes
 
 

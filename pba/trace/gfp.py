@@ -62,6 +62,11 @@ class Gfp:
     unknown: tuple[str, ...] = ()
     readable: bool = True
 
+    @property
+    def of_table(self) -> bool:
+        """Whether a user's page table has such flags."""
+        return self.account and self.zero and not self.movable
+
     @classmethod
     def parse(cls, text: str, zero_bit: int = GFP_ZERO) -> Gfp:
         """Read flags; `zero_bit` is `__GFP_ZERO` of the kernel, for flags printed as numbers."""
@@ -121,6 +126,14 @@ class FlagsOfRecording:
 
     def __getitem__(self, number: int) -> Gfp:
         return self._flags[number]
+
+    def of_tables(self, accounted: bool) -> list[int]:
+        """Return the numbers of the flags that page tables have; unless `accounted` the kernel's own too."""
+        return [
+            number
+            for number, flags in self._flags.items()
+            if flags.zero and not flags.movable and (flags.account or not accounted)
+        ]
 
     def damaged(self, numbers: Ints, lines: Ints) -> NDArray[np.bool_] | None:
         """Say which of some events have damaged flags, None for none of them, and count what is odd.

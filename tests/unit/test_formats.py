@@ -355,6 +355,51 @@ def test_frames_of_perf(shape, chunk_bytes, imported, monkeypatch):
     assert left_out(trace) == (0, 0)
 
 
+@FORMS
+def test_pages_like_tables_from_unknown_functions_are_told(form, imported):
+    """All but one of `FRAMES` stay: a kernel that calls its function something else."""
+    table = form.alloc()
+    known = "__vmalloc_node_range_noprof"
+    names = ("new_pte", "new_pte.isra.0+0x1/0x2", "other_new", "(odd name)", "fourth_new", known)
+    text = table + "".join(
+        form.alloc(
+            FIELDS.replace("0x10", hex(32 + at)), (*FRAMES[:2], name, *FRAMES[3:]), time=f"2.{at}00000"
+        )
+        for at, name in enumerate(names)
+    )
+    text += form.alloc(
+        FIELDS.replace("|__GFP_ZERO", "").replace("0x10", "0x40"), ("new_pte",), time="3.000000"
+    )
+    trace = imported(form, text)
+    assert content(trace) == [PTE]
+    (told,) = (note for note in trace.metadata.quality.notes if "zeroed, accounted" in note)
+    assert told.startswith("5 zeroed, accounted pages come from functions that are not known to allocate")
+    assert "(new_pte 2, other_new 1, ? 1, ...)" in told
+    assert f"the first at line {table.count(chr(10)) + 1}: " in told
+
+
+@FORMS
+def test_pages_like_tables_without_a_stack_are_told(form, imported):
+    table = form.alloc()
+    bare = form.line(f"mm_page_alloc: {FIELDS.replace('0x10', '0x20')}", time="2.000000")
+    user = bare.replace("0x20", "0x30").replace(GFP, "GFP_HIGHUSER_MOVABLE|__GFP_ZERO")
+    kernel = bare.replace("0x20", "0x40").replace(GFP, "GFP_KERNEL|__GFP_ZERO")
+    gap = "\n" * (form is Perf)
+    trace = imported(form, table + user + gap + kernel + gap + bare + gap + bare)
+    assert content(trace) == [PTE]
+    first = (table + user + gap + kernel + gap).count("\n") + 1
+    told = f"2 zeroed pages without a stack may have been page tables, the first at line {first}"
+    assert told in trace.metadata.quality.notes
+
+
+@FORMS
+def test_cpus_may_stand_out_of_order(form, imported):
+    text = form.free(time="1.000002") + form.alloc() + form.free(time="0.999999")
+    trace = imported(form, text)
+    assert content(trace) == [PTE, FREED]
+    assert any("back by up to 3 us between CPUs" in note for note in trace.metadata.quality.notes)
+
+
 def test_a_free_in_another_tasks_softirq_long_after(imported):
     text = Ftrace.alloc() + Ftrace.free(prefix="  other-8       [003] ..s1. %s: ", time="1.900000")
     assert content(imported(Ftrace, text)) == [PTE, FREED]
