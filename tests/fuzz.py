@@ -38,7 +38,7 @@ PIECES = (
     b"\xc3", b"=>", b"<stack trace>", b"CPU:0 [LOST 3 EVENTS]\n", b"Lost 3 events\n", b"@sent: 7\n",
     b"PERF_RECORD_LOST lost 3",
     b"</script>", b'<script class="trace-data">', b"mm_page_free:", b"pfn=", b"order=40", b"order=",
-    b"gfp_flags=",
+    b"gfp_flags=", b"|__GFP_LATER", b"0x4zz", b"CPU 0 is empty", b" (in-irq)",
     b"# pba metadata {}\n", b"# entries-in-buffer/entries-written: 5/9", b"[FAILED TO PARSE]", b"PAR1",
 )  # fmt: skip
 

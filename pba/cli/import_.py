@@ -77,9 +77,13 @@ def import_(
 ) -> None:
     """Import a recording made elsewhere.
 
-    The text of ftrace and of perf says neither page size nor memory: give them, so that a replay knows the
-    machine. For perf: perf record -a -g -e kmem:mm_page_alloc -e kmem:mm_page_free
+    The text of ftrace and of perf says neither page size nor memory: give
+    them, so that a replay knows the machine. For perf:
+    perf record -a -g -e kmem:mm_page_alloc -e kmem:mm_page_free
     -e vmscan:mm_shrink_slab_start, then perf script > trace.txt.
+
+    Lines of event text that cannot be understood are left out; how many there
+    are and which is the first is printed, and stored with the trace.
     """
     from pba.errors import TraceError
     from pba.files import refuse_overwrite

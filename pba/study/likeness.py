@@ -1,4 +1,8 @@
-"""How like a recording a generated trace is, and the fit that is as varied as may be and still is like it."""
+"""How like a recording a generated trace is, and the fit that is as varied as may be and still is like it.
+
+The fit is the same on every machine: distances come of whole numbers by + - * / alone, in an order that is
+set, each rounded as IEEE 754 says.
+"""
 
 from __future__ import annotations
 

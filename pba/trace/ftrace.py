@@ -21,10 +21,12 @@ from pba.trace import ftrace_scan as scan
 from pba.trace import systrace
 from pba.trace.assemble import assemble
 from pba.trace.background import Covered, Orders
-from pba.trace.classify import GFP_ACCOUNT, GFP_MOVABLE, GFP_ZERO, level_of_stack
+from pba.trace.classify import GFP_ZERO, NOT_A_TABLE, level_of_stack
+from pba.trace.gfp import FlagsOfRecording
 from pba.trace.metadata import Metadata, Quality
 from pba.trace.opening import HEAD_BYTES, open_stream
 from pba.trace.raw import RAW_FREE, RAW_OTHER, RAW_TABLE, RAW_VISIT, RawEvents, pages_of, span
+from pba.trace.suspects import Suspects
 from pba.trace.table import Trace
 from pba.trace.visits import MEMCG_UNKNOWN, RULE, RootVisits, ShrinkLines, find_root_visits
 
@@ -33,6 +35,8 @@ LONGEST_STACK_BYTES: Final = 64 << 20
 """Lines that all look like frames of one stack, beyond any stack's length: not a trace."""
 CLOCK_JUMP_NS: Final = 1_000_000_000
 """CPUs' clocks differ by microseconds; a longer step back is another recording or another clock."""
+SUSPECT: Final = -1
+"""In place of a level: an allocation with all signs of a page table but a function that makes them."""
 
 EXPECTED: Final = "lines like 'name-12 [000] ..... 1.234567: mm_page_free: page=... pfn=0x1a order=0'"
 STACKS_HINT: Final = (
@@ -55,7 +59,6 @@ _ARCHITECTURES: Final = {
     "aarch64": ("el0_svc", "__arm64_sys_", "el0t_64_sync", "el1h_64_sync"),
     "x86_64": ("do_syscall_64", "entry_SYSCALL_64", "asm_exc_page_fault", "__x64_sys_"),
 }
-_FLAGS: Final = re.compile(r"0[xX][0-9a-fA-F]{1,16}|0|[1-9][0-9]{0,19}", re.ASCII)
 _NAME_ENDINGS: Final = re.compile(r"\.(?:txt|html)\b")
 _SHRINK_COLUMNS: Final = ("nid", "priority", "items", "deferred", "delta", "total")
 
@@ -79,7 +82,7 @@ class Form:
     note : str
         What a reader of figures should know of every recording of this form; may be empty.
     stacks_always : bool
-        Every allocation that can be a page table has a stack; one without is told.
+        Every allocation that can be a page table has a stack, the kernel's own tables too.
     unwrap : callable
         From the open file to a stream of its event text alone.
     """
@@ -233,32 +236,6 @@ def _last_event(text: bytes, form: Form) -> int:
     return 0
 
 
-@dataclass(frozen=True)
-class _Gfp:
-    """The allocation flags that matter."""
-
-    account: bool
-    zero: bool
-    movable: bool
-
-    @classmethod
-    def parse(cls, text: str, zero_bit: int) -> _Gfp:
-        """Read flags printed as names, hexadecimal or decimal."""
-        account = zero = movable = False
-        for part in text.split("|"):
-            if part[:1].isdigit():
-                value = int(part, 0) if _FLAGS.fullmatch(part) else 0
-                account = account or bool(value & GFP_ACCOUNT)
-                zero = zero or bool(value & zero_bit)
-                movable = movable or bool(value & GFP_MOVABLE)
-            else:
-                account = account or part in ("GFP_KERNEL_ACCOUNT", "__GFP_ACCOUNT")
-                zero = zero or part == "__GFP_ZERO"
-                movable = movable or part in ("__GFP_MOVABLE", "GFP_HIGHUSER_MOVABLE")
-                movable = movable or part.startswith("GFP_TRANSHUGE")
-        return cls(account, zero, movable)
-
-
 @dataclass
 class _Kept:
     """Columns of a chunk's events that may matter."""
@@ -280,6 +257,7 @@ class _Reader:
     form: Form
     background: Orders | None = None
     scanner: scan.Scanner = field(init=False)
+    flags: FlagsOfRecording = field(init=False)
     texts: list[str] = field(default_factory=list)
     levels: dict[tuple[int, int, int], int] = field(default_factory=dict)
     tables: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
@@ -293,12 +271,14 @@ class _Reader:
     allocations: int = 0
     frees: int = 0
     unparsed_shrinks: int = 0
-    without_stack: int = 0
+    suspects: Suspects = field(default_factory=Suspects)
+    not_looked_at: int = 0
     first_unparsed: tuple[int, str] | None = None
     first_line: str = ""
 
     def __post_init__(self) -> None:
         self.scanner = scan.Scanner(CHUNK_BYTES, self.form.code)
+        self.flags = FlagsOfRecording(self.gfp_zero)
 
     @property
     def counters(self) -> NDArray[np.int64]:
@@ -331,6 +311,10 @@ class _Reader:
             line, text = self.first_unparsed or (1, self.first_line)
             message = f"is not {self.form.name} text: {text!r}"
             raise TraceError(message, self.form.expected, path=self.path, line=line)
+        if self.allocations == 0 and self.flags.unreadable and self.first_unparsed:
+            line, text = self.first_unparsed
+            hint = "expected names, or a number: gfp_flags=GFP_KERNEL_ACCOUNT|__GFP_ZERO"
+            raise TraceError(f"no gfp flags can be read: {text!r}", hint, path=self.path, line=line)
         if self.allocations == 0:
             hint = "record kmem:mm_page_alloc with stacks and kmem:mm_page_free (or use pba record)"
             raise TraceError("holds no mm_page_alloc event", hint, path=self.path)
@@ -345,10 +329,12 @@ class _Reader:
 
     def _new_texts(self, chunk: bytes) -> None:
         """Remember the texts that the scanner has numbered."""
-        for _, start, end in self.scanner.texts[: self.counters[scan.C_NEW_TEXTS]].tolist():
+        for number, start, end, what in self.scanner.texts[: self.counters[scan.C_NEW_TEXTS]].tolist():
             text = chunk[start:end].decode("utf-8", "replace")
             self.texts.append(text)
-            if not self.architecture and "\n" in text:  # a stack, not flags
+            if what == scan.TEXT_FLAGS:
+                self.flags.add(number, text)
+            elif not self.architecture:
                 found = [name for name, marks in _ARCHITECTURES.items() if any(m in text for m in marks)]
                 self.architecture = found[0] if found else ""
 
@@ -370,17 +356,19 @@ class _Reader:
             self.shrinks.append((when, pid, instance, match["function"], memcg, kswapd, *numbers))
 
     def _level(self, stack: int, gfp: int, order: int) -> int:
-        """Return the level of an allocation, from the numbers of its texts."""
+        """Return the level of an allocation, from the numbers of its texts; `SUSPECT` where it is odd."""
         key = (stack, gfp, order)
         if key not in self.levels:
             frames = self.form.frames(self.texts[stack])
-            flags = _Gfp.parse(self.texts[gfp], self.gfp_zero)
-            self.levels[key] = level_of_stack(frames, flags.account, flags.zero, flags.movable, order)
+            flags = self.flags[gfp]
+            level = level_of_stack(frames, flags.account, flags.zero, flags.movable, order)
+            suspect = level == NOT_A_TABLE and flags.of_table and order == 0
+            self.levels[key] = SUSPECT if suspect else level
         return self.levels[key]
 
     def _take_rows(self, rows: NDArray[np.int64]) -> None:
         """Say which rows are page tables or background; keep those of the chunk before that matter."""
-        rows = rows[rows[:, scan.ROW_KIND] != scan.KIND_GONE]
+        rows = self._readable(rows[rows[:, scan.ROW_KIND] != scan.KIND_GONE])
         allocated = rows[:, scan.ROW_KIND] == scan.KIND_ALLOC
         self.allocations += int(allocated.sum())
         self.frees += len(rows) - int(allocated.sum())
@@ -398,6 +386,19 @@ class _Reader:
             rows[:, scan.ROW_TIME].copy(), rows[:, scan.ROW_LINE].copy(), kind, pfn.copy(), level, order
         )
 
+    def _readable(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Leave out allocations with damaged flags, as any damaged line; count what is odd."""
+        gfp, lines = rows[:, scan.ROW_GFP], rows[:, scan.ROW_LINE]
+        if self.counters[scan.C_TEXTS] >= scan.MOST_TEXTS:
+            unseen = (rows[:, scan.ROW_STACK] == scan.NO_ROOM) | (gfp == scan.NO_ROOM)
+            self.not_looked_at += int(unseen.sum())
+        damaged = self.flags.damaged(gfp, lines)
+        if damaged is None or not damaged.any():
+            return rows
+        first = rows[damaged][np.argmin(lines[damaged])]
+        self._not_understood(int(first[scan.ROW_LINE]), self.texts[int(first[scan.ROW_GFP])].encode())
+        return rows[~damaged]
+
     def _levels_of(self, rows: NDArray[np.int64], allocated: NDArray[np.bool_]) -> NDArray[np.int8]:
         """Return the level of each row, looking at each combination of stack, flags and order once."""
         level = np.zeros(len(rows), np.int8)
@@ -407,13 +408,13 @@ class _Reader:
         shapes, shape = np.unique(rows[stacked][:, columns], axis=0, return_inverse=True)
         found = np.array([self._level(*row) for row in shapes.tolist()], np.int8)
         if len(stacked):
-            level[stacked] = found[shape.ravel()]
-        if self.form.stacks_always:
-            bare = rows[flagged & (rows[:, scan.ROW_STACK] < 0)]
-            numbers, counts = np.unique(bare[bare[:, scan.ROW_ORDER] <= 1, scan.ROW_GFP], return_counts=True)
-            for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
-                flags = _Gfp.parse(self.texts[number], self.gfp_zero)
-                self.without_stack += count if flags.zero and not flags.movable else 0
+            level[stacked] = np.maximum(found, NOT_A_TABLE)[shape.ravel()]
+        for odd in np.flatnonzero(found == SUSPECT).tolist():
+            frames = self.form.frames(self.texts[int(shapes[odd, 0])])
+            self.suspects.add(frames, rows[stacked[shape.ravel() == odd], scan.ROW_LINE])
+        bare = (rows[:, scan.ROW_STACK] == -1) & (rows[:, scan.ROW_ORDER] <= 1)
+        bare &= np.isin(rows[:, scan.ROW_GFP], self.flags.of_tables(accounted=not self.form.stacks_always))
+        self.suspects.add_without_stack(rows[bare, scan.ROW_LINE])
         return level
 
     def _keep(self) -> None:
@@ -465,13 +466,19 @@ class _Reader:
         """Return how far the recording can be trusted."""
         counters = self.counters
         step_back = int(counters[scan.C_STEP_BACK])
-        unparsed = int(counters[scan.C_UNPARSED]) + self.unparsed_shrinks
+        unparsed = int(counters[scan.C_UNPARSED]) + self.unparsed_shrinks + self.flags.unreadable
         notes = ["pages live when the recording began are unknown"]
         if self.form.note:
             notes.append(self.form.note)
         if unparsed and self.first_unparsed:
             line, _ = self.first_unparsed  # its text may hold names of tasks and addresses: it is not stored
             notes.append(f"{unparsed} lines could not be understood, the first is line {line}")
+        notes += [*filter(None, [self.flags.note()]), *self.suspects.notes()]
+        if self.not_looked_at:
+            notes.append(
+                f"{self.not_looked_at} allocations were not looked at: there are more than "
+                f"{scan.MOST_TEXTS} different stacks; page tables may be missing"
+            )
         if step_back > CLOCK_JUMP_NS:
             notes.append(f"time steps back by {step_back / 1e9:.3f} s: a clock jumped, or two recordings")
         elif step_back:
@@ -509,8 +516,6 @@ class _Reader:
                 f"the frees of {self.counters[scan.C_NOT_FOLLOWED]} pages are unknown: bpftrace's map was "
                 "full; let it hold more (BPFTRACE_MAX_MAP_KEYS, once BPFTRACE_MAP_KEYS_MAX)"
             )
-        if self.without_stack:
-            notes.append(f"{self.without_stack} zeroed pages without a stack may have been page tables")
         return notes
 
 

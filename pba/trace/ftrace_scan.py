@@ -21,8 +21,13 @@ ROW_GFP: Final = 4
 ROW_STACK: Final = 5
 ROW_LINE: Final = 6
 ROW_WIDTH: Final = 7
-"""Columns of a row: time in ns, kind, pfn, order, number of the gfp text, number of the stack (-1: none),
-line of the file."""
+"""Columns of a row: time in ns, kind, pfn, order, number of the gfp text, number of the stack (-1: none,
+`NO_ROOM`: there were too many), line of the file."""
+NO_ROOM: Final = -2
+
+TEXT_STACK: Final = 0
+TEXT_FLAGS: Final = 1
+"""What a new text is."""
 
 FORM_FTRACE: Final = 0
 FORM_PERF: Final = 1
@@ -74,6 +79,9 @@ CPUS: Final = 1024
 """More CPUs than this share slots; a slot holds its whole key, so that nothing is paired wrongly."""
 TABLE: Final = 1 << 20
 """Places for distinct texts."""
+MOST_TEXTS: Final = TABLE // 2
+MOST_ORDER: Final = 31
+"""No allocator has larger chunks; a line that says so is damaged."""
 _FAILED_PFN: Final = 1 << 52
 """A failed allocation's pfn is 0, or -1 where raw fields of older kernels are printed."""
 _FNV_OFFSET: Final = np.uint64(0xCBF29CE484222325)
@@ -93,6 +101,8 @@ _SHRINK = _bytes("mm_shrink_slab_start:")
 _STACK = _bytes("<stack trace")
 _KERNEL_STACK = _bytes("kernel_stack:")
 _CPU = _bytes("CPU:")
+_CPU_IS = _bytes("CPU ")
+_FILE_VERSION = _bytes("version = ")
 _LOST = _bytes("LOST")
 _DROPPED = _bytes("DROPPED")
 _EMPTY = _bytes("is empty")
@@ -126,8 +136,8 @@ class Scanner:
         The chunk's events, `counters[C_ROWS]` of them.
     shrinks : ndarray of int64, shape (capacity, 4)
         The chunk's `mm_shrink_slab_start` lines: time in ns, pid, first and last byte.
-    texts : ndarray of int64, shape (capacity, 3)
-        The chunk's new texts: number, first and last byte.
+    texts : ndarray of int64, shape (capacity, 4)
+        The chunk's new texts: number, first and last byte, `TEXT_STACK` or `TEXT_FLAGS`.
     """
 
     def __init__(self, chunk_bytes: int, form: int = FORM_FTRACE) -> None:
@@ -146,7 +156,7 @@ class Scanner:
         carried = CPUS * SLOTS_PER_CPU
         self.rows = np.empty((chunk_bytes // 40 + carried, ROW_WIDTH), np.int64)
         self.shrinks = np.empty((chunk_bytes // 60 + 1, 4), np.int64)
-        self.texts = np.empty((chunk_bytes // 20 + 1, 3), np.int64)
+        self.texts = np.empty((chunk_bytes // 20 + 1, 4), np.int64)
 
     def scan(self, chunk: bytes) -> None:
         """Take in whole lines; a stack must not be cut."""
@@ -361,24 +371,29 @@ def _prefix(buf, start, end):  # type: ignore[no-untyped-def]
 
 @jit
 def _fields(buf, at, end):  # type: ignore[no-untyped-def]
-    """Read pfn, order and the span of gfp_flags, in any order; -1 for what is not there."""
+    """Read pfn, order and the span of gfp_flags, in any order; -1 for what is not there or no number."""
     pfn = order = np.int64(-1)
     gfp_start = gfp_end = np.int64(-1)
     i = at
     while i < end:
-        if buf[i] == _SPACE or i == at:
-            k = i + 1 if buf[i] == _SPACE else i
-            if _starts(buf, k, end, _KEY_PFN):
-                value, stop = _number(buf, k + 4, end)
-                pfn = value if stop > k + 4 else pfn
-            elif _starts(buf, k, end, _KEY_ORDER):
-                value, stop = _number(buf, k + 6, end)
-                order = value if stop > k + 6 else order
-            elif _starts(buf, k, end, _KEY_GFP):
-                gfp_start = gfp_end = np.int64(k + 10)
-                while gfp_end < end and buf[gfp_end] > _SPACE:
-                    gfp_end += 1
-        i += 1
+        if buf[i] <= _SPACE:
+            i += 1
+            continue
+        is_pfn = _starts(buf, i, end, _KEY_PFN)
+        is_order = not is_pfn and _starts(buf, i, end, _KEY_ORDER)
+        value, first, stop = np.int64(0), i, i
+        if is_pfn or is_order:
+            first = i + (4 if is_pfn else 6)
+            value, stop = _number(buf, first, end)
+        elif _starts(buf, i, end, _KEY_GFP):
+            gfp_start = np.int64(i + 10)
+        i = stop
+        while i < end and buf[i] > _SPACE:
+            i += 1
+        if gfp_start > gfp_end:
+            gfp_end = np.int64(i)
+        if first < stop == i:  # all of it is a number
+            pfn, order = (value, order) if is_pfn else (pfn, value)
     return pfn, order, gfp_start, gfp_end
 
 
@@ -392,23 +407,23 @@ def _hash(buf, start, end, salt):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _intern(span, salt, buf, texts, counters, interned):  # type: ignore[no-untyped-def]
-    """Return the number of a text, a new one if it was never seen; -1 if there are too many."""
+def _intern(span, what, buf, texts, counters, interned):  # type: ignore[no-untyped-def]
+    """Return the number of a text, a new one if it was never seen; `NO_ROOM` if there are too many."""
     hashes, numbers = interned
     start, end = span
-    value = _hash(buf, start, end, salt)
+    value = _hash(buf, start, end, what)
     at = np.int64(value & np.uint64(TABLE - 1))
     while numbers[at] >= 0:
         if hashes[at] == value:
             return np.int64(numbers[at])
         at = (at + 1) & (TABLE - 1)
-    if counters[C_TEXTS] >= TABLE // 2:
-        return np.int64(-1)
+    if counters[C_TEXTS] >= MOST_TEXTS:
+        return np.int64(NO_ROOM)
     number = counters[C_TEXTS]
     hashes[at], numbers[at] = value, number
     counters[C_TEXTS] += 1
     row = counters[C_NEW_TEXTS]
-    texts[row, 0], texts[row, 1], texts[row, 2] = number, start, end
+    texts[row, 0], texts[row, 1], texts[row, 2], texts[row, 3] = number, start, end, what
     counters[C_NEW_TEXTS] += 1
     return number
 
@@ -424,14 +439,17 @@ def _is_frame(buf, start, end):  # type: ignore[no-untyped-def]
 def _is_perf_frame(buf, start, end):  # type: ignore[no-untyped-def]
     """Whether a line is a frame of perf's (`address symbol+0x10 (object)` after a tab).
 
-    An event's name may be indented with spaces; where tabs were expanded, the object's bracket tells.
+    An event's name may be indented with spaces; where tabs were expanded, the object's bracket tells, but
+    for events that end in one (`... priority 6 (in-irq)`), which have a time.
     """
     if start == end:
         return False
     last = end - 1
     while last > start and (buf[last] == _SPACE or buf[last] == 13):
         last -= 1
-    return buf[start] == 9 or (buf[start] == _SPACE and buf[last] == 41)
+    if buf[start] == 9:
+        return True
+    return buf[start] == _SPACE and buf[last] == 41 and _perf_prefix(buf, start, end)[4] < 0
 
 
 @jit
@@ -473,7 +491,7 @@ def _slot(pid, cpu, context):  # type: ignore[no-untyped-def]
 def _lost(buf, start, end, counters, pending):  # type: ignore[no-untyped-def]
     """Take in `CPU:n [LOST m EVENTS]` or `CPU:n [m EVENTS DROPPED]`; False if the line is neither."""
     if not (_contains(buf, start, end, _LOST) or _contains(buf, start, end, _DROPPED)):
-        return _contains(buf, start, end, _EMPTY)
+        return False
     cpu, i = _number(buf, start + 4, end)
     while i < end and not _is_digit(buf[i]):
         i += 1
@@ -498,7 +516,7 @@ def _page_event(buf, at, end, kind, when, who, state):  # type: ignore[no-untype
     """Take in an allocation or a free; False if a field is missing."""
     (rows, _, texts), counters, pending, interned = state
     pfn, order, gfp_start, gfp_end = _fields(buf, at, end)
-    if pfn < 0 or order < 0 or (kind == KIND_ALLOC and gfp_start < 0):
+    if pfn < 0 or not 0 <= order <= MOST_ORDER or (kind == KIND_ALLOC and gfp_end <= gfp_start):
         return False
     gfp = np.int64(-1)
     if kind == KIND_ALLOC:
@@ -506,7 +524,7 @@ def _page_event(buf, at, end, kind, when, who, state):  # type: ignore[no-untype
         pending[slot] = -1
         if pfn == 0 or pfn >= _FAILED_PFN:
             return True
-        gfp = _intern((gfp_start, gfp_end), 1, buf, texts, counters, interned)
+        gfp = _intern((gfp_start, gfp_end), TEXT_FLAGS, buf, texts, counters, interned)
         pending[slot, 0], pending[slot, 1], pending[slot, 2] = key, counters[C_ROWS], when
     row = rows[counters[C_ROWS]]
     row[ROW_TIME], row[ROW_KIND], row[ROW_PFN] = when, kind, pfn
@@ -526,7 +544,7 @@ def _stack(buf, start, end, when, who, state, form):  # type: ignore[no-untyped-
     if pending[slot, 0] != key or not 0 <= when - pending[slot, 2] <= PENDING_NS:
         counters[C_STRAY_STACKS] += 1
         return
-    rows[pending[slot, 1], ROW_STACK] = _intern((start, end), 0, buf, texts, counters, interned)
+    rows[pending[slot, 1], ROW_STACK] = _intern((start, end), TEXT_STACK, buf, texts, counters, interned)
     pending[slot] = -1
 
 
@@ -586,16 +604,26 @@ def _not_understood(counters, start):  # type: ignore[no-untyped-def]
 
 
 @jit
+def _of_trace_cmd(buf, start, end):  # type: ignore[no-untyped-def]
+    """Whether a line is of trace-cmd's heading: `version = 6`, `CPU 0 is empty`, `cpus=2`."""
+    if _starts(buf, start, end, _CPU_IS):
+        return _contains(buf, start, end, _EMPTY)
+    return _starts(buf, start, end, _CPUS) or _starts(buf, start, end, _FILE_VERSION)
+
+
+@jit
 def _no_event(buf, start, end, form, counters, pending):  # type: ignore[no-untyped-def]
     """Take in a line that belongs to no event: empty, a comment, a count of lost events; False if it may."""
     if _skip_spaces(buf, start, end) == end or buf[start] == 35:
         return True
     if form == FORM_FTRACE:
+        if buf[start] == _SPACE:
+            return False
         if _starts(buf, start, end, _CPU):
             if not _lost(buf, start, end, counters, pending):
                 _not_understood(counters, start)
             return True
-        return _starts(buf, start, end, _CPUS)
+        return _of_trace_cmd(buf, start, end)
     if form == FORM_BPFTRACE:
         if _starts(buf, start, end, _BPFTRACE_LOST):
             _count_lost(buf, start, end, counters)

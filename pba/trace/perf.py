@@ -25,12 +25,13 @@ STACKS_HINT: Final = (
 _LINE: Final = re.compile(
     rb"^ *\S[^\n]{0,60}?[ ]+(?:\d+/)?-?\d+ +\[\d+\] +\d+\.\d+: +[\w-]+:[\w-]+: ", re.MULTILINE
 )
+_CPU: Final = re.compile(rb"\[\d+\]")
 _KERNEL_ADDRESS: Final = re.compile(r"^\s*(?:ff[0-9a-f]{14}\s+)?")
 
 
 def _is_frame(line: bytes) -> bool:
-    """Whether the beginning of a line is a frame's: a tab, or its address where tabs were expanded."""
-    return line.startswith(b"\t") or re.match(rb" +[0-9a-f]+ \S+(?!.*\[\d+\])", line) is not None
+    """Whether the beginning of a line is a frame's: a tab, or spaces (tabs were expanded) and no `[cpu]`."""
+    return line.startswith(b"\t") or (line.startswith(b" ") and not _CPU.search(line))
 
 
 def _frames(text: str) -> list[str]:

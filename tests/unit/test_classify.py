@@ -36,6 +36,28 @@ def test_who_allocates_which_level(callers, level):
 
 
 @pytest.mark.parametrize(
+    "inner",
+    [
+        "trace_event_raw_event_mm_page_alloc",
+        "__traceiter_mm_page_alloc",
+        "event_triggers_call",
+        "__alloc_pages",
+        "__alloc_pages_slowpath.constprop.0",
+        "__alloc_frozen_pages_noprof",
+        "alloc_pages_mpol",
+        "alloc_frozen_pages_noprof",
+        "get_free_pages_noprof",
+        "get_zeroed_page_noprof",
+        "__get_free_pages",
+    ],
+)
+def test_what_stands_before_the_frame_that_decides(inner):
+    for caller in ("copy_page_range", "__handle_mm_fault", "do_anonymous_page", "move_page_tables"):
+        assert user_table(inner, "__pte_alloc", caller) == LEVEL_PTE
+        assert user_table(inner, "some_other_function", "__pte_alloc", caller) == NOT_A_TABLE
+
+
+@pytest.mark.parametrize(
     "caller",
     [
         "__vmalloc_node_range_noprof",  # kernel stacks on 16 KiB pages

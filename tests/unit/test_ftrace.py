@@ -119,16 +119,6 @@ def test_names_and_flags_of_all_shapes(written, task, flags):
     assert trace.metadata.quality.unparsed_lines == 0
 
 
-def test_a_thread_group_may_stand_between_pid_and_cpu(written):
-    text = (alloc(0x10) + stack()).replace("task-a-7 [", "task-a-7     (   7) [")
-    assert content(read_ftrace(written(text))) == [("A", 0x10, "PTE")]
-
-
-@pytest.mark.parametrize("gfp", ["GFP_KERNEL|__GFP_ACCOUNT|__GFP_ZERO", "0x400dc0", "4197824"])
-def test_flags_as_names_hexadecimal_and_decimal(written, gfp):
-    assert levels(read_ftrace(written(alloc(0x10, gfp=gfp) + stack()))) == {"PTE": 1}
-
-
 def test_the_zero_flag_can_be_told(written):
     path = written(alloc(0x10, gfp="0x408000") + stack())
     assert levels(read_ftrace(path)) == {}
@@ -175,26 +165,6 @@ def test_lost_events_part_a_stack_from_its_event(written):
     trace = read_ftrace(written(text))
     assert content(trace) == [("A", 0x20, "PTE")]
     assert trace.metadata.quality.lost_events == 13
-
-
-@pytest.mark.parametrize(
-    "form",
-    [
-        "super_cache_scan+0x0/0x1a0 00000000a1: nid: 0 ",
-        "ext4_es_scan+0x0/0x80 [ext4] 00000000a1: nid: 1 ",
-        "super_cache_scan+0x0/0x1a0 00000000a1: nid: 0 pid: 1 memcg_id: 1 ",
-        "super_cache_scan+0x0/0x1a0 00000000a1: nid: 0 pid: 1 (in-irq) memcg_id: 1 ",
-        "super_cache_scan+0x0/0x1a0 00000000a1: nid: 0 pid: 1 memcg_id: 1 (in-irq) ",
-    ],
-)
-def test_shrinker_lines_of_both_forms(written, form):
-    work = "objects to shrink 5 gfp_flags GFP_NOFS|__GFP_IO cache items 9 delta 4 total_scan 4 priority 6 "
-    text = alloc(0x10) + stack() + line(f"mm_shrink_slab_start: {form}{work}", time=2, task="kswapd0-9")
-    trace = read_ftrace(written(text))
-    assert trace.counts()["S"] == 1
-    assert trace.arg.tolist()[-1] == 6
-    assert trace.metadata.quality.unparsed_lines == 0
-    assert trace.metadata.quality.visits_rule
 
 
 def test_lines_not_understood_are_counted_and_the_first_is_told_without_its_text(written):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
@@ -18,8 +19,10 @@ import pba
 from pba.cli.app import run
 from pba.errors import EXIT_STATUS
 from pba.events import LEVEL_PGD, LEVEL_PTE, OP_ALLOC
+from pba.study.likeness import fit
 from pba.trace.analysis import at_start, lifetimes
-from pba.trace.generate.making import recipe
+from pba.trace.generate.fitting import take_apart
+from pba.trace.generate.making import Recipe, recipe
 from pba.trace.generate.workloads import WORKLOADS
 
 GOLDEN = json.loads((Path(__file__).with_name("generated.json")).read_text())
@@ -32,8 +35,12 @@ FEW = 2_000
 
 
 def digest(name: str, events: int = EVENTS) -> str:
+    return digest_of(recipe(name, seed=7, events=events))
+
+
+def digest_of(made: Recipe) -> str:
     found = hashlib.sha256()
-    for chunk in recipe(name, seed=7, events=events).chunks():
+    for chunk in made.chunks():
         for column in chunk:
             found.update(np.ascontiguousarray(column, column.dtype.newbyteorder("<")).tobytes())
     return found.hexdigest()[:16]
@@ -49,14 +56,39 @@ def test_the_same_seed_gives_the_same_bytes(name: str) -> None:
     assert digest(name) == GOLDEN[name]
 
 
-def test_without_the_jit_too() -> None:
+def test_what_is_like_a_recording_is_the_same_bytes_too() -> None:
+    """Taken apart as told, and as the fit chooses; the recording is the same everywhere itself."""
+    recording = pba.generate("fork-storm", seed=1, events=EVENTS)
+    told = take_apart(recording, 12, 4).recipe(seed=7, scale=3, events=EVENTS)
+    assert digest_of(told) == "91094410c261e92e"
+    fitted, _ = fit(recording)
+    assert (fitted.phases, fitted.fineness) == (384, 8)
+    assert digest_of(fitted.recipe(seed=7, scale=2, events=EVENTS)) == "b016d8c2ba97639d"
+
+
+def test_a_file_of_text_is_the_same_bytes(tmp_path: Path) -> None:
+    """But for the lines before the events, which name the version of pba."""
+    made = recipe("app-launch", seed=7, events=FEW)
+    plain = made.write(tmp_path / "x.events").read_bytes()
+    lines = b"".join(line for line in plain.splitlines(keepends=True) if not line.startswith(b"#"))
+    assert lines.count(b"\n") == FEW
+    assert hashlib.sha256(lines).hexdigest()[:16] == "7b9ac0063931b835"
+    packed = made.write(tmp_path / "x.events.gz").read_bytes()
+    assert gzip.decompress(packed) == plain
+    assert packed[3:8] == bytes(5), "neither a name nor a date"
+
+
+def test_without_the_jit_too_and_whatever_a_program_has_set() -> None:
+    """Decimal precision and rounding, and the order of what is hashed."""
     script = (
+        "import decimal\ndecimal.setcontext(decimal.Context(prec=6, rounding=decimal.ROUND_UP))\n"
+        "decimal.DefaultContext.prec = 5\n"
         "import json\nfrom tests.unit.test_generate import FEW, WORKLOADS, digest\n"
         "print(json.dumps({name: digest(name, FEW) for name in WORKLOADS}))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script],
-        env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONHASHSEED": "1"},
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,

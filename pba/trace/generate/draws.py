@@ -2,13 +2,22 @@
 
 The generator is SplitMix64 (G. L. Steele, D. Lea, C. H. Flood, "Fast splittable pseudorandom number
 generators", OOPSLA 2014). A value of a distribution is read from a table of its quantiles, between two
-of them on a straight line. No function of a machine's libm is called: their last digits differ.
+of them on a straight line. No function of a machine's libm is called: their last digits differ. `Decimal`
+rounds correctly by its specification; its precision is set here, since a program may have changed its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from decimal import Context, Decimal
+from decimal import (
+    ROUND_HALF_EVEN,
+    Context,
+    Decimal,
+    DivisionByZero,
+    InvalidOperation,
+    Overflow,
+    localcontext,
+)
 from fractions import Fraction
 from functools import cache
 from typing import Final, TypeVar
@@ -120,15 +129,25 @@ class Draw:
 
 # --- distributions -------------------------------------------------------------------------------------
 
-_EXACT = Context(prec=40)
+
+def _context(digits: int) -> Context:
+    """Return a context with nothing in it that the program's default could change."""
+    traps = [InvalidOperation, DivisionByZero, Overflow]
+    return Context(digits, ROUND_HALF_EVEN, -999_999, 999_999, capitals=1, clamp=0, flags=[], traps=traps)
+
+
+_EXACT = _context(40)
+_PLAIN = _context(28)
+"""Of what is written with operators."""
 
 
 @cache
 def _shape(name: str) -> tuple[Decimal, ...]:
     """Return the quantiles of a shape at 0, 1/STEPS ... 1, the last one in the middle of the last step."""
     last = 2 * STEPS - 1
-    shares = [Decimal(min(2 * at, last)) / (2 * STEPS) for at in range(STEPS + 1)]
-    return tuple(_SHAPES[name](share) for share in shares)
+    with localcontext(_PLAIN):
+        shares = [Decimal(min(2 * at, last)) / (2 * STEPS) for at in range(STEPS + 1)]
+        return tuple(_SHAPES[name](share) for share in shares)
 
 
 def _exponential(share: Decimal) -> Decimal:
@@ -170,7 +189,7 @@ def table_of(shape: str, unit: int | Fraction) -> Ints:
     unit : int or Fraction
         What 1 stands for.
     """
-    factor = Decimal(Fraction(unit).numerator) / Decimal(Fraction(unit).denominator)
+    factor = _PLAIN.divide(Decimal(Fraction(unit).numerator), Decimal(Fraction(unit).denominator))
     values = [min(int(_EXACT.multiply(value, factor)), LARGEST) for value in _shape(shape)]
     return np.array(values, np.int64)
 
