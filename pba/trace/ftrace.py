@@ -40,7 +40,8 @@ SUSPECT: Final = -1
 
 EXPECTED: Final = "lines like 'name-12 [000] ..... 1.234567: mm_page_free: page=... pfn=0x1a order=0'"
 STACKS_HINT: Final = (
-    "record with: echo 'stacktrace if order == 0' > events/kmem/mm_page_alloc/trigger (or pba record)"
+    "record with: echo 'stacktrace if order == 0' > events/kmem/mm_page_alloc/trigger "
+    "(or trace-cmd record -T, and trace-cmd report without -R; or pba record)"
 )
 
 _LINE: Final = re.compile(

@@ -436,6 +436,15 @@ def _is_frame(buf, start, end):  # type: ignore[no-untyped-def]
 
 
 @jit
+def _first_frame(buf, start, end):  # type: ignore[no-untyped-def]
+    """Return where a stack begins: `trace-cmd report` (3.3) puts the first frame on the stack's line."""
+    for at in range(start, end - 1):
+        if buf[at] == 61 and buf[at + 1] == 62:
+            return at
+    return end + 1
+
+
+@jit
 def _is_perf_frame(buf, start, end):  # type: ignore[no-untyped-def]
     """Whether a line is a frame of perf's (`address symbol+0x10 (object)` after a tab).
 
@@ -680,6 +689,8 @@ def _scan(buf, outputs, counters, pending, interned, form):  # type: ignore[no-u
         if found == NOT_UNDERSTOOD:
             counters[C_EVENTS] -= 1
             _not_understood(counters, line)
-        stack_start = stack_end = start
+        stack_end = min(start, size)
+        own_line = found == STACK_FOLLOWS and form == FORM_FTRACE
+        stack_start = _first_frame(buf, at, end) if own_line else stack_end
     if found == STACK_FOLLOWS:
         _stack(buf, stack_start, stack_end, when, who, state, form)

@@ -8,9 +8,10 @@ very moment.
 from __future__ import annotations
 
 import contextlib
+import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pba.errors import RecordError
-from pba.events import LEVEL_KERNEL, OP_ALLOC, OP_FREE
+from pba.events import LEVEL_KERNEL, LEVEL_P4D, LEVEL_PGD, LEVEL_PUD, LEVELS, OP_ALLOC, OP_FREE
 from pba.trace.kpageflags import Snapshot
 from pba.trace.metadata import Counted, Truth
 from pba.trace.raw import RAW_TABLE, RAW_VISIT, RawEvents, pages_of
@@ -29,11 +30,15 @@ _Value = TypeVar("_Value", np.int64, np.int8)
 COUNT: Final = "nr_page_table_pages"
 WHY_COUNTS_DIFFER: Final = (
     "the kernel counts what it has constructed (6.18: tables of every level, its own among them, but not "
-    "those made at boot; 6.12 leaves its own out), and counts a page out before it is freed; its per-CPU "
-    "counts lag"
+    "those made at boot; 6.12 leaves out pgds and its own), and counts a page out before it is freed; its "
+    "per-CPU counts lag"
 )
 """In 6.18 the constructor and destructor that count a page (`NR_PAGETABLE`, include/linux/mm.h) also set and
 clear the mark that kpageflags shows: count and list agree but for what changes between the looks."""
+_NOT_ALWAYS_MARKED: Final = (LEVEL_PGD, LEVEL_P4D, LEVEL_PUD, LEVEL_KERNEL)
+"""Levels that some kernels have no constructor for, and so do not mark: 6.12 none for the pgd (its
+`pgd_alloc()` takes a bare page), the p4d and its own addresses, older ones none for the PUD; 6.18 for all."""
+_TABLES_OF: Final = {LEVEL_KERNEL: "tables of the kernel's own addresses"}
 
 
 @dataclass(frozen=True)
@@ -49,15 +54,15 @@ class HeldAgainstTruth:
         clears the mark before the page waits for its grace period (mm/mmu_gather.c).
     changing : int
         Pages left out, since they changed while their piece of the list was read.
-    unmarked : int
-        Tables of the kernel's own addresses, left out since this kernel marks none of those: it has no
-        constructor for them (6.12; 6.18 has one).
+    unmarked : dict of int to int
+        How many pages were left out by level, since this kernel marks none of that level: it has no
+        constructor for it.
     """
 
     truth: Truth
     in_flight: int
     changing: int
-    unmarked: int = 0
+    unmarked: dict[int, int] = field(default_factory=dict)
 
     def notes(self) -> Iterator[str]:
         """Say what explains the differences, one sentence each."""
@@ -74,10 +79,10 @@ class HeldAgainstTruth:
             yield f"{missed} page tables that the kernel lists at the end are not in the recording"
         if self.changing:
             yield f"{self.changing} pages changed while the kernel's list was read, and were not compared"
-        if self.unmarked:
+        for level, pages in self.unmarked.items():
             yield (
-                f"{self.unmarked} tables of the kernel's own addresses were not compared: this kernel's list "
-                "holds none of those, so they are not known among the pages live at the start either"
+                f"{pages} {_TABLES_OF.get(level, LEVELS[level] + ' pages')} were not compared: this kernel's "
+                "list holds none of those, so they are not known among the pages live at the start either"
             )
 
 
@@ -156,24 +161,43 @@ def _part(raw: RawEvents, chosen: NDArray[np.bool_]) -> RawEvents:
 
 def live_at(trace: Trace, snapshot: Snapshot, when_ns: Pages) -> Pages:
     """Return the pages that a trace holds live when each was looked at (`when_ns` by piece), ascending."""
-    tables = (trace.op == OP_ALLOC) | (trace.op == OP_FREE)
-    pfns, ops = trace.pfn[tables], trace.op[tables]
-    times = trace.time_ns[tables] + trace.metadata.time_origin_ns
-    seen = times <= when_ns[snapshot.chunk_of(pfns)]
-    pages, last = _last(pfns[seen], ops[seen])
+    seen = _until(trace, (OP_ALLOC, OP_FREE), snapshot, when_ns)
+    pages, last = _last(trace.pfn[seen], trace.op[seen])
     is_live: Pages = pages[last == OP_ALLOC]
     return is_live
 
 
+def _until(trace: Trace, ops: tuple[int, ...], snapshot: Snapshot, when_ns: Pages) -> Pages:
+    """Return the numbers of a trace's events of some kinds that precede the look at their page."""
+    chosen = np.flatnonzero(np.isin(trace.op, ops))
+    times = trace.time_ns[chosen] + trace.metadata.time_origin_ns
+    return chosen[times <= when_ns[snapshot.chunk_of(trace.pfn[chosen])]]
+
+
+@contextlib.contextmanager
+def witness() -> Iterator[None]:
+    """Keep a process alive whose tables are recorded, so that there is a live one of every level.
+
+    If the kernel's list then holds none of a level, it is not that those which the recording holds live are
+    gone: this kernel marks none of that level. For that, tracing must be on before, and the list be read
+    within.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # no process more, or no `cat`: less sure, and no reason to fail
+            pipe, none = subprocess.PIPE, subprocess.DEVNULL
+            stack.enter_context(subprocess.Popen(["cat"], stdin=pipe, stdout=none, process_group=0))
+        yield  # it ends when its input does, which is when the stack closes or this process dies
+
+
 def hold_against(trace: Trace, end: Snapshot) -> HeldAgainstTruth:
-    """Compare a recording with the kernel's list as it was read at its end."""
+    """Compare a recording with the kernel's list as it was read at its end (beside a `witness`)."""
     before = live_at(trace, end, end.before_ns)
     after = live_at(trace, end, end.after_ns)
     changing = np.setxor1d(before, after)
     recorded = np.intersect1d(before, after)
     true = np.setdiff1d(end.pfns, changing)
-    unmarked = _unmarked(trace, recorded, end.pfns)
-    recorded = np.setdiff1d(recorded, unmarked)
+    unmarked = _unmarked(trace, recorded, end)
+    recorded = np.setdiff1d(recorded, np.concatenate([np.empty(0, np.int64), *unmarked.values()]))
     common = np.intersect1d(recorded, true)
     only_recorded = np.setdiff1d(recorded, true)
     at_end = live_at(trace, end, np.full_like(end.after_ns, np.iinfo(np.int64).max))
@@ -181,13 +205,13 @@ def hold_against(trace: Trace, end: Snapshot) -> HeldAgainstTruth:
         Truth(len(true), len(recorded), len(common)),
         len(np.setdiff1d(only_recorded, at_end)),
         len(changing),
-        len(unmarked),
+        {level: len(pages) for level, pages in unmarked.items()},
     )
 
 
-def _unmarked(trace: Trace, recorded: Pages, listed: Pages) -> Pages:
-    """Return the kernel's own tables among the recorded pages, if its list holds not one of them."""
-    allocated = trace.op == OP_ALLOC
+def _unmarked(trace: Trace, recorded: Pages, end: Snapshot) -> dict[int, Pages]:
+    """Return the recorded pages of each level of which the kernel's list holds not one."""
+    allocated = _until(trace, (OP_ALLOC,), end, end.before_ns)  # later, the same page may be of another level
     pages, level = _last(trace.pfn[allocated], trace.level[allocated])
-    own = np.intersect1d(pages[level == LEVEL_KERNEL], recorded)
-    return own if not np.isin(own, listed).any() else own[:0]
+    of_level = {code: np.intersect1d(pages[level == code], recorded) for code in _NOT_ALWAYS_MARKED}
+    return {code: own for code, own in of_level.items() if len(own) and not np.isin(own, end.pfns).any()}

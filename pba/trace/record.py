@@ -30,7 +30,7 @@ from pba.trace import callsites
 from pba.trace.assemble import assemble
 from pba.trace.background import Orders
 from pba.trace.group import Group
-from pba.trace.held import Count, HeldAgainstTruth, hold_against, hold_against_counts, live_after
+from pba.trace.held import Count, HeldAgainstTruth, hold_against, hold_against_counts, live_after, witness
 from pba.trace.kallsyms import Symbols
 from pba.trace.kpageflags import Snapshot
 from pba.trace.metadata import Metadata, Quality
@@ -253,8 +253,9 @@ def _capture(stack: ExitStack, root: Path, folder: Path, wish: tuple[Any, ...]) 
         formats.switch_on(instance, background)
         start, count = Snapshot.take(), Count.take()
         status, ended_by = _run(command, duration_s, ending, watch)
-        time.sleep(SETTLE_S)
-        end, counts = Snapshot.take(), (count, Count.take())
+        with witness():
+            time.sleep(SETTLE_S)
+            end, counts = Snapshot.take(), (count, Count.take())
         time.sleep(SETTLE_S)
         instance.write("tracing_on", "0")
         lost = instance.lost_events()

@@ -12,13 +12,14 @@ import pytest
 
 from pba.cli.app import run
 from pba.errors import TraceError
-from pba.events import LEVELS, OP_ALLOC
+from pba.events import LEVELS, OP_ALLOC, OP_SHRINK
 from pba.trace import bpftrace, ftrace
 from pba.trace.bpftrace import program, read_bpftrace, sniff
 from pba.trace.classify import GFP_MOVABLE, GFP_ZERO
 from pba.trace.read import read_trace
 
-REAL = Path(__file__).resolve().parents[1] / "golden" / "x86-6.18.bpftrace"
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+REAL = GOLDEN / "x86-6.18.bpftrace"
 HEADER = "Attaching 6 probes...\n# pba bpftrace 1\n"
 
 
@@ -52,16 +53,23 @@ def content(trace) -> list[tuple[str, int, str]]:
     return list(zip(frame["op"], frame["pfn"], frame["level"], strict=True))
 
 
-def test_a_cut_of_a_real_recording():
+@pytest.mark.parametrize(
+    ("name", "architecture", "levels"),
+    [
+        ("x86-6.18", "x86_64", {"PGD": 4, "PUD": 5, "PMD": 6, "PTE": 4}),
+        ("arm64-6.12", "aarch64", {"PGD": 3, "PUD": 4, "PMD": 7, "PTE": 7}),
+    ],
+)
+def test_a_cut_of_a_real_recording(name, architecture, levels):
     """Expected counts come from a line-by-line script that shares nothing with the reader."""
-    trace = read_trace(REAL)
+    trace = read_trace(GOLDEN / f"{name}.bpftrace")
     counts = np.bincount(trace.level[trace.op == OP_ALLOC], minlength=len(LEVELS))
     found = {name: int(n) for name, n in zip(LEVELS, counts, strict=True) if n}
-    assert found == {"PGD": 4, "PUD": 5, "PMD": 6, "PTE": 4}
+    assert found == levels
     assert trace.counts()["F"] == 16
     assert trace.counts()["S"] >= 1
-    assert not trace.arg[trace.op == 2].any()  # priority 0: drop_caches
-    assert (trace.metadata.architecture, trace.metadata.source) == ("x86_64", "bpftrace")
+    assert not trace.arg[trace.op == OP_SHRINK].any()  # priority 0: drop_caches
+    assert (trace.metadata.architecture, trace.metadata.source) == (architecture, "bpftrace")
     quality = trace.metadata.quality
     assert (quality.unparsed_lines, quality.lost_events) == (0, 0)
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pba.cli.app import run
 from pba.errors import TraceError
-from pba.events import LEVELS, OP_ALLOC
+from pba.events import LEVELS, OP_ALLOC, OP_SHRINK
 from pba.trace import ftrace
 from pba.trace.ftrace import read_ftrace, sniff
 from pba.trace.read import read_trace
@@ -90,6 +90,27 @@ def test_trace_with_header_isolation_and_interleaving():
     assert trace.metadata.architecture == "x86_64"
     assert trace.metadata.quality.lost_events == 37 + (19 - 12)
     assert any("2 stacks without their allocation" in note for note in trace.metadata.quality.notes)
+
+
+def test_a_real_trace_cmd_report():
+    """Every event has a stack, its first frame on its own line. Counts come from a script of its own."""
+    trace = read_ftrace(GOLDEN / "trace-cmd-3.3-arm64.ftrace")
+    assert levels(trace) == {"PGD": 4, "PUD": 4, "PMD": 5, "PTE": 7}
+    assert (trace.counts()["F"], trace.counts()["S"]) == (9, 1)
+    assert not trace.arg[trace.op == OP_SHRINK].any()  # priority 0: drop_caches
+    quality = trace.metadata.quality
+    assert (quality.unparsed_lines, quality.lost_events, quality.inferred_frees) == (0, 0, 0)
+    assert not [note for note in quality.notes if "stacks without their allocation" in note]
+
+
+def test_a_stack_that_begins_on_its_events_line_is_read_whole(written):
+    frames = STACK.split("\n", 1)
+    begin = line("kernel_stack:         \t" + frames[0].strip())
+    of_a_pass = line("kernel_stack:         \t=> __traceiter_mm_shrink_slab_start") + " => do_shrink_slab\n"
+    text = alloc(0x10) + begin + frames[1] + of_a_pass + alloc(0x11) + line("kernel_stack: \t=> __pte_alloc")
+    trace = read_ftrace(written(text))
+    assert content(trace) == [("A", 0x10, "PTE"), ("A", 0x11, "PTE")]
+    assert not [note for note in trace.metadata.quality.notes if "stacks without" in note]
 
 
 def test_trace_cmd_report():

@@ -48,7 +48,7 @@ def assert_same(found: pba.Trace, expected: pba.Trace) -> None:
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), name)
 
 
-@pytest.mark.parametrize("name", ["arm64-6.12.ftrace", "x86-6.18.perf.xz", "trace-cmd-report.ftrace"])
+@pytest.mark.parametrize("name", ["arm64-6.12.ftrace", "x86-6.18.perf.xz", "trace-cmd-3.3-arm64.ftrace"])
 def test_event_text(name: str, fifo: Path) -> None:
     thread = feed(fifo, (GOLDEN / name).read_bytes())
     assert_same(read_any(fifo), read_any(GOLDEN / name))

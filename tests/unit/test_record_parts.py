@@ -6,6 +6,7 @@ import errno
 import io
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -15,11 +16,11 @@ import pytest
 import pba
 from pba.cli.record import LiveLine
 from pba.errors import OutputError, RecordError, TraceError
-from pba.events import LEVEL_KERNEL, LEVEL_PGD, LEVEL_PTE, OP_ALLOC
+from pba.events import LEVEL_KERNEL, LEVEL_PGD, LEVEL_PTE, LEVEL_PUD, OP_ALLOC, OP_FREE
 from pba.files import abandoned, replacing
 from pba.trace.assemble import assemble
 from pba.trace.callsites import FIELDS, RULE_BY_CALL_SITE, recorded_visits
-from pba.trace.held import Count, hold_against, hold_against_counts, live_after
+from pba.trace.held import Count, hold_against, hold_against_counts, live_after, witness
 from pba.trace.kallsyms import Symbols
 from pba.trace.kpageflags import CHUNK_PAGES, KPF_COMPOUND_HEAD, KPF_PGTABLE, Snapshot
 from pba.trace.metadata import Counted, Metadata, Quality
@@ -232,23 +233,63 @@ def test_a_recording_is_held_against_the_kernels_list() -> None:
     assert "1 page tables that the kernel lists" in text
 
 
-def test_a_kernel_that_marks_no_table_of_its_own_is_not_held_against_them() -> None:
-    trace = pba.Trace.from_arrays(
-        {
-            "time_ns": [1, 2, 3],
-            "op": [OP_ALLOC] * 3,
-            "id": [0, 1, 2],
-            "arg": [0, 0, 0],
-            "level": [LEVEL_PTE, LEVEL_KERNEL, LEVEL_KERNEL],
-            "pfn": [10, 20, 30],
-        },
-        Metadata(),
-    )
-    held = hold_against(trace, snapshot([10], 200, 210))
-    assert (held.truth.recorded_pages, held.truth.common_pages, held.unmarked) == (1, 1, 2)
-    assert "2 tables of the kernel's own addresses were not compared" in "; ".join(held.notes())
-    held = hold_against(trace, snapshot([10, 20], 200, 210))  # it marks some: 30 is wrong
-    assert (held.truth.recorded_pages, held.truth.common_pages, held.unmarked) == (3, 2, 0)
+def test_a_level_that_the_kernel_never_marks_is_not_held_against_the_recording() -> None:
+    levels = [LEVEL_PTE, LEVEL_KERNEL, LEVEL_KERNEL, LEVEL_PGD, LEVEL_PGD, LEVEL_PUD]
+    columns = {
+        "time_ns": range(1, 7),
+        "op": [OP_ALLOC] * 6,
+        "id": range(6),
+        "arg": [0] * 6,
+        "level": levels,
+        "pfn": [10, 20, 30, 40, 41, 50],
+    }
+    trace = pba.Trace.from_arrays(columns, Metadata())
+    held = hold_against(trace, snapshot([10, 50], 200, 210))
+    assert (held.truth.recorded_pages, held.truth.common_pages) == (2, 2)
+    assert held.unmarked == {LEVEL_KERNEL: 2, LEVEL_PGD: 2}
+    notes = "; ".join(held.notes())
+    assert "2 tables of the kernel's own addresses were not compared" in notes
+    assert "2 PGD pages were not compared" in notes
+    assert "are no page tables" not in notes
+    held = hold_against(trace, snapshot([10, 20, 41, 50], 200, 210))  # it marks some: 30 and 40 are wrong
+    assert (held.truth.recorded_pages, held.truth.common_pages, held.unmarked) == (6, 4, {})
+
+
+def test_a_pages_level_is_that_which_it_had_when_it_was_looked_at() -> None:
+    columns = {
+        "time_ns": [1, 2, 300, 301, 310, 311],
+        "op": [OP_ALLOC, OP_ALLOC, OP_FREE, OP_FREE, OP_ALLOC, OP_ALLOC],
+        "id": [0, 1, 0, 1, 2, 3],
+        "arg": [0] * 6,
+        "level": [LEVEL_PTE, LEVEL_PGD, LEVEL_PTE, LEVEL_PGD, LEVEL_PGD, LEVEL_PTE],
+        "pfn": [10, 20, 10, 20, 10, 20],
+    }
+    held = hold_against(pba.Trace.from_arrays(columns, Metadata()), snapshot([10], 200, 210))
+    assert (held.truth.recorded_pages, held.truth.common_pages) == (1, 1)
+    assert held.unmarked == {LEVEL_PGD: 1}
+
+
+def test_a_missed_free_of_the_last_level_is_never_taken_for_a_level_that_is_not_marked() -> None:
+    trace = assemble(raw_events((100, RAW_TABLE, 1)), Metadata(), live_at_start=np.array([5]), start_ns=50)
+    assert trace.level[trace.pfn == 1] == LEVEL_PTE
+    held = hold_against(trace, snapshot([5], 200, 210))
+    assert (held.truth.recorded_pages, held.truth.common_pages, held.unmarked) == (2, 1, {})
+
+
+def test_a_witness_lives_until_it_has_served() -> None:
+    def children() -> set[int]:
+        found = set()
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):
+                name, _, rest = path.read_text(errors="replace").rpartition(")")
+                if int(rest.split()[1]) == os.getpid() and name.endswith("(cat"):
+                    found.add(int(path.parent.name))
+        return found
+
+    before = children()
+    with witness():
+        assert len(children() - before) == 1
+    assert children() <= before
 
 
 def rows(*values: dict[int, int]) -> np.ndarray:
