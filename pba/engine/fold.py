@@ -28,7 +28,6 @@ from pba.engine.state import (
     PEAK,
     PUSH,
     SPAN_NS,
-    USE_FROM,
     WRITE,
 )
 from pba.events import OP_ALLOC, OP_FREE
@@ -61,7 +60,7 @@ def _lay(fold, at, depth, nr_touched, lowest):
     """Write down the transfer of node `at`: `depth` marks on the stack, `lowest` pages taken off the list.
 
     Pages that went back to where they came from at the bottom of all that is left out, and so are slots
-    that hold what they held. A transfer with more moves than events is not worth having.
+    that hold what they held.
     """
     node = fold.node[at]
     same = 0
@@ -81,8 +80,6 @@ def _lay(fold, at, depth, nr_touched, lowest):
         write += mark != GONE and mark != slot
     fold.node[at + 1, PUSH] = push
     fold.node[at + 1, WRITE] = write
-    moves = node[DROP] + 2 * (push - node[PUSH] + write - node[WRITE])
-    node[USE_FROM] = node[NEED] if moves <= 2 * (node[ALLOCS_IN] + node[FREES_IN]) else NEVER
 
 
 @kernel_function

@@ -14,7 +14,7 @@ import numpy as np
 from pba._jit import kernel_function, kernel_inline
 from pba.engine.members import BATCH, DEFERRED, UNSHRINKABLE
 from pba.engine.run import apply, pass_time
-from pba.engine.state import BUNDLE, HARDEST, LEAST, MOST, NEVER, NODE, NR_FAILED, STRETCH, USE_FROM
+from pba.engine.state import BUNDLE, HARDEST, LEAST, MOST, NEED, NEVER, NODE, NR_FAILED, STRETCH
 from pba.kernel.state import NR_CACHED, SHRINK_CALLS
 
 
@@ -81,7 +81,7 @@ def _skip_era(run, members, span, era, end):
     nr_cached = run.state.vars[NR_CACHED]
     if row[HARDEST] < 0:
         return False
-    if node >= 0 and (run.progress[NR_FAILED] > 0 or nr_cached < composites.node[node, USE_FROM]):
+    if node >= 0 and (run.progress[NR_FAILED] > 0 or nr_cached < composites.node[node, NEED]):
         return False
     for i in range(span[0], span[1]):
         if not _is_quiet(members[i], row, nr_cached - composites.net[first]) and (

@@ -16,11 +16,11 @@ from pba.engine.state import (
     FIRST,
     FREES_IN,
     LAST_TIME_NS,
+    NEED,
     NR_FAILED,
     PEAK,
     PUSH,
     STRETCH,
-    USE_FROM,
     WRITE,
 )
 from pba.events import OP_ALLOC, OP_FREE
@@ -187,7 +187,7 @@ def through_stretch(run):
     while left > 0:
         left -= 1
         at = todo[left]
-        if run.progress[NR_FAILED] == 0 and run.state.vars[NR_CACHED] >= node[at, USE_FROM]:
+        if run.progress[NR_FAILED] == 0 and run.state.vars[NR_CACHED] >= node[at, NEED]:
             apply(run, at)
         elif node[at, CHILDREN] == 0:
             _event_by_event(run, node[at, FIRST], node[at, END])

@@ -18,7 +18,6 @@ from pba.kernel.state import Events, Holders, State, Tunables
     ALLOCS_IN,  # page-table pages allocated,
     FREES_IN,  # and freed
     NEED,  # pages that must be cached for it to go without a refill; NEVER if its integral overflows
-    USE_FROM,  # the same; NEVER if its transfer costs more than its events
     PEAK,  # most pages cached after any of its events, above those at its start
     AREA,  # time integral of the cached pages above those at its start, page-ns
     DROP,  # pages that leave the top of the cached list
@@ -27,7 +26,7 @@ from pba.kernel.state import Events, Holders, State, Tunables
     CHILD,  # its first child,
     CHILDREN,  # and how many it has: 0 for a chunk
     NODE_FIELDS,
-) = range(16)
+) = range(15)
 
 # --- Composites.era, a row each: passes that follow on each other, and the stretch before each ---
 (
