@@ -245,7 +245,10 @@ class Metadata:
             for part in (found, found.quality, *filter(None, parts.values())):
                 _check_types(part)
         except (TypeError, ValueError) as error:
-            raise TraceError(f"the trace's metadata is damaged: {error}", AGAIN, path=path or None) from error
+            reason = str(error)[:160].encode("unicode_escape").decode()  # it may quote the file's bytes
+            raise TraceError(
+                f"the trace's metadata is damaged: {reason}", AGAIN, path=path or None
+            ) from error
         return found
 
 

@@ -1,8 +1,9 @@
-"""A generated trace for the benchmarks: processes with tens of page tables each, many at a time, short-lived.
+"""Generated traces for the benchmarks: pba's own workloads with passes at even distances, and a storm.
 
-A base of long-lived tables is allocated first and changes slowly. Then processes are forked, live for a
-while and exit; how many live at a time swings, so that the cached list fills and drains. Passes of the
-shrinker stand at even distances, at priorities 12 to 8. The same seed gives the same trace.
+The storm is hard on the shrinker: processes with tens of page tables each, many at a time, short-lived. A
+base of long-lived tables is allocated first and changes slowly. Then processes are forked, live for a while
+and exit; how many live at a time swings, so that the cached list fills and drains. Passes of the shrinker
+stand at even distances, at priorities 12 to 8. The same seed gives the same trace.
 """
 
 from __future__ import annotations
@@ -72,6 +73,20 @@ def _fill(time_ns, op, ident, arg, base, passes, seed):  # type: ignore[no-untyp
             op[at], ident[at] = (OP_ALLOC if forking else OP_FREE), first[number]
             done = 1
         at += 1
+
+
+def workload(name: str, events: int, passes: int = 200) -> pba.Trace:
+    """Return a workload of `pba generate` with so many passes at even distances, and no others."""
+    from pba.study.generate import generate
+
+    trace = generate(name, events=events)
+    kept = trace.op < OP_SHRINK
+    columns: dict[str, Any] = {part: getattr(trace, part)[kept] for part in ("time_ns", "op", "id", "arg")}
+    at = np.linspace(0, len(columns["op"]), passes + 2).astype(np.int64)[1:-1]
+    rows = {"time_ns": columns["time_ns"][at], "op": OP_SHRINK, "id": 0, "arg": 12 - np.arange(passes) % 5}
+    return pba.Trace.from_arrays(
+        {part: np.insert(values, at, rows[part]) for part, values in columns.items()}, trace.metadata
+    )
 
 
 def storm(events: int, passes: int = 200, *, base: int = 20_000, seed: int = 1) -> pba.Trace:

@@ -8,6 +8,7 @@ import pytest
 
 import pba
 from pba.errors import PbaError
+from pba.trace.metadata import Metadata
 from tests.importers import Event, as_bpftrace, as_ftrace, as_perf
 
 EVENTS = (Event(0, "A", 0x1200, "PTE"), Event(10, "S", priority=12), Event(20, "F", 0x1200, "PTE"))
@@ -36,3 +37,11 @@ def test_a_time_beyond_all_names_its_file(tmp_path: Path) -> None:
     path.write_bytes(text.replace(b" 5.000020:", b" 7398068406.000020:"))
     with pytest.raises(PbaError, match=r"x\.txt: .*out of range"):
         pba.read_trace(path)
+
+
+def test_metadata_with_a_control_character_in_a_name_is_one_line_of_text() -> None:
+    values = Metadata(source="text").to_dict()
+    values["quality"]["lost_even\x7fs"] = 1
+    with pytest.raises(PbaError, match=r"damaged: .*lost_even\\x7fs") as caught:
+        Metadata.from_dict(values, "x.parquet")
+    assert str(caught.value).isprintable()
