@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from pba import model
-from pba.engine.fold import Fold, bundle_up, count_net, fold_groups, fold_trace
+from pba.engine.fold import Fold, bundle_up, count_net, fold_bundles, fold_groups, fold_level
 from pba.engine.state import (
     ERA_FIELDS,
     HARDEST,
@@ -162,7 +162,8 @@ def compile_trace(
     fold = _new_fold(trace, (stretches, bundle), chunk_events, fan)
     first, count = np.empty_like(bundle), np.empty_like(bundle)
     events = Events(trace.time_ns, trace.op, trace.slot, trace.arg)
-    nr_nodes = fold_trace(fold, events, stretches, bundle, (first, count))
+    nr_nodes = fold_bundles(fold, events, stretches, bundle, (first, count))
+    nr_nodes = _fold_trees(fold, nr_nodes, (first, count))
     net = np.empty(len(passes) + 1, np.int64)
     count_net(events, stretches, net)
     node = np.where(count > 0, first, -1)
@@ -196,6 +197,22 @@ def compile_trace(
     )
 
 
+def _fold_trees(fold: Fold, nr_nodes: int, trees: tuple[NDArray[np.int64], NDArray[np.int64]]) -> int:
+    """Join the chunks of each bundle, level by level, into one node; return how many nodes there are then."""
+    since = 0
+    while int(trees[1].max()) > 1:
+        _make_room(fold, nr_nodes, np.arange(since, nr_nodes))
+        since, nr_nodes = nr_nodes, fold_level(fold, trees, nr_nodes)
+    return nr_nodes
+
+
+def _make_room(fold: Fold, nr_nodes: int, children: NDArray[np.int64]) -> None:
+    """Make room for the moves of a level: no more than its nodes' children have."""
+    for array, field in ((fold.push, PUSH), (fold.write, WRITE)):
+        nr_moves = int((fold.node[children + 1, field] - fold.node[children, field]).sum())
+        array.resize((int(fold.node[nr_nodes, field]) + nr_moves + 1, *array.shape[1:]), refcheck=False)
+
+
 def _roots(node: NDArray[np.int64], bundle: NDArray[np.int64], nr_stretches: int) -> NDArray[np.int64]:
     """Return the node of each stretch that has one of its own: it is a bundle by itself, or the last."""
     root = np.full(nr_stretches, -1)
@@ -225,7 +242,9 @@ def _fold_eras(fold: Fold, nr_nodes: int, levels: list[NDArray[np.int64]]) -> in
         groups = levels[-1][:whole].reshape(-1, fold.fan, ERA_FIELDS)
         level = np.empty((len(groups), ERA_FIELDS), np.int64)
         node = np.empty(len(groups), np.int64)
-        nr_nodes = fold_groups(fold, np.ascontiguousarray(groups[:, :, NODE]), node, nr_nodes)
+        children = np.ascontiguousarray(groups[:, :, NODE])
+        _make_room(fold, nr_nodes, children[children >= 0])
+        nr_nodes = fold_groups(fold, children, node, nr_nodes)
         level[:, NODE] = node
         level[:, MOST] = groups[:, :, MOST].max(axis=1)
         level[:, LEAST] = groups[:, :, LEAST].min(axis=1)
@@ -242,20 +261,17 @@ def _new_fold(
 ) -> Fold:
     """Return room for the composites of stretches, as `parts` says in what bundles.
 
-    Each level has as many moves as there are events at most. Memory that is never written to is never there.
+    The chunks have as many moves as there are events at most; memory that is never written to is never there.
     """
     (starts, ends), bundle = parts
     sizes = -(-(np.append(ends[bundle[1:] - 1], ends[-1]) - starts[bundle]) // chunk_events)
     nr_nodes = int(sizes.sum())
-    nr_levels = 1
     while int(sizes.max()) > 1:
         sizes = np.where(sizes > 1, -(-sizes // fan), 0)
         nr_nodes += int(sizes.sum())
-        nr_levels += 1
     nr_eras = (len(bundle) - 1) // fan
     while nr_eras > 0:
         nr_nodes += nr_eras
-        nr_levels += 1
         nr_eras //= fan
     nr_allocs = int(np.count_nonzero(trace.op == OP_ALLOC))
     nr_frees = int(np.count_nonzero(trace.op == OP_FREE))
@@ -263,8 +279,8 @@ def _new_fold(
     node = np.zeros((nr_nodes + 1, NODE_FIELDS), np.int64)  # chunks have no CHILD: no chance bytes
     return Fold(
         node=node,
-        push=np.empty(nr_levels * nr_frees, np.int32),
-        write=np.empty((nr_levels * nr_allocs + 1, 2), np.int32),
+        push=np.empty(nr_frees + 1, np.int32),
+        write=np.empty((nr_allocs + 1, 2), np.int32),
         mark=np.empty(trace.nr_slots, np.int32),
         stamp=np.full(trace.nr_slots, -1, np.int32),
         stack=np.empty(nr_marks, np.int32),

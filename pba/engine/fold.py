@@ -270,8 +270,8 @@ def bundle_up(stretches, limit, bundle):
 
 
 @engine_entry
-def fold_trace(fold, events, stretches, bundle, trees):
-    """Fold each bundle, and the stretch after the last: into chunks, then level by level into one node.
+def fold_bundles(fold, events, stretches, bundle, trees):
+    """Fold each bundle, and the stretch after the last, into chunks.
 
     Parameters
     ----------
@@ -280,8 +280,7 @@ def fold_trace(fold, events, stretches, bundle, trees):
     bundle : ndarray of int64, shape (b + 1,)
         See `bundle_up`.
     trees : tuple of two ndarrays of int64, shape (b + 1,)
-        For each bundle its first node and their number, at the level that has been reached; at the end the
-        root and 1, or 0 where there are no events. The last is the stretch after the last pass.
+        Get for each bundle its first node, and how many it has. The last is the stretch after the last pass.
 
     Returns
     -------
@@ -291,28 +290,33 @@ def fold_trace(fold, events, stretches, bundle, trees):
     starts, ends = stretches
     first, count = trees
     at = np.int64(0)
-    most = np.int64(0)
     for i in range(len(bundle)):
         end = ends[bundle[i + 1] - 1] if i + 1 < len(bundle) else ends[-1]
         first[i] = at
         at = _fold_stretch(fold, events, at, starts[bundle[i]], end)
         count[i] = at - first[i]
-        most = max(most, count[i])
-    while most > 1:
-        most = 0
-        for i in range(len(bundle)):
-            if count[i] > 1:
-                child, end = first[i], first[i] + count[i]
-                first[i] = at
-                while child < end:
-                    nr_children = min(fold.fan, end - child)
-                    for number in range(nr_children):
-                        fold.children[number] = child + number
-                    _fold_children(fold, at, fold.children[:nr_children])
-                    child += nr_children
-                    at += 1
-                count[i] = at - first[i]
-                most = max(most, count[i])
+    return at
+
+
+@engine_entry
+def fold_level(fold, trees, at):
+    """Join the nodes of each bundle that has more than one, nodes `at` and on; return the node after them.
+
+    `trees` are those of `fold_bundles`, of the level that has been reached.
+    """
+    first, count = trees
+    for i in range(len(first)):
+        if count[i] > 1:
+            child, end = first[i], first[i] + count[i]
+            first[i] = at
+            while child < end:
+                nr_children = min(fold.fan, end - child)
+                for number in range(nr_children):
+                    fold.children[number] = child + number
+                _fold_children(fold, at, fold.children[:nr_children])
+                child += nr_children
+                at += 1
+            count[i] = at - first[i]
     return at
 
 

@@ -1,8 +1,8 @@
 """How the engine's cost grows: with events, passes, live pages, cache size, memory size and number of points.
 
-    python -m tests.benchmarks.scale [--only CURVE] [--json FILE] [--svg FOLDER]
+    python -m tests.benchmarks.scale [--only CURVE] [--json FILE] [--svg FILE]
     python -m tests.benchmarks.scale --one '{"events": 100000000}'     # a single case, in this process
-    python -m tests.benchmarks.scale --from FILE --svg FOLDER           # redraw the curves
+    python -m tests.benchmarks.scale --from FILE --svg FILE             # redraw the curves
 
 Each case is a process of its own, at nice 10 and within 8 GiB of address space: it generates the trace
 (`tests.benchmarks.storm`), compiles it, and takes CPU seconds (the best of a few) of a replay event by
@@ -24,25 +24,32 @@ from typing import Any, Final
 
 import numpy as np
 
+from pba.files import replacing
+
 ADDRESS_SPACE: Final = 8 << 30
 BASE: Final[dict[str, int]] = {
     "events": 1_000_000, "passes": 200, "base": 20_000, "memory_pages": 1 << 18, "unshrinkable": 16,
     "points": 512,
 }  # fmt: skip
-"""A case, but for what a curve changes: `base` long-lived tables, U, and how many values of M there are."""
+"""A case, but for what a curve changes: `base` long-lived tables, U, and how many points are explored."""
 CURVES: Final[dict[str, tuple[int, ...]]] = {
     "events": (250_000, 1_000_000, 4_000_000, 16_000_000),
     "passes": (10, 50, 200, 1_000, 5_000),
     "base": (2_000, 10_000, 50_000, 150_000),
     "unshrinkable": (0, 1_000, 4_000, 16_000),
     "memory_pages": (1 << 16, 1 << 18, 1 << 20, 1 << 22),
-    "points": (1, 8, 64, 512),
+    "points": (1, 512, 4_096, 32_768),
 }
 WORDS: Final = {
-    "events": "events", "passes": "passes", "base": "long-lived page tables", "points": "values of M",
+    "events": "events", "passes": "passes", "base": "long-lived page tables", "points": "points of the grid",
     "unshrinkable": "U: pages that stay cached", "memory_pages": "memory, pages of 4 KiB",
 }  # fmt: skip
-TIMES: Final = ("compile", "event_by_event", "replay", "explore")
+TIMES: Final = {
+    "compile": "compiling",
+    "event_by_event": "a replay event by event",
+    "replay": "a compiled replay",
+    "explore": "all points",
+}
 
 
 def cpu_seconds(work: Callable[[], Any], rounds: int = 1) -> float:
@@ -62,6 +69,14 @@ def copy_gb_per_second() -> float:
     return 2 * source.nbytes / 1e9 / cpu_seconds(lambda: np.copyto(target, source), 3)
 
 
+def grid_of(case: dict[str, int]) -> tuple[Any, Any, tuple[int, int]]:
+    """Return so many points: all values of M for up to 8 values of U, and for as many of B as that takes."""
+    pairs = max(case["points"] // 512, 1)
+    unshrinkable = case["unshrinkable"] + 8 * np.arange(min(pairs, 8))
+    batch = 512 + 64 * np.arange(-(-pairs // 8))
+    return unshrinkable, batch, (1, 512) if case["points"] > 1 else (64, 64)
+
+
 def measure(case: dict[str, int]) -> dict[str, Any]:
     """Measure one case in this process."""
     import pba
@@ -70,9 +85,9 @@ def measure(case: dict[str, int]) -> dict[str, Any]:
 
     machine = pba.Machine(4, case["memory_pages"])
     thresholds = pba.Thresholds(case["unshrinkable"], 64, 512)
-    axes = (np.array([thresholds.unshrinkable_pages]), np.array([thresholds.batch]))
+    grid = grid_of(case)
     first = storm(30_000)
-    explore(pba.compile_trace(first), machine, *axes, (1, 512))  # Numba compiles
+    explore(pba.compile_trace(first), machine, *grid)  # Numba compiles
     pba.replay(first, thresholds, machine)
     start = time.thread_time()
     trace = storm(case["events"], case["passes"], base=case["base"])
@@ -86,8 +101,7 @@ def measure(case: dict[str, int]) -> dict[str, Any]:
     if pba.replay(compiled, thresholds, machine).counters != expected:
         raise SystemExit("the compiled trace's counters differ")
     found: list[Any] = []
-    few = (1, case["points"]) if case["points"] > 1 else (64, 64)
-    exploring = cpu_seconds(lambda: found.append(explore(compiled, machine, *axes, few)))
+    exploring = cpu_seconds(lambda: found.append(explore(compiled, machine, *grid)))
     return {
         **case,
         "generate": made,
@@ -117,23 +131,26 @@ def one(case: dict[str, int]) -> dict[str, Any]:
     return json.loads(done.stdout)  # type: ignore[no-any-return]
 
 
-def draw(curves: dict[str, list[dict[str, Any]]], folder: Path) -> None:
-    """Draw each curve as SVG: CPU seconds over what was changed, both logarithmic."""
+def draw(curves: dict[str, list[dict[str, Any]]], path: Path) -> None:
+    """Draw the curves side by side as SVG: CPU seconds over what was changed, both logarithmic."""
     import matplotlib
 
     matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "pba"  # the same figures give the same bytes
     from matplotlib import pyplot
 
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, rows in curves.items():
-        figure, axes = pyplot.subplots(figsize=(5, 3.4), layout="constrained")
-        for what in TIMES:
-            axes.plot([row[name] for row in rows], [row[what] for row in rows], "o-", label=what)
-        axes.set(xlabel=WORDS[name], ylabel="CPU seconds", yscale="log")
+    figure, grid = pyplot.subplots(2, 3, figsize=(11, 6), sharey=True, layout="constrained")
+    for axes, (name, rows) in zip(grid.flat, curves.items(), strict=False):
+        for what, label in TIMES.items():
+            axes.plot([row[name] for row in rows], [row[what] for row in rows], "o-", label=label)
+        axes.set(xlabel=WORDS[name], yscale="log")
         axes.set_xscale("symlog" if min(row[name] for row in rows) == 0 else "log")
-        axes.legend(fontsize="small")
-        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
-        pyplot.close(figure)
+        axes.grid(alpha=0.3)
+    figure.supylabel("CPU seconds")
+    figure.legend(*grid.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(TIMES))
+    with replacing(path, force=True) as temporary:
+        figure.savefig(temporary, format="svg", metadata={"Date": None})
+    pyplot.close(figure)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -143,7 +160,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--only", choices=CURVES, help="only this curve")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
     parser.add_argument("--from", dest="source", type=Path, metavar="FILE", help="figures measured before")
-    parser.add_argument("--svg", type=Path, metavar="FOLDER", help="draw the curves into FOLDER")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the curves")
     options = parser.parse_args(arguments)
     if options.one:
         limit()
