@@ -210,7 +210,9 @@ def _make_room(fold: Fold, nr_nodes: int, children: NDArray[np.int64]) -> None:
     """Make room for the moves of a level: no more than its nodes' children have."""
     for array, field in ((fold.push, PUSH), (fold.write, WRITE)):
         nr_moves = int((fold.node[children + 1, field] - fold.node[children, field]).sum())
-        array.resize((int(fold.node[nr_nodes, field]) + nr_moves + 1, *array.shape[1:]), refcheck=False)
+        needed = int(fold.node[nr_nodes, field]) + nr_moves + 1
+        if needed > len(array):
+            array.resize((needed, *array.shape[1:]), refcheck=False)
 
 
 def _roots(node: NDArray[np.int64], bundle: NDArray[np.int64], nr_stretches: int) -> NDArray[np.int64]:
@@ -261,7 +263,8 @@ def _new_fold(
 ) -> Fold:
     """Return room for the composites of stretches, as `parts` says in what bundles.
 
-    The chunks have as many moves as there are events at most; memory that is never written to is never there.
+    The chunks have as many moves as there are events at most, and what joins them seldom twice as many
+    in all. Memory that is never written to is never there.
     """
     (starts, ends), bundle = parts
     sizes = -(-(np.append(ends[bundle[1:] - 1], ends[-1]) - starts[bundle]) // chunk_events)
@@ -279,8 +282,8 @@ def _new_fold(
     node = np.zeros((nr_nodes + 1, NODE_FIELDS), np.int64)  # chunks have no CHILD: no chance bytes
     return Fold(
         node=node,
-        push=np.empty(nr_frees + 1, np.int32),
-        write=np.empty((nr_allocs + 1, 2), np.int32),
+        push=np.empty(3 * nr_frees + 1, np.int32),
+        write=np.empty((3 * nr_allocs + 1, 2), np.int32),
         mark=np.empty(trace.nr_slots, np.int32),
         stamp=np.full(trace.nr_slots, -1, np.int32),
         stack=np.empty(nr_marks, np.int32),
