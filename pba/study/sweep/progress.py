@@ -49,6 +49,9 @@ class Silence:
 class Pace:
     """Work done, and the time that the rest will take.
 
+    The first task is not asked for its pace: while it is done, Numba may compile, for longer than all the
+    rest takes.
+
     Parameters
     ----------
     weights : list of float
@@ -58,18 +61,23 @@ class Pace:
     """
 
     def __init__(self, weights: list[float], clock: Callable[[], float] = time.monotonic) -> None:
-        self.total, self.done = sum(weights), 0.0
-        self._clock, self._start = clock, clock()
+        self._left, self._done = sum(weights), 0.0
+        self._clock = clock
+        self._start: float | None = None
 
     def add(self, weight: float) -> None:
         """Count a task."""
-        self.done += weight
+        self._left -= weight
+        if self._start is None:
+            self._start = self._clock()
+        else:
+            self._done += weight
 
     def seconds_left(self) -> float | None:
         """Return what the rest will take at the pace so far; None before there is one."""
-        if self.done <= 0:
+        if self._start is None or self._done <= 0:
             return None
-        return (self._clock() - self._start) / self.done * max(0.0, self.total - self.done)
+        return (self._clock() - self._start) / self._done * max(0.0, self._left)
 
 
 class SweepProgress:
