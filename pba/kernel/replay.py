@@ -74,7 +74,6 @@ def new_state(
         cached=np.empty(2 * memory_pages, np.int32),
         block_nr_free=np.empty(blocks, np.int32),
         touched=np.empty((memory_pages >> orders.max_page) + 1, np.uint8),
-        scratch=np.zeros((3 << orders.block) + 1, np.int32),
         vars=np.empty(NR_VARS, np.int64),
     )
     reboot(state, largest_leaf, memory)

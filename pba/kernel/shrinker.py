@@ -44,12 +44,6 @@ SHRINK_STOP: Final = -1
 """What `pba_shrink_scan` returns when it freed nothing."""
 ORDER_0: Final = np.int64(0)
 """A single page."""
-NEVER: Final = 1 << 30
-"""For `_find_chunks`: a chunk that will not be free."""
-CHUNK_ORDER: Final = 5
-"""A list that begins with a whole chunk of this order is released by chunks: it is one that was not used."""
-FEW_SHIFT: Final = 4
-"""A sixteenth of a block: fewer pages than that are freed one by one."""
 RICH: Final = PBA_NR_RESERVED_PAGES + 2
 """Cached pages with which no page of a block needs a refill: the splits in it take at most two tables."""
 
@@ -191,97 +185,6 @@ def _release_chunk(state, page, order):
 
 
 @kernel_function
-def _unprotect_in_block(state, at, end):
-    """Unprotect pages of one block, those of the release list from `at` to before `end`.
-
-    For one who has pages enough in the cache that none needs a refill (RICH): only the first page can need
-    tables, since after it the block is mapped by PTEs and contPTEs.
-    """
-    first = np.int64(state.cached[at])
-    if not is_pte_mapped(state, first):
-        split_boundary(state, first | 1)
-    shift = np.uint64(state.orders.contpte)
-    nr_splits = np.int64(0)
-    for i in range(at, end):
-        contpte = np.uint64(state.cached[i]) >> shift
-        nr_splits += state.contpte[contpte]
-        state.contpte[contpte] = 0
-    state.vars[CONTPTE_SPLITS] += nr_splits
-
-
-@kernel_function
-def _find_chunks(state, head, at, end):
-    """Find which chunks stay if the pages of the release list from `at` to before `end` are freed in turn.
-
-    They are pages of the block from `head` on, none of which is free before: all pages of a block that is
-    `in_block` are the allocator's. Fills `state.scratch` with a tree over the block: node 1 is the block,
-    nodes 2 i and 2 i + 1 are halves of node i. A node is the number of the page, from `at` on, with which
-    the chunk becomes free, or NEVER. Behind the tree stands for each page of the list the node of the chunk
-    that stays and becomes free with it, or 0. Nothing here branches on where the pages lie: that is as good
-    as random.
-    """
-    tree = state.scratch
-    nr_pages = np.int64(1) << state.orders.block
-    made_at = 2 * nr_pages
-    nowhere = np.int64(end - at)
-    tree[:made_at] = NEVER
-    tree[made_at : made_at + nowhere] = 0
-    for i in range(at, end):
-        tree[np.uint64(nr_pages + state.cached[i] - head)] = i - at
-    for node in range(nr_pages - 1, 0, -1):
-        lower = np.int64(tree[np.uint64(2 * node)])
-        upper = np.int64(tree[np.uint64(2 * node + 1)])
-        whole = max(lower, upper)
-        tree[np.uint64(node)] = whole
-        first = np.int64(0) if whole == NEVER else nowhere  # a half of what is free does not stay
-        tree[np.uint64(made_at + min(max(lower, first), nowhere))] = 2 * node
-        tree[np.uint64(made_at + min(max(upper, first), nowhere))] = 2 * node + 1
-    if tree[1] < NEVER:
-        tree[made_at + tree[1]] = 1
-
-
-@kernel_function
-def _free_in_block(state, head, at, end):
-    """Free pages of a block, as `_find_chunks` takes them.
-
-    What is merged into a larger chunk leaves no trace on the lists of the buddy allocator, and a chunk that
-    stays comes to its list when the last of its pages is freed. So those that stay are freed in the order in
-    which they become whole. All that `free_one_page()` looks at for them is then as if the pages had come one
-    by one: a free chunk next to one that stays is not merged either, and came before, or was there already.
-    """
-    tree = state.scratch
-    nr_pages = np.int64(1) << state.orders.block
-    _find_chunks(state, head, at, end)
-    for i in range(2 * nr_pages, 2 * nr_pages + end - at):
-        node = np.int64(tree[i])
-        if node > 0:
-            order = np.int64(0)
-            while node << order < nr_pages:
-                order += 1
-            free_one_page(state, head + (node << order) - nr_pages, order)
-
-
-@kernel_inline
-def _is_scattered(state, nr_pages):
-    """Whether to release pages of a block at once: they are many, and do not come as whole chunks."""
-    end = len(state.cached)
-    return nr_pages >= 1 << state.orders.block >> FEW_SHIFT and (
-        _chunk_order(state, end - nr_pages, end) < CHUNK_ORDER
-    )
-
-
-@kernel_function
-def _release_from_block(state, block, nr_pages):
-    """Unprotect and free pages of one block: as `release_page_list`, for many at once; return how many."""
-    end = len(state.cached)
-    _unprotect_in_block(state, end - nr_pages, end)
-    _free_in_block(state, block << state.orders.block, end - nr_pages, end)
-    state.vars[UNPROTECT_CALLS] += nr_pages
-    state.vars[UNPROTECT_PAGES] += nr_pages
-    return nr_pages
-
-
-@kernel_function
 def release_page_list(state, nr_pages):
     """Unprotect and free pages one by one, the last taken first: `release_page_list()`; return how many.
 
@@ -388,8 +291,6 @@ def shrink(state, target, nr_target, nr_taken):
         mark_block_noncached(state, target)
         if nr_target == 1 << state.orders.block:
             nr_freed = release_whole_block(state, target)
-        elif state.vars[NR_CACHED] >= RICH and _is_scattered(state, nr_taken):
-            nr_freed = _release_from_block(state, target, nr_taken)
         else:
             nr_freed = release_page_list(state, nr_taken)
     state.vars[PAGES_RELEASED] += nr_freed

@@ -154,7 +154,6 @@ class State(NamedTuple):
     cached: NDArray[np.int32]  # (2 N,) cached pfns from the list's tail to its head, NR_CACHED of them
     block_nr_free: NDArray[np.int32]  # (N >> block,) cached pages of a managed block, else NOT_MANAGED
     touched: NDArray[np.uint8]  # (N / 2**max_page + 1,) the last stands for the heads of the buddy's lists
-    scratch: NDArray[np.int32]  # ((3 << block) + 1,) for a scan's own use: nothing in it outlives the scan
     vars: NDArray[np.int64]  # (NR_VARS,) indexed by the names above
 
 

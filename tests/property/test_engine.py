@@ -271,5 +271,5 @@ def test_fields_of_a_state_are_all_compared() -> None:
     """A new field of the state is to be compared here, too."""
     assert State._fields == (
         "orders", "buddy_next", "buddy_prev", "buddy_order", "leaf", "contpte", "cached", "block_nr_free",
-        "touched", "scratch", "vars",
+        "touched", "vars",
     )  # fmt: skip
