@@ -154,6 +154,23 @@ def compile_trace(
         from pba.engine.store import compile_file
 
         return compile_file(Path(trace), chunk_events, fan)
+    events = Events(trace.time_ns, trace.op, trace.slot, trace.arg)
+    composites = _composites(trace, events, chunk_events, fan)
+    moves = np.diff(composites.node[:, PUSH]) + np.diff(composites.node[:, WRITE])
+    return CompiledTrace(
+        metadata=trace.metadata,
+        events=events,
+        composites=composites,
+        nr_slots=trace.nr_slots,
+        nr_background_slots=trace.nr_background_slots,
+        unknown_frees=trace.unknown_frees,
+        most_moves=int(moves.max(initial=0)),
+        fan=fan,
+    )
+
+
+def _composites(trace: Trace, events: Events, chunk_events: int, fan: int) -> Composites:
+    """Return the stretches of a trace folded, in trees and in eras."""
     others = np.flatnonzero(trace.op > OP_FREE)
     passes = others[(trace.op[others] == OP_SHRINK) | (trace.op[others] == OP_DROP)]
     stretches = np.concatenate(([0], passes + 1)), np.concatenate((passes, [len(trace)]))
@@ -161,7 +178,6 @@ def compile_trace(
     bundle = bundle[: bundle_up(stretches, chunk_events // BUNDLES, bundle) + 1]
     fold = _new_fold(trace, (stretches, bundle), chunk_events, fan)
     first, count = np.empty_like(bundle), np.empty_like(bundle)
-    events = Events(trace.time_ns, trace.op, trace.slot, trace.arg)
     nr_nodes = fold_bundles(fold, events, stretches, bundle, (first, count))
     nr_nodes = _fold_trees(fold, nr_nodes, (first, count))
     net = np.empty(len(passes) + 1, np.int64)
@@ -171,7 +187,7 @@ def compile_trace(
     levels = [_bundles_as_eras((node[:-1], bundle[:-1]), net, priority)]
     nr_nodes = _fold_eras(fold, nr_nodes, levels)
     last = fold.node[nr_nodes]
-    composites = Composites(
+    return Composites(
         node=fold.node[: nr_nodes + 1],
         root=_roots(node, bundle, len(net)),
         pass_event=passes,
@@ -183,17 +199,6 @@ def compile_trace(
         bundle=bundle,
         era=np.concatenate(levels),
         era_level=np.cumsum([0, *(len(level) for level in levels)]),
-    )
-    moves = np.diff(composites.node[:, PUSH]) + np.diff(composites.node[:, WRITE])
-    return CompiledTrace(
-        metadata=trace.metadata,
-        events=events,
-        composites=composites,
-        nr_slots=trace.nr_slots,
-        nr_background_slots=trace.nr_background_slots,
-        unknown_frees=trace.unknown_frees,
-        most_moves=int(moves.max(initial=0)),
-        fan=fan,
     )
 
 
