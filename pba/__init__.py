@@ -42,11 +42,12 @@ if TYPE_CHECKING:
         plot_rates,
         plot_timeline,
     )
+    from pba.imports.read import read_trace
     from pba.model import machine_of
+    from pba.probe.bounds import ReplayBounds, replay_bounds
+    from pba.probe.generate import generate
+    from pba.probe.minimise import minimise
     from pba.results import ReplayResult
-    from pba.study.bounds import ReplayBounds, replay_bounds
-    from pba.study.generate import generate
-    from pba.study.minimise import minimise
     from pba.study.run import load_run
     from pba.study.sweep.grid import Grid
     from pba.study.sweep.result import SweepResult
@@ -55,7 +56,6 @@ if TYPE_CHECKING:
     from pba.trace.corpus import recordings
     from pba.trace.metadata import Metadata, Quality
     from pba.trace.ops import cut, join, merge, repeat, scale
-    from pba.trace.read import read_trace
     from pba.trace.table import Trace
 
 _LAZY = {
@@ -64,7 +64,7 @@ _LAZY = {
     "CompiledTrace": "pba.engine.compile",
     "machine_of": "pba.model",
     "ReplayResult": "pba.results",
-    "read_trace": "pba.trace.read",
+    "read_trace": "pba.imports.read",
     "Trace": "pba.trace.table",
     "Metadata": "pba.trace.metadata",
     "Quality": "pba.trace.metadata",
@@ -74,10 +74,10 @@ _LAZY = {
     "merge": "pba.trace.ops",
     "repeat": "pba.trace.ops",
     "scale": "pba.trace.ops",
-    "minimise": "pba.study.minimise",
-    "ReplayBounds": "pba.study.bounds",
-    "replay_bounds": "pba.study.bounds",
-    "generate": "pba.study.generate",
+    "minimise": "pba.probe.minimise",
+    "ReplayBounds": "pba.probe.bounds",
+    "replay_bounds": "pba.probe.bounds",
+    "generate": "pba.probe.generate",
     "df_bursts": "pba.explore",
     "df_drawdown": "pba.explore",
     "df_lifetimes": "pba.explore",

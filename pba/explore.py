@@ -14,6 +14,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pba.analysis.tables import bursts_table as df_bursts
+from pba.analysis.tables import drawdown_table as df_drawdown
+from pba.analysis.tables import lifetimes_table as df_lifetimes
+from pba.analysis.tables import live_table as df_live
+from pba.analysis.tables import passes_table as df_passes
+from pba.analysis.tables import phases_table as df_phases
+from pba.analysis.tables import rates_table as df_rates
 from pba.errors import PbaError
 from pba.report.data import flatness_table as df_flatness
 from pba.report.data import front_table as df_front
@@ -53,13 +60,6 @@ from pba.report.trace_figures import (
     rates_picture as plot_rates,
 )
 from pba.study.run import load_run
-from pba.trace.analysis import bursts_table as df_bursts
-from pba.trace.analysis import drawdown_table as df_drawdown
-from pba.trace.analysis import lifetimes_table as df_lifetimes
-from pba.trace.analysis import live_table as df_live
-from pba.trace.analysis import passes_table as df_passes
-from pba.trace.analysis import phases_table as df_phases
-from pba.trace.analysis import rates_table as df_rates
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pba.cli.layout import columns, described, number
 
 if TYPE_CHECKING:
-    from pba.study.bounds import ReplayBounds
+    from pba.probe.bounds import ReplayBounds
 
 Rows = list[tuple[str, str]]
 

@@ -41,10 +41,10 @@ def show(
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Show what ran in a recording, what is in it, and how far it can be trusted."""
+    from pba.analysis.summary import summarize
     from pba.cli.info import render
+    from pba.imports.read import read_trace
     from pba.trace.corpus import describe
-    from pba.trace.read import read_trace
-    from pba.trace.summary import summarize
 
     recording = describe(name)
     summary = summarize(read_trace(recording.path))

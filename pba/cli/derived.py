@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def refuse_output(output: Path, force: bool) -> None:
     """Refuse an output that cannot be, before any work is done."""
     from pba.files import refuse_overwrite
-    from pba.trace.store import refuse_unknown_form
+    from pba.trace.forms.parquet import refuse_unknown_form
 
     refuse_unknown_form(output)
     refuse_overwrite(output, force)
@@ -23,7 +23,7 @@ def refuse_output(output: Path, force: bool) -> None:
 
 def finish(made: Trace, output: Path, force: bool) -> None:
     """Write a trace under the name of its file, and say what it is."""
-    from pba.trace.summary import summarize
+    from pba.analysis.summary import summarize
 
     named = output.name.removesuffix(".gz").rpartition(".")[0]
     made = replace(made, metadata=made.metadata.with_(name=named))

@@ -20,10 +20,10 @@ from pba.cli.traces import open_trace
 from pba.errors import PbaError
 
 if TYPE_CHECKING:
-    from pba.study.likeness import Likeness
-    from pba.trace.generate.fitting import Fit
-    from pba.trace.generate.making import Recipe
-    from pba.trace.generate.play import Columns
+    from pba.generate.fitting import Fit
+    from pba.generate.making import Recipe
+    from pba.generate.play import Columns
+    from pba.probe.likeness import Likeness
 
 FITTING = "Like a recording"
 
@@ -107,7 +107,7 @@ def generate(
     else:
         if scale != 1:
             raise PbaError("a workload has no --scale", "set its parameters: rate, jobs, connections ...")
-        from pba.trace.generate.making import recipe
+        from pba.generate.making import recipe
 
         made = recipe(str(workload), parameters=_parameters(param or []), **limits)
     progress = Progress(made)
@@ -137,7 +137,7 @@ def command(recipe: Mapping[str, Any]) -> str:
 
     Parameters that are as this pba has them unless told are left out.
     """
-    from pba.trace.generate.workloads import WORKLOADS
+    from pba.generate.workloads import WORKLOADS
 
     like, name = recipe.get("like"), str(recipe.get("like") or recipe.get("workload"))
     words = ["--like", name] if like else [name]
@@ -171,7 +171,7 @@ def _exact(time_ns: int) -> str:
 
 def _listed(as_json: bool) -> str:
     """Return the workloads, one a line."""
-    from pba.trace.generate.workloads import WORKLOADS
+    from pba.generate.workloads import WORKLOADS
 
     if as_json:
         return json.dumps(
@@ -185,7 +185,7 @@ def _explained(name: str, as_json: bool) -> str:
     """Return what a workload is, and its parameters with units, ranges and defaults."""
     from dataclasses import asdict
 
-    from pba.trace.generate.workloads import find
+    from pba.generate.workloads import find
 
     kind = find(name)
     if as_json:
@@ -208,7 +208,7 @@ def _explained(name: str, as_json: bool) -> str:
 
 def _fitted(path: Path) -> tuple[Fit, Likeness]:
     """Fit a generator to a recording, with a live line."""
-    from pba.study.likeness import fit
+    from pba.probe.likeness import fit
 
     recording = open_trace(path)
     try:
@@ -219,7 +219,7 @@ def _fitted(path: Path) -> tuple[Fit, Likeness]:
 
 def _closeness(taken: Fit, found: Likeness) -> str:
     """Return how close the fit is, at the recording's own length and scale 1."""
-    from pba.study.likeness import CLOSE_KS, CLOSE_LIVE
+    from pba.probe.likeness import CLOSE_KS, CLOSE_LIVE
 
     demand = found.demand
     rows = [("at its own length, scale 1", "recording", "generated", "off by", "limit")]

@@ -87,9 +87,9 @@ def import_(
     """
     from pba.errors import TraceError
     from pba.files import refuse_overwrite
-    from pba.trace.background import chosen_orders
-    from pba.trace.read import read_any
-    from pba.trace.store import refuse_unknown_form
+    from pba.imports.read import read_any
+    from pba.trace.forms.parquet import refuse_unknown_form
+    from pba.tracepoints.background import chosen_orders
 
     refuse_unknown_form(output)
     refuse_overwrite(output, force)
@@ -100,7 +100,7 @@ def import_(
             raise TraceError(
                 "--background is of no use with CSV", "its ops say what is background: bg_alloc, bg_free"
             )
-        from pba.trace.csv_form import parse_columns, read_csv
+        from pba.trace.forms.csv import parse_columns, read_csv
         from pba.trace.metadata import Metadata
 
         told = Metadata(name=name, kernel=kernel, page_size_kib=page_size_kib, memory_pages=memory_pages)
@@ -126,7 +126,7 @@ def import_(
 
 def summarize(output: Path, trace: Trace) -> str:
     """Return what was imported, and how far it can be trusted, in a few lines."""
-    from pba.trace.store import TEXT_LOSES
+    from pba.trace.forms.parquet import TEXT_LOSES
 
     counts = trace.counts()
     quality = trace.metadata.quality

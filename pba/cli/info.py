@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from pba.trace.generate.parameters import Parameter
+    from pba.analysis.summary import BlocksTouched, Demand, Summary
+    from pba.generate.parameters import Parameter
     from pba.trace.metadata import Background, Counted, Metadata, Quality
-    from pba.trace.summary import BlocksTouched, Demand, Summary
 
 Rows = list[tuple[str, str]]
 
@@ -43,7 +43,7 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print plain numbers, as JSON.")] = False,
 ) -> None:
     """Show what is in a trace, and how far it can be trusted."""
-    from pba.trace.summary import summarize
+    from pba.analysis.summary import summarize
 
     summary = summarize(open_trace(trace))
     if as_json:
@@ -92,7 +92,7 @@ def _recipe_rows(recipe: Mapping[str, Any]) -> Rows:
 
 def _stated(workload: str) -> Sequence[Parameter]:
     """Return a workload's parameters; none where this pba does not know it."""
-    from pba.trace.generate.workloads import WORKLOADS
+    from pba.generate.workloads import WORKLOADS
 
     return WORKLOADS[workload].parameters if workload in WORKLOADS else ()
 
@@ -223,7 +223,7 @@ def _quality_rows(quality: Quality, unknown_ids: int) -> Rows:
 
 def counted_words(counted: Counted) -> str:
     """Say how the live pages compare with the kernel's own count, and why they may not be the same."""
-    from pba.trace.held import COUNT, WHY_COUNTS_DIFFER
+    from pba.recording.held import COUNT, WHY_COUNTS_DIFFER
 
     start, end = (
         f"{number(recorded)} live pages at the {when} where {COUNT} says {number(pages)}"

@@ -16,8 +16,8 @@ from pba.cli.traces import open_trace
 
 if TYPE_CHECKING:
     from pba.machine import Machine, Thresholds
-    from pba.study.minimise import Minimised, Step
-    from pba.study.property import Property
+    from pba.probe.condition import Property
+    from pba.probe.minimise import Minimised, Step
     from pba.trace.table import Trace
 
 SECONDS_BETWEEN_LINES = 2.0
@@ -61,9 +61,9 @@ def minimise(
     """
     from pba.cli.replay import machine_from, thresholds_from
     from pba.model import replay
-    from pba.study.minimise import minimise as search
-    from pba.study.minimise import with_note
-    from pba.study.property import parse_property
+    from pba.probe.condition import parse_property
+    from pba.probe.minimise import minimise as search
+    from pba.probe.minimise import with_note
 
     condition = parse_property(keep)
     refuse_output(output, force)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final, TextIO
 import typer
 
 if TYPE_CHECKING:
-    from pba.trace.record import Progress, Recording
+    from pba.recording.record import Progress, Recording
 
 
 PLAIN_LINE_S: Final = 10.0
@@ -19,7 +19,7 @@ PLAIN_LINE_S: Final = 10.0
 def _print_bpftrace(wanted: bool) -> None:
     """Print the bpftrace program and leave, where `--print-bpftrace` is given."""
     if wanted:
-        from pba.trace.bpftrace import program
+        from pba.imports.bpftrace import program
 
         print(program(), end="")
         raise typer.Exit
@@ -28,7 +28,7 @@ def _print_bpftrace(wanted: bool) -> None:
 def _clean_up(wanted: bool) -> None:
     """Remove what killed recorders left and leave, where `--cleanup` is given."""
     if wanted:
-        from pba.trace.record import clean_up
+        from pba.recording.record import clean_up
 
         for path in (removed := clean_up(Path())):
             print(f"removed {path}")
@@ -119,8 +119,8 @@ def record(
     the command's, 128+n if signal n ended it; 0 without a command, and where
     --duration ended it; 2 if the recording failed.
     """
-    from pba.trace.background import chosen_orders
-    from pba.trace.record import record as record_machine
+    from pba.recording.record import record as record_machine
+    from pba.tracepoints.background import chosen_orders
 
     live = LiveLine(sys.stderr)
     try:
@@ -175,7 +175,7 @@ class LiveLine:
 def summarize(recording: Recording) -> str:
     """Return what was recorded, and how far it can be trusted, in a few lines."""
     from pba.cli.info import background_words, counted_words
-    from pba.trace.store import TEXT_LOSES
+    from pba.trace.forms.parquet import TEXT_LOSES
 
     trace = recording.trace
     quality, counts = trace.metadata.quality, trace.counts()

@@ -14,8 +14,8 @@ from pba.machine import format_bytes
 
 if TYPE_CHECKING:
     from pba.machine import Machine, Thresholds
+    from pba.probe.bounds import ReplayBounds
     from pba.results import ReplayResult
-    from pba.study.bounds import ReplayBounds
     from pba.trace.table import Trace
 
 
@@ -58,7 +58,7 @@ def replay(
     if bounds:
         from pba.cli.bounds import render as render_bounds
         from pba.errors import PbaError
-        from pba.study.bounds import replay_bounds
+        from pba.probe.bounds import replay_bounds
 
         if memory_from_trace:
             raise PbaError("--bounds starts with all memory free", "leave out --memory-from-trace")

@@ -17,6 +17,6 @@ def open_trace(name: Path, *, strict: bool = False) -> Trace:
     TraceError
         If there is neither, or the file is not a trace.
     """
-    from pba.trace.read import read_trace
+    from pba.imports.read import read_trace
 
     return read_trace(name, strict=strict)

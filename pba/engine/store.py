@@ -27,10 +27,10 @@ from pba import _jit
 from pba.engine.compile import CompiledTrace, compile_trace
 from pba.engine.state import Composites
 from pba.errors import TraceError
+from pba.imports.read import read_trace
 from pba.kernel.state import Events
 from pba.trace.corpus import resolve
 from pba.trace.metadata import Metadata
-from pba.trace.read import read_trace
 
 FOLDER: Final = "compiled-traces"
 ABOUT: Final = "about.json"

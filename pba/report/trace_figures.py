@@ -1,4 +1,4 @@
-"""The figures of a trace: each takes the table that `pba.trace.analysis` computed, and draws it."""
+"""The figures of a trace: each takes the table that `pba.analysis.tables` computed, and draws it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 import pandas as pd
 
+from pba.analysis import tables as analysis
+from pba.analysis.tables import ALL, BURST_GAP_NS, NATURAL_WINDOW_NS, NS, live_table
 from pba.errors import PbaError
 from pba.report.axes import pages_axis, plain, spread
 from pba.report.figures import new_figure, scale_note, settle
 from pba.report.style import INK, LEVEL_COLOURS, MUTED, RECOMMENDED, SEED, SURFACE, Picture, style
 from pba.report.words import count, mean_count, plural
-from pba.trace import analysis
-from pba.trace.analysis import ALL, BURST_GAP_NS, NATURAL_WINDOW_NS, NS, live_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -81,7 +81,7 @@ def read_recordings(definition: StudyDefinition) -> list[Recording]:
     TraceError
         If a trace cannot be read.
     """
-    from pba.trace.read import read_trace
+    from pba.imports.read import read_trace
 
     found = []
     for path in trace_files(definition):

@@ -72,7 +72,7 @@ def describe(name: str) -> Recording:
     TraceError
         If no recording is meant by that name (`full_name`), or its file is damaged.
     """
-    from pba.trace.store import read_facts
+    from pba.trace.forms.parquet import read_facts
 
     known = recordings()
     name = full_name(name, known, "no recording")

@@ -72,7 +72,7 @@ class Counted:
 class Background:
     """How the rest of the system's demand was recorded: chunks of pages that are no page tables.
 
-    The rules are those of `pba.trace.background`.
+    The rules are those of `pba.tracepoints.background`.
 
     Attributes
     ----------

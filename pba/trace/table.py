@@ -174,7 +174,7 @@ class Trace:
         OutputError
             If `path` exists and `force` is not given, or cannot be written, or has another ending.
         """
-        from pba.trace.store import write_trace
+        from pba.trace.forms.parquet import write_trace
 
         return write_trace(self, Path(path), force=force)
 

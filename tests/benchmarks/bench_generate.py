@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pba
-from pba.trace.generate.fitting import take_apart
-from pba.trace.generate.making import Recipe, recipe
-from pba.trace.generate.workloads import WORKLOADS
+from pba.generate.fitting import take_apart
+from pba.generate.making import Recipe, recipe
+from pba.generate.workloads import WORKLOADS
 
 LIKE = "pgbench-x86"
 

@@ -139,7 +139,7 @@ def read_again(path: Path, times: int = 7) -> None:
 def import_here(path: Path) -> None:
     """Read a file twice (the first time to compile, a small part of it) and print what it took."""
     import pba
-    from pba.trace.read import read_any
+    from pba.imports.read import read_any
 
     if path.suffix == ".parquet":
         read_again(path)
@@ -180,7 +180,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"large.{form}"
             if form == "parquet":
-                from pba.study.generate import generate
+                from pba.probe.generate import generate
 
                 generate("fork-storm", events=options.events).write(path)
                 generate("fork-storm", events=1000).write(path.with_name("small.parquet"))

@@ -77,7 +77,7 @@ def _fill(time_ns, op, ident, arg, base, passes, seed):  # type: ignore[no-untyp
 
 def workload(name: str, events: int, passes: int = 200) -> pba.Trace:
     """Return a workload of `pba generate` with so many passes at even distances, and no others."""
-    from pba.study.generate import generate
+    from pba.probe.generate import generate
 
     trace = generate(name, events=events)
     kept = trace.op < OP_SHRINK

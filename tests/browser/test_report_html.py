@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pba.report import write_report
-from tests.unit.report_fixture import corner_runs
+from tests.report.report_fixture import corner_runs
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

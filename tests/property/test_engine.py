@@ -18,10 +18,10 @@ from pba.engine.compile import CompiledTrace, compile_trace
 from pba.engine.explore import COLUMNS, Behaviours, explore, new_run, one_member
 from pba.engine.state import AREA, NODE, Run
 from pba.events import OP_LETTERS
+from pba.imports.read import read_trace
 from pba.kernel import replay as kernel
 from pba.kernel.state import END_MANAGED, FIRST_MANAGED, NR_CACHED, Holders, State
 from pba.machine import Machine, Thresholds
-from pba.trace.read import read_trace
 from pba.trace.table import Trace
 from tests.property.generate import Scenario, random_scenario
 from tests.property.test_kernel_against_reference import scenarios

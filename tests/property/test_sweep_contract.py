@@ -17,8 +17,8 @@ from pba.study.sweep.boxes import Rows
 from pba.study.sweep.tasks import COLUMNS, Engine
 from tests.property.brute_explore import brute_engine, brute_explore, row_of
 from tests.property.generate import random_scenario
-from tests.unit.study_fixture import make_trace
-from tests.unit.traces import sawtooth
+from tests.study.study_fixture import make_trace
+from tests.traces import sawtooth
 
 ENGINES = {"brute force": brute_engine, "engine": run.core}
 OPS = {letter: code for code, letter in enumerate("AFSDBb")}

@@ -140,8 +140,8 @@ def read_traces(traces: Traces) -> list[tuple[Trace, str]]:
     StudyError
         If there is none, or two have one name.
     """
+    from pba.imports.read import read_trace
     from pba.trace.corpus import find_all
-    from pba.trace.read import read_trace
 
     given = [traces] if isinstance(traces, Trace | str | Path) else list(traces)
     found: dict[Trace | Path, None] = {}

@@ -1,0 +1,67 @@
+"""Generate a trace: a workload by its name, or one like a recording."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pba.errors import PbaError
+from pba.generate.making import recipe
+from pba.trace.table import Trace
+
+
+def generate(
+    workload: str | None = None,
+    *,
+    like: Trace | None = None,
+    seed: int = 0,
+    duration_ns: int | None = None,
+    events: int | None = None,
+    scale: int = 1,
+    parameters: Mapping[str, Any] | None = None,
+) -> Trace:
+    """Generate a trace in memory; the same arguments give the same events on every machine.
+
+    Parameters
+    ----------
+    workload : str, optional
+        Name of a workload (`pba generate --list`).
+    like : Trace, optional
+        Instead of a workload: a recording that the trace shall be like.
+    seed : int
+        Of all draws, 0 or more.
+    duration_ns : int, optional
+        Length in ns; unless told a minute, or as long as the recording, or as long as the events last.
+    events : int, optional
+        The most events.
+    scale : int
+        With `like`: so many times the recording's demand at the same time.
+    parameters : mapping of str to number or str, optional
+        Of the workload, in the units that `pba generate WORKLOAD` shows.
+
+    Returns
+    -------
+    Trace
+        Its `metadata.recipe` says how to make it again.
+
+    Raises
+    ------
+    PbaError
+        If there is no such workload or parameter, or a value is out of range.
+
+    Notes
+    -----
+    For a trace that does not fit in memory: `pba generate -o`.
+    """
+    if (workload is None) == (like is None):
+        raise PbaError("a workload or a recording to be like is needed, and not both", "name one of them")
+    if like is None:
+        if scale != 1:
+            raise PbaError("a workload has no scale", "set its parameters: rate, jobs, connections ...")
+        made = recipe(str(workload), seed=seed, duration_ns=duration_ns, events=events, parameters=parameters)
+        return made.trace()
+    if parameters:
+        raise PbaError("what is like a recording has no parameters", "give duration_ns, events and scale")
+    from pba.probe.likeness import fit
+
+    return fit(like)[0].recipe(seed=seed, duration_ns=duration_ns, events=events, scale=scale).trace()

@@ -1,0 +1,486 @@
+"""A study from its file to its folder: the same bytes whatever happens on the way."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pba.errors import OutputError, PbaError, StudyError
+from pba.imports.read import read_trace
+from pba.machine import Machine
+from pba.model import replay
+from pba.study.folder import locked
+from pba.study.run import (
+    FLATNESS_FILE,
+    JOURNAL_FILE,
+    POINTS_FILE,
+    RUN_FILE,
+    STUDY_FILE,
+    Run,
+    load_run,
+    write_parquet,
+)
+from pba.study.space import Point
+from pba.study.tune import tune
+from tests.study.study_fixture import TRACES, make_study, make_trace
+
+POINTS = 56
+SAME_BYTES = (POINTS_FILE, FLATNESS_FILE, RUN_FILE, STUDY_FILE)
+COMMAND = "pba tune small.toml"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a study, and in `run` its finished run, made without a break by one thread."""
+    folder = tmp_path_factory.mktemp("study")
+    tune(make_study(folder, POINTS), folder / "run", workers=1, command=COMMAND)
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return what has to be the same: all files but the journal (it has times), whose hash is left out."""
+    found = {name: (folder / name).read_bytes() for name in SAME_BYTES}
+    record = json.loads(found[RUN_FILE])
+    del record["files"][JOURNAL_FILE]
+    found[RUN_FILE] = json.dumps(record).encode()
+    return found
+
+
+def trials(folder: Path) -> list[tuple[object, object]]:
+    """Return what Optuna itself reads from the journal."""
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
+    storage = optuna.storages.JournalStorage(JournalFileBackend(str(folder / JOURNAL_FILE)))
+    study = optuna.load_study(study_name=None, storage=storage)
+    return [(trial.params, trial.values) for trial in study.trials]
+
+
+def test_the_points_are_distinct_and_begin_with_the_patchs_own(home: Path) -> None:
+    run = load_run(home / "run")
+    thresholds = run.points[["unshrinkable_pages", "shrink_block_min_pages", "batch"]]
+    assert len(run.points) == len(thresholds.drop_duplicates()) == POINTS
+    assert thresholds.loc[run.seed].tolist() == [16, 64, 512]
+    assert list(run.points.index) == list(range(POINTS))
+    assert run.complete
+    assert run.command == COMMAND
+
+
+def test_every_figure_is_that_of_an_exact_replay(home: Path) -> None:
+    run = load_run(home / "run")
+    for number in (run.seed, run.recommended, POINTS - 1):
+        row = run.points.loc[number]
+        point = Point(*(int(row[name]) for name in Point._fields))
+        means, pages, splits, peaks = [], [], 0, []
+        for name, page_size_kib in zip(TRACES, (4, 16), strict=True):
+            machine = Machine(page_size_kib, (64 << 10) // page_size_kib)
+            result = replay(read_trace(home / f"{name}.parquet"), point.on(machine), machine)
+            kept = run.per_trace.loc[(number, name)]
+            assert {key: kept[key] for key in result.counters if key != "cache_hash"} == {
+                key: value for key, value in result.counters.items() if key != "cache_hash"
+            }
+            assert kept["mean_cached_pages"] == result.mean_cached_pages
+            assert kept["block_mapped_share"] == result.block_mapped_share
+            pages.append(result.mean_cached_pages)
+            means.append(result.mean_cached_bytes / (1 << 20))
+            peaks.append(result.peak_cached_bytes / (1 << 20))
+            splits += result.counters["pmd_splits"]
+        assert row["pmd_splits"] == splits
+        assert row["mean_cached_pages"] == pytest.approx(np.mean(pages), rel=1e-14)
+        assert row["mean_cached_mib"] == pytest.approx(np.mean(means), rel=1e-14)
+        assert row["peak_cached_mib"] == max(peaks)
+
+
+def test_the_recommended_point_is_no_worse_than_the_seed(home: Path) -> None:
+    run = load_run(home / "run")
+    seed, chosen = run.points.loc[run.seed], run.points.loc[run.recommended]
+    assert chosen["pmd_splits"] <= seed["pmd_splits"]
+    assert chosen["mean_cached_pages"] <= seed["mean_cached_pages"]
+    assert run.recommended in run.front
+    splits = run.points.loc[run.front, "pmd_splits"].tolist()
+    assert splits == sorted(splits)
+
+
+def test_the_traces_are_described(home: Path) -> None:
+    traces = load_run(home / "run").traces.set_index("trace")
+    assert list(traces.index) == list(TRACES)
+    assert traces["page_size_kib"].tolist() == [4, 16]
+    assert traces["memory_pages"].tolist() == [16384, 4096]
+    assert (traces["allocs"] + traces["frees"] + traces["passes"]).tolist() == [1500, 1500]
+    assert traces["live_at_start"].tolist() == [7, 7]
+    assert np.isnan(traces.loc["alpha", "recall"])
+    assert traces.loc["beta", ["recall", "precision"]].tolist() == [0.98, 98 / 99]
+
+
+def test_flatness_is_replayed_around_the_recommended_point(home: Path) -> None:
+    run = load_run(home / "run")
+    chosen = run.points.loc[run.recommended]
+    for name, line in run.flatness.groupby("threshold"):
+        here = line[line["value"] == chosen[name]]
+        assert here[["pmd_splits", "mean_cached_pages"]].values.tolist() == [
+            [chosen["pmd_splits"], chosen["mean_cached_pages"]]
+        ]
+
+
+def test_optuna_reads_the_same_points_from_the_journal(home: Path) -> None:
+    run = load_run(home / "run")
+    names = ["unshrinkable_pages", "shrink_block_min_pages", "batch"]
+    assert trials(home / "run") == [
+        ({name: row[name] for name in names}, [row["pmd_splits"], row["mean_cached_pages"]])
+        for _, row in run.points.iterrows()
+    ]
+
+
+def test_the_number_of_workers_does_not_matter(home: Path, tmp_path: Path) -> None:
+    tune(home / "small.toml", tmp_path / "run", workers=3, command=COMMAND)
+    assert contents(tmp_path / "run") == contents(home / "run")
+    assert trials(tmp_path / "run") == trials(home / "run")
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import pba.study.tune as room
+from pba.study.journal import Journal
+
+moment, study, folder = sys.argv[1:]
+
+def die(*arguments):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if moment == "before the first points":
+    room.write_parquet = die
+elif moment == "between points and journal":
+    whole = Journal.append
+    def append(self, generation):
+        if self.tried:
+            die()
+        whole(self, generation)
+    Journal.append = append
+elif moment == "within the journal":
+    whole = Journal.append
+    def append(self, generation):
+        if self.tried:
+            whole(self, generation[:5])
+            with self.path.open("ab") as stream:
+                stream.write(b'{"op_code": 4, "work')
+            Path(str(self.path) + ".lock").symlink_to("gone")
+            die()
+        whole(self, generation)
+    Journal.append = append
+elif moment == "before the end":
+    room.around = die
+elif moment == "before the record":
+    plain = room.write_record
+    def write_record(folder, record):
+        if record["state"] == "complete":
+            die()
+        plain(folder, record)
+    room.write_record = write_record
+room.tune(study, folder, workers=2, command="pba tune small.toml")
+"""
+
+
+@pytest.mark.parametrize(
+    ("moment", "stored"),
+    [
+        ("before the first points", 0),
+        ("between points and journal", 32),
+        ("within the journal", 37),
+        ("before the end", POINTS),
+        ("before the record", POINTS),
+    ],
+)
+def test_a_killed_run_goes_on_to_the_same_bytes(home: Path, tmp_path: Path, moment: str, stored: int) -> None:
+    study, folder = home / "small.toml", tmp_path / "run"
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, moment, str(study), str(folder)],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    journal = folder / JOURNAL_FILE
+    assert journal.read_bytes().count(b'"op_code":4') == stored
+    assert json.loads((folder / RUN_FILE).read_text())["state"] == "running"
+    run = tune(study, folder, workers=1, command=COMMAND)
+    assert run.complete
+    assert contents(folder) == contents(home / "run")
+    assert trials(folder) == trials(home / "run")
+
+
+def test_a_done_run_is_only_read(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {path.name: path.stat().st_mtime_ns for path in (home / "run").iterdir()}
+    monkeypatch.setattr("pba.study.evaluate.Evaluator.rows_of", None)
+    run = tune(home / "small.toml", home / "run")
+    assert run.complete
+    assert {path.name: path.stat().st_mtime_ns for path in (home / "run").iterdir()} == before
+
+
+def test_more_points_go_on_from_those_there_are(home: Path, tmp_path: Path) -> None:
+    study = make_study(tmp_path, 40)
+    tune(study, tmp_path / "short", command=COMMAND)
+    longer = tune(study, tmp_path / "short", points=60, command=COMMAND)
+    assert len(longer.points) == 60
+    assert longer.study.points == 60
+    tune(study, tmp_path / "long", points=60, command=COMMAND)
+    assert contents(tmp_path / "short") == contents(tmp_path / "long")
+    with pytest.raises(StudyError, match="has 60 points, more than 40"):
+        tune(study, tmp_path / "short")
+
+
+def change_study(home: Path) -> None:
+    path = home / "small.toml"
+    path.write_text(path.read_text().replace("high = 1024", "high = 2048"))
+
+
+def change_trace(home: Path) -> None:
+    make_trace("beta", 5, page_size_kib=16).write(home / "beta.parquet", force=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [(change_study, "begun with another study file"), (change_trace, "another content of the trace beta")],
+)
+def test_a_changed_input_is_refused(tmp_path: Path, change: Callable[[Path], None], says: str) -> None:
+    study, folder = make_study(tmp_path, 33), tmp_path / "run"
+    before = tune(study, folder, command=COMMAND)
+    change(tmp_path)
+    with pytest.raises(StudyError, match=says) as caught:
+        tune(study, folder, command=COMMAND)
+    assert "--force" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert load_run(folder).points.equals(before.points)
+    anew = tune(study, folder, force=True, command=COMMAND)
+    assert anew.complete
+    assert not anew.points.equals(before.points)
+
+
+def test_another_seed_is_refused_and_other_versions_too(tmp_path: Path) -> None:
+    study, folder = make_study(tmp_path, 33), tmp_path / "run"
+    tune(study, folder)
+    with pytest.raises(StudyError, match="another seed: 3, now 4"):
+        tune(study, folder, seed=4)
+    record = json.loads((folder / RUN_FILE).read_text())
+    record["versions"]["model"] = "other"
+    (folder / RUN_FILE).write_text(json.dumps(record))
+    assert tune(study, folder).versions["model"] == "other"
+    with pytest.raises(StudyError, match="another version of model: other, now"):
+        tune(study, folder, points=34)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def rewrite_points(path: Path) -> None:
+    frame = pd.read_parquet(path)
+    frame.loc[5, "pmd_splits"] += 1
+    write_parquet(frame, path)
+
+
+def change_first_trace(path: Path, row: object) -> None:
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "traces": [row, *record["traces"][1:]]}))
+
+
+@pytest.mark.parametrize("name", [RUN_FILE, STUDY_FILE, POINTS_FILE, FLATNESS_FILE, JOURNAL_FILE])
+@pytest.mark.parametrize("damage", [truncate, Path.unlink], ids=["truncated", "missing"])
+def test_damage_to_a_complete_run_is_named(
+    home: Path, tmp_path: Path, name: str, damage: Callable[[Path], None]
+) -> None:
+    folder = copy_run(home, tmp_path)
+    damage(folder / name)
+    for attempt in (lambda: load_run(folder), lambda: tune(home / "small.toml", folder)):
+        with pytest.raises(StudyError) as caught:
+            attempt()
+        assert str(folder) in str(caught.value)
+        assert name in str(caught.value)
+        assert "\n" not in str(caught.value)
+    if name != RUN_FILE:
+        assert "damaged run folder" in str(caught.value)
+    assert tune(home / "small.toml", folder, force=True, command=COMMAND).complete
+
+
+def copy_run(home: Path, tmp_path: Path, state: str = "complete") -> Path:
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    for path in (home / "run").iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    if state != "complete":
+        record = json.loads((folder / RUN_FILE).read_text())
+        (folder / RUN_FILE).write_text(json.dumps({**record, "state": state, "files": {}}))
+        (folder / FLATNESS_FILE).unlink()
+    return folder
+
+
+def test_a_figure_changed_by_hand_is_noticed(home: Path, tmp_path: Path) -> None:
+    folder = copy_run(home, tmp_path)
+    rewrite_points(folder / POINTS_FILE)
+    with pytest.raises(StudyError, match="not what the run wrote"):
+        load_run(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "says"),
+    [
+        (POINTS_FILE, truncate, "damaged run folder"),
+        (POINTS_FILE, Path.unlink, "it lacks point 0"),
+        (POINTS_FILE, rewrite_points, "its figures for"),
+        (JOURNAL_FILE, lambda path: path.write_bytes(b"{}\n" + path.read_bytes()), "Optuna cannot read it"),
+        (JOURNAL_FILE, lambda path: path.write_bytes(b"\x00\x01\nrubbish\n"), "Optuna cannot read it"),
+        (RUN_FILE, lambda path: path.write_text("[]"), "not what a run writes"),
+        (RUN_FILE, lambda path: change_first_trace(path, 3), "run.json: damaged .*: a recording lacks trace"),
+        (RUN_FILE, lambda path: change_first_trace(path, {"trace": "x"}), "a recording lacks path"),
+        (RUN_FILE, lambda path: path.write_text('{"format_version": 9}'), "written by a newer pba"),
+    ],
+)
+def test_damage_to_a_run_under_way_is_named(
+    home: Path, tmp_path: Path, name: str, damage: Callable[[Path], object], says: str
+) -> None:
+    folder = copy_run(home, tmp_path, "running")
+    damage(folder / name)
+    with pytest.raises(StudyError, match=says):
+        tune(home / "small.toml", folder)
+
+
+def test_a_journal_that_a_kill_cut_short_is_made_whole(home: Path, tmp_path: Path) -> None:
+    folder = copy_run(home, tmp_path, "running")
+    truncate(folder / JOURNAL_FILE)
+    tune(home / "small.toml", folder, command=COMMAND)
+    assert contents(folder) == contents(home / "run")
+    assert trials(folder) == trials(home / "run")
+
+
+def test_a_folder_in_the_place_of_a_file_is_one_line(home: Path, tmp_path: Path) -> None:
+    folder = copy_run(home, tmp_path)
+    (folder / STUDY_FILE).unlink()
+    (folder / STUDY_FILE).mkdir()
+    with pytest.raises(StudyError, match=r"study\.toml: damaged run folder: Is a directory \("):
+        load_run(folder)
+    with pytest.raises(OutputError, match=r"study\.toml: cannot be written: Is a directory"):
+        tune(home / "small.toml", folder, force=True)
+
+
+def test_a_disk_that_fills_under_the_journal_is_one_line_and_nothing_is_lost(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from optuna.storages.journal import JournalFileBackend
+
+    folder, append = tmp_path / "run", JournalFileBackend.append_logs
+
+    def full(self: JournalFileBackend, logs: list[dict[str, object]]) -> None:
+        if any("values" in log for log in logs):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        append(self, logs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(JournalFileBackend, "append_logs", full)
+        with pytest.raises(OutputError, match=r"optuna\.journal: cannot be written: No space left"):
+            tune(home / "small.toml", folder, command=COMMAND)
+    tune(home / "small.toml", folder, command=COMMAND)
+    assert contents(folder) == contents(home / "run")
+
+
+def test_a_run_under_way_can_be_read(home: Path, tmp_path: Path) -> None:
+    folder = copy_run(home, tmp_path, "running")
+    run = load_run(folder)
+    assert not run.complete
+    assert run.flatness.empty
+    assert {item.name for item in fields(Run)} == set(vars(run))
+    (folder / POINTS_FILE).unlink()
+    with pytest.raises(StudyError, match="holds no point yet"):
+        load_run(folder)
+
+
+def test_a_run_of_an_older_layout_is_refused_and_can_be_run_anew(home: Path, tmp_path: Path) -> None:
+    folder = copy_run(home, tmp_path)
+    record = json.loads((folder / RUN_FILE).read_text())
+    (folder / RUN_FILE).write_text(json.dumps({**record, "format_version": 1}))
+    for attempt in (lambda: load_run(folder), lambda: tune(home / "small.toml", folder)):
+        with pytest.raises(StudyError, match=r"written by an older pba \(layout 1\)") as caught:
+            attempt()
+        assert "--force" in str(caught.value)
+        assert "\n" not in str(caught.value)
+    assert tune(home / "small.toml", folder, force=True, command=COMMAND).complete
+
+
+@pytest.mark.parametrize("change", [{"rule": "the last one"}, {"recommended": 1000}])
+def test_a_run_of_another_rule_is_refused(home: Path, tmp_path: Path, change: dict[str, object]) -> None:
+    folder = copy_run(home, tmp_path)
+    record = json.loads((folder / RUN_FILE).read_text())
+    (folder / RUN_FILE).write_text(json.dumps({**record, **change}))
+    with pytest.raises(StudyError, match=r"chosen by another rule .*--force"):
+        load_run(folder)
+
+
+def test_other_peoples_folders_are_left_alone(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "letters.txt").write_text("dear")
+    for force in (False, True):
+        with pytest.raises(StudyError, match=r"not a run's folder: it holds letters\.txt"):
+            tune(home / "small.toml", tmp_path, force=force)
+    assert [path.name for path in tmp_path.iterdir()] == ["letters.txt"]
+    with pytest.raises(PbaError, match="is a file"):
+        tune(home / "small.toml", tmp_path / "letters.txt")
+    with pytest.raises(StudyError, match="no such run folder"):
+        load_run(tmp_path / "none")
+    with pytest.raises(StudyError, match="no run folder"):
+        load_run(tmp_path)
+
+
+def test_two_at_once_are_refused(home: Path, tmp_path: Path) -> None:
+    with locked(tmp_path / "run"), pytest.raises(StudyError, match="another pba tune is at work"):
+        tune(home / "small.toml", tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [({"points": 0}, "--points 0"), ({"seed": -1}, "--seed -1"), ({"workers": 0}, "--workers 0")],
+)
+def test_options_out_of_range(home: Path, tmp_path: Path, options: dict[str, int], says: str) -> None:
+    with pytest.raises(StudyError, match=says):
+        tune(home / "small.toml", tmp_path / "run", **options)  # type: ignore[arg-type]
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("traces", "machine", "says"),
+    [
+        ('["gamma"]', "", "small.toml: traces: no trace file and no recording of pba is called 'gamma'"),
+        ('["none/*.parquet"]', "", "small.toml: traces: no file matches 'none/[*].parquet'"),
+        ('["alpha.parquet", "again.parquet"]', "", "traces: two are called 'alpha'"),
+        ('["bare.events"]', "", "bare.events: the trace does not say its page size"),
+        ('["bare.events"]', "page_size_kib = 4", "bare.events: the trace does not say how much memory"),
+        (
+            '["beta.parquet"]',
+            'linear_map = "pud"',
+            r"\[machine\]: for beta.parquet: the linear map has no pud",
+        ),
+    ],
+)
+def test_inputs_that_cannot_be_used(tmp_path: Path, traces: str, machine: str, says: str) -> None:
+    study = make_study(tmp_path)
+    make_trace("alpha", 8).write(tmp_path / "again.parquet")
+    (tmp_path / "bare.events").write_text("0 A 1\n5 F 1\n")
+    text = study.read_text().replace('["alpha.parquet", "beta.parquet"]', traces)
+    study.write_text(f"{text}\n[machine]\n{machine}\n")
+    with pytest.raises(StudyError, match=says):
+        tune(study, tmp_path / "run")
+
+
+def test_a_trace_is_taken_once_however_often_it_is_named(tmp_path: Path) -> None:
+    study = make_study(tmp_path, 10)
+    study.write_text(study.read_text().replace('"beta.parquet"', '"./*.parquet", "beta.parquet"'))
+    assert tune(study, tmp_path / "run").traces["trace"].tolist() == list(TRACES)
