@@ -12,7 +12,7 @@ from typer.main import get_command
 
 from pba.cli.app import app
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCK = re.search(r"```python\n(.*?)```", README, re.DOTALL)
 COMMANDS = re.findall(r"^    (pba .+?)(?:\s+#.*)?$", README, re.MULTILINE)

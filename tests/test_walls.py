@@ -11,17 +11,19 @@ import pytest
 
 from pba.cli.app import COMMANDS
 
-PACKAGE = Path(__file__).resolve().parents[2] / "pba"
+PACKAGE = Path(__file__).resolve().parents[1] / "pba"
 
 FLOOR = {"errors", "events", "files", "machine", "_jit", "_version"}
 """Rooms that every other may use."""
 
 LAYERS = (
     {"kernel", "trace"},
+    {"tracepoints", "analysis"},
+    {"recording", "imports", "generate"},
     {"results"},
     {"model"},
     {"engine"},
-    {"study"},
+    {"probe", "study"},
     {"report"},
     {"explore", "cli"},
 )

@@ -187,8 +187,8 @@ def phases_table(trace: Trace, phases: int | None = None) -> pd.DataFrame:
     """Return how fast the demand changes, by phase.
 
     A phase lasts as long as allocations and frees keep their rates. Where they change is found in 200 equal
-    windows of the trace's time by `pba.analysis.phases.change_points`, which states its criterion; a phase has
-    at least 4 of them. What comes and goes from window to window is no phase: a trace may have one.
+    windows of the trace's time by `pba.analysis.phases.change_points`, which states its criterion; a phase
+    has at least 4 of them. What comes and goes from window to window is no phase: a trace may have one.
 
     Parameters
     ----------

@@ -132,8 +132,8 @@ class Options(TypedDict, total=False):
     only_root : bool
         The machine had no memory cgroup but the root (see `pba.tracepoints.visits`).
     background : Orders
-        Take the rest of the system's demand too, chunks of these orders; see `pba.tracepoints.background`. The
-        recording must hold all their allocations and frees, and frees of single pages.
+        Take the rest of the system's demand too, chunks of these orders; see `pba.tracepoints.background`.
+        The recording must hold all their allocations and frees, and frees of single pages.
     """
 
     page_size_kib: int | None

@@ -1,8 +1,8 @@
 """Allocations that could be page tables and are not taken for ones: counted, so that none is lost in silence.
 
 A user's page table is one zeroed, accounted, unmovable page, and in three arm64 recordings (6.1, 6.12, 7.3)
-nothing else is. So where one comes from a function that `pba.tracepoints.classify` does not know, a later kernel
-may have given it a new name, and where it has no stack, the recording lacks one.
+nothing else is. So where one comes from a function that `pba.tracepoints.classify` does not know, a later
+kernel may have given it a new name, and where it has no stack, the recording lacks one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Which events are recorded, and what they mean: from decoded rows to raw events.
 
-The stack behind an allocation says whether it is for a page table (`pba.tracepoints.classify`); the stack behind
-a shrinker's line says whether the root cgroup's shrinkers are walked (`pba.recording.callsites`). Addresses are
-used here and forgotten: no trace holds one.
+The stack behind an allocation says whether it is for a page table (`pba.tracepoints.classify`); the stack
+behind a shrinker's line says whether the root cgroup's shrinkers are walked (`pba.recording.callsites`).
+Addresses are used here and forgotten: no trace holds one.
 """
 
 from __future__ import annotations

@@ -52,8 +52,8 @@ def assemble(
     start_ns, end_ns : int, optional
         When the recording began and ended on its own clock, in ns; unless told, its first and last event.
     background : Orders, optional
-        Make chunks of these orders that are no page tables `B` and `b` events, as `pba.tracepoints.background`
-        says; none unless told.
+        Make chunks of these orders that are no page tables `B` and `b` events, as
+        `pba.tracepoints.background` says; none unless told.
     early : RawEvents, optional
         What was seen before the recording began, and so which chunks were live by then.
 

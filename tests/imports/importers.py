@@ -208,4 +208,4 @@ IMPORTERS = {
     )
 }
 
-GOLDEN = Path(__file__).resolve().parent / "golden"
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"

@@ -1,4 +1,7 @@
-"""A short run of `tests.imports.fuzz` with a fixed seed; `python -m tests.imports.fuzz` runs for as long as it is told."""
+"""A short run of `tests.imports.fuzz` with a fixed seed.
+
+`python -m tests.imports.fuzz` runs for as long as it is told.
+"""
 
 from __future__ import annotations
 

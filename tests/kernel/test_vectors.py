@@ -11,7 +11,7 @@ import pytest
 
 import pba
 
-VECTORS = Path(__file__).parent / "vectors"
+VECTORS = Path(__file__).parents[1] / "vectors"
 
 
 def load(name: str) -> dict[str, Any]:
