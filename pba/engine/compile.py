@@ -22,7 +22,7 @@ from pba.engine.state import (
     WRITE,
     Composites,
 )
-from pba.errors import TraceError
+from pba.errors import PbaError, TraceError
 from pba.events import OP_ALLOC, OP_BG_ALLOC, OP_BG_FREE, OP_DROP, OP_FREE, OP_SHRINK
 from pba.kernel.state import Events
 from pba.trace.table import Trace
@@ -38,7 +38,9 @@ if TYPE_CHECKING:
 CHUNK_EVENTS: Final = 1024
 """Events of a chunk: those after a refill are replayed one by one up to its end."""
 BUNDLES: Final = 4
-"""A chunk's events by those of a bundle: no stretch of a bundle has composites of its own."""
+"""A bundle of several stretches has at most a chunk's events divided by this, and one composite."""
+MOST_CHUNK_EVENTS: Final = 1 << 20
+MOST_FAN: Final = 1 << 10
 FAN: Final = 4
 """Children of a node above the chunks."""
 
@@ -136,9 +138,10 @@ def compile_trace(
         Any trace, or what `pba.read_trace` reads: a file, or the name of a recording. What comes of a large
         file is kept in pba's cache (`pba.engine.store`), and taken from there the next time.
     chunk_events : int
-        Most events of the smallest composites. More take less memory, and more time at each refill.
+        Most events of the smallest composites, 1 to 2**20. More take less memory, and more time at each
+        refill.
     fan : int
-        How many composites the next larger one joins, at least 2.
+        How many composites the next larger one joins, 2 to 1024.
 
     Returns
     -------
@@ -149,7 +152,11 @@ def compile_trace(
     ------
     TraceError
         If the file is no trace.
+    PbaError
+        If `chunk_events` or `fan` is out of its range.
     """
+    _refuse_size("chunk_events", chunk_events, 1, MOST_CHUNK_EVENTS)
+    _refuse_size("fan", fan, 2, MOST_FAN)
     if not isinstance(trace, Trace):
         from pba.engine.store import compile_file
 
@@ -167,6 +174,12 @@ def compile_trace(
         most_moves=int(moves.max(initial=0)),
         fan=fan,
     )
+
+
+def _refuse_size(name: str, value: int, least: int, most: int) -> None:
+    """Raise `PbaError` for a value out of its range."""
+    if not least <= value <= most:
+        raise PbaError(f"{name} = {value} is out of range", f"it ranges from {least} to {most}")
 
 
 def _composites(trace: Trace, events: Events, chunk_events: int, fan: int) -> Composites:

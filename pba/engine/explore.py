@@ -97,7 +97,7 @@ def new_run(compiled: CompiledTrace, machine: Machine) -> tuple[Run, State]:
         composites=compiled.composites,
         places=places,
         spare=np.empty(compiled.most_moves, np.int32),
-        todo=np.empty(64 * 4, np.int64),
+        todo=np.empty(64 * compiled.fan, np.int64),  # fewer than `fan` wait at each of at most 63 levels
         progress=np.zeros(PROGRESS_FIELDS, np.int64),
         fan=compiled.fan,
     )

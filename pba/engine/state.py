@@ -43,7 +43,10 @@ NEVER: Final = 1 << 62
 
 
 class Composites(NamedTuple):
-    """A trace folded into transfers of pages, in trees of which each covers the stretch before a pass.
+    """A trace folded into transfers of pages: in trees of which each covers a bundle, and bundles in eras.
+
+    A stretch is what lies before a pass, or after the last. A bundle is a long stretch, or short ones and
+    their passes; see `pba.engine.quiet`.
 
     A transfer moves pages between places: a place is a slot of the trace's users (a number from 0 on), or a
     place on the cached list, counted down from its top at the start of the transfer (-1 is the head, -2 the
@@ -73,7 +76,7 @@ class Composites(NamedTuple):
     NR_FAILED,  # slots whose allocation failed: a free of one is no free, which no transfer knows
     DROP_SHIFT,  # drop_slab(): calls of do_shrink_slab() before this one
     CALL_FREED,  # pages freed by this call of do_shrink_slab()
-    IN_PASS,  # 1 in the middle of a call
+    IN_PASS,  # how far a search has come in the pass at hand, see `pba.engine.search`
     PROGRESS_FIELDS,
 ) = range(8)
 

@@ -30,6 +30,7 @@ from pba.errors import TraceError
 from pba.imports.read import read_trace
 from pba.kernel.state import Events
 from pba.trace.corpus import resolve
+from pba.trace.forms.piped import is_pipe
 from pba.trace.metadata import Metadata
 
 FOLDER: Final = "compiled-traces"
@@ -42,7 +43,7 @@ ABANDONED_SECONDS: Final = 24 * 3600
 
 
 def compile_file(path: Path, chunk_events: int, fan: int, *, min_events: int = MIN_EVENTS) -> CompiledTrace:
-    """Compile a file or recording, or take what came of it before from the cache.
+    """Compile a file or recording, or take what came of it before from the cache; a pipe is only compiled.
 
     Parameters
     ----------
@@ -58,8 +59,13 @@ def compile_file(path: Path, chunk_events: int, fan: int, *, min_events: int = M
     TraceError
         If it is no trace.
     """
-    path = resolve(path)
-    digest = _sha256(path)
+    digest = None
+    if not is_pipe(path):
+        path = resolve(path)
+        with suppress(OSError):  # what cannot be read `read_trace` refuses
+            digest = _sha256(path)
+    if digest is None:
+        return compile_trace(read_trace(path), chunk_events=chunk_events, fan=fan)
     place = _place(path, digest, chunk_events, fan)
     found = _load(place, digest)
     if found is None:
@@ -73,15 +79,8 @@ def compile_file(path: Path, chunk_events: int, fan: int, *, min_events: int = M
 
 def _sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes."""
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except FileNotFoundError:
-        raise TraceError("no such file", "check the name", path=path) from None
-    except OSError as error:
-        raise TraceError(
-            f"cannot be read: {error.strerror or error}", "name a readable file", path=path
-        ) from error
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _place(path: Path, digest: str, chunk_events: int, fan: int) -> Path | None:

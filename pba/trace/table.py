@@ -104,7 +104,16 @@ class Trace:
 
     @classmethod
     def from_checked(cls, arrays: dict[str, NDArray[Any]], slots: Slots, metadata: Metadata) -> Trace:
-        """Make a trace from columns in their types, and what checks their events and gives them slots.
+        """Make a trace from columns in their types, whose events may have been checked in part already.
+
+        Parameters
+        ----------
+        arrays : dict of ndarray
+            All columns of `DTYPES`, in these types.
+        slots : Slots
+            Made of the same arrays; the events that it has not come to are checked now.
+        metadata : Metadata
+            What else is known.
 
         Raises
         ------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from pathlib import Path
@@ -123,6 +124,8 @@ def test_a_cache_that_cannot_be_written_is_done_without(cache: Path) -> None:
 def test_compile_trace_takes_files_and_names_of_recordings(cache: Path) -> None:
     check(pba.compile_trace(VECTOR))
     assert pba.compile_trace("redis-bgsave-x86").name == "redis-bgsave-x86"
+    with pytest.raises(TraceError, match="is a folder"):
+        pba.compile_trace(VECTOR.parent)
     with pytest.raises(TraceError, match="no such file"):
         pba.compile_trace("no/such.parquet")
 
@@ -135,3 +138,14 @@ def test_a_compiled_trace_refuses_what_its_trace_does() -> None:
     assert pba.replay(unknown, machine=MACHINE).unknown_frees == 1
     with pytest.raises(TraceError, match="event 1"):
         pba.replay(unknown, machine=MACHINE, strict=True)
+
+
+def test_a_pipe_is_compiled_and_not_drained_for_its_hash(cache: Path) -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "wb") as pipe:
+        pipe.write(b"1 A 1\n2 F 1\n")
+    try:
+        assert pba.compile_trace(f"/dev/fd/{reader}").nr_events == 2
+    finally:
+        os.close(reader)
+    assert not list(cache.glob("*/*"))

@@ -17,6 +17,7 @@ from pba.engine.alone import run_alone
 from pba.engine.compile import CompiledTrace, compile_trace
 from pba.engine.explore import COLUMNS, Behaviours, explore, new_run, one_member
 from pba.engine.state import AREA, NODE, Run
+from pba.errors import PbaError
 from pba.events import OP_LETTERS
 from pba.imports.read import read_trace
 from pba.kernel import replay as kernel
@@ -199,6 +200,18 @@ def test_every_vector(name: str, case: int) -> None:
     compiled = compile_trace(read_trace(VECTORS / f"{name}.events.gz"))
     result = compiled.replay(Thresholds(*expected["thresholds"].values()), machine)
     assert {name: result.counters[name] for name in expected["expected"]} == expected["expected"]
+
+
+def test_any_fan_will_do_and_others_are_refused() -> None:
+    trace = read_trace(VECTORS / "churn.events.gz")
+    machine = Machine(4, 1 << 15)
+    expected = model.replay(trace, Thresholds.seed(machine), machine).counters
+    for chunk_events, fan in ((1, 1024), (1, 300), (2, 2), (1 << 20, 2)):
+        compiled = compile_trace(trace, chunk_events=chunk_events, fan=fan)
+        assert compiled.replay(None, machine).counters == expected
+    for name, value in (("fan", 1), ("fan", 1025), ("chunk_events", 0), ("chunk_events", (1 << 20) + 1)):
+        with pytest.raises(PbaError, match=f"{name} = {value} is out of range"):
+            compile_trace(trace, **{name: value})
 
 
 # Searches

@@ -78,14 +78,20 @@ def open_piped(path: Path) -> BinaryIO | None:
     return cast(BinaryIO, io.BufferedReader(_FromStart(pipe)))
 
 
+def is_pipe(path: Path) -> bool:
+    """Say whether this can be read once only: a pipe, a terminal or a socket; `-` is the standard input."""
+    if str(path) == "-":
+        return True
+    with suppress(OSError):
+        mode = path.stat().st_mode
+        return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
+    return False
+
+
 @contextmanager
 def _holding(path: Path) -> Iterator[None]:
     """Keep the first bytes of a pipe for as long as this lasts; do nothing for a file or if it is done."""
-    is_pipe = False
-    with suppress(OSError):
-        mode = path.stat().st_mode
-        is_pipe = stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
-    if not is_pipe or path in _held:
+    if not is_pipe(path) or path in _held:
         yield
         return
     try:
@@ -119,4 +125,4 @@ def reads_pipes(read: _Reader) -> _Reader:
     return cast(_Reader, reading)
 
 
-__all__ = ["is_piped", "open_piped", "reads_pipes"]
+__all__ = ["is_pipe", "is_piped", "open_piped", "reads_pipes"]
