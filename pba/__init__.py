@@ -2,7 +2,7 @@
 
     >>> import pba
     >>> machine = pba.Machine(page_size_kib=4, memory_pages=262144, linear_map="pud")
-    >>> pba.Thresholds.seed(machine)
+    >>> pba.Thresholds.patch(machine)
     Thresholds(unshrinkable_pages=16, shrink_block_min_pages=64, batch=512)
 
 Then `pba.recordings`, `pba.read_trace`, `pba.generate`, `pba.replay`, `pba.replay_bounds`; traces of traces

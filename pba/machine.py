@@ -165,7 +165,7 @@ class Thresholds:
             object.__setattr__(self, name, _whole(getattr(self, name)))
 
     @classmethod
-    def seed(cls, machine: Machine) -> Thresholds:
+    def patch(cls, machine: Machine) -> Thresholds:
         """Return the values of the patch as posted: 16, `BLOCK_NR_PAGES / 8`, `BLOCK_NR_PAGES`."""
         return cls(16, machine.block_nr_pages // 8, machine.block_nr_pages)
 

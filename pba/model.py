@@ -56,7 +56,7 @@ def replay(
 ) -> ReplayResult:
     """Replay a trace event by event: `pba.replay` (pba.engine.replay), where the parameters are described."""
     machine = machine or machine_of(trace)
-    thresholds = thresholds or Thresholds.seed(machine)
+    thresholds = thresholds or Thresholds.patch(machine)
     thresholds.check(machine)
     check_trace(trace, machine, strict)
     if checkpoint_every < 0:

@@ -91,7 +91,7 @@ def thresholds_from(
     """Return the seed's thresholds with those that were given put in."""
     from pba.machine import Thresholds
 
-    seed = Thresholds.seed(machine)
+    seed = Thresholds.patch(machine)
     return Thresholds(
         unshrinkable_pages=seed.unshrinkable_pages if unshrinkable is None else unshrinkable,
         shrink_block_min_pages=seed.shrink_block_min_pages if min_pages is None else min_pages,

@@ -129,7 +129,7 @@ def replay_compiled(
     Parameters and errors are those of `pba.replay`.
     """
     machine = machine or model.machine_of(compiled)
-    thresholds = thresholds or Thresholds.seed(machine)
+    thresholds = thresholds or Thresholds.patch(machine)
     thresholds.check(machine)
     compiled.check(machine, strict)
     run, _ = new_run(compiled, machine)

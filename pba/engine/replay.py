@@ -32,7 +32,7 @@ def replay(
         What happened. A compiled trace (`pba.compile_trace`) gives the same result, bit for bit, many times
         sooner; timelines and checkpoints need the events and so a `Trace`.
     thresholds : Thresholds, optional
-        The shrinker's thresholds; the patch's own (`Thresholds.seed(machine)`) unless told.
+        The shrinker's thresholds; the patch's own (`Thresholds.patch(machine)`) unless told.
     machine : Machine, optional
         The machine; `machine_of(trace)` unless told.
     checkpoint_every : int

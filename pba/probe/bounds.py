@@ -173,7 +173,7 @@ def replay_bounds(
         As `pba.replay` does.
     """
     machine = machine or machine_of(trace)
-    thresholds = thresholds or Thresholds.seed(machine)
+    thresholds = thresholds or Thresholds.patch(machine)
     faults = find_faults(trace)
     figures = {}
     for frees, allocations in faults.choices():

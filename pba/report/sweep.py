@@ -10,7 +10,7 @@ from pba.report.data import LETTERS, THRESHOLDS
 from pba.report.document import Column, Document, Section, Table
 from pba.report.words import count, duration, mean_count, moves, pages, percent, plural
 from pba.study.recommend import RULE
-from pba.study.space import SEED_POINT, Point
+from pba.study.space import PATCH_POINT, Point
 from pba.study.sweep.folder import AXIS_NAMES
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _seed(result: SweepResult, setting: str, title: str) -> Section:
     place = result.seed_place(setting)
     splits, cached = place.aims.floats
     share = percent(place.beaten_by / len(result.grid))
-    bullets = [f"{SEED_POINT} (the patch): {plural(splits, 'PMD split')}, {pages(cached)} cached on average."]
+    bullets = [f"{PATCH_POINT} (the patch): {plural(splits, 'PMD split')}, {pages(cached)} cached on average."]
     if place.nearest is None:
         bullets.append("No point of the grid beats it: it is on the front, or as good as a point of it.")
     else:
@@ -149,7 +149,7 @@ def _front(front: Any, best: Point, title: str) -> Section:
     )  # fmt: skip
     rows, marked = [], []
     for place, row in enumerate(shown.to_dict("records")):
-        note = "recommended" if _is(row, best) else "patch" if _is(row, SEED_POINT) else ""
+        note = "recommended" if _is(row, best) else "patch" if _is(row, PATCH_POINT) else ""
         if note == "recommended":
             marked.append(place)
         cells = (count(row["points"]), *(str(row[name]) for name in THRESHOLDS), note)
@@ -172,7 +172,7 @@ def _plateaus(result: SweepResult, setting: str, best: Point, title: str) -> Sec
         Column("points"), Column("in the box"), *(Column(LETTERS[name], group="box") for name in THRESHOLDS),
     )  # fmt: skip
     rows = []
-    for name, point in (("patch's", SEED_POINT), ("recommended", best)):
+    for name, point in (("patch's", PATCH_POINT), ("recommended", best)):
         found = result.plateau(point, setting)
         if found is None:
             text.append(f"The {name} point, {point}, is not on the grid.")

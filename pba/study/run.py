@@ -35,7 +35,7 @@ POINTS_FILE: Final = "points.parquet"
 FLATNESS_FILE: Final = "flatness.parquet"
 JOURNAL_FILE: Final = "optuna.journal"
 
-SEED_NUMBER: Final = 0
+PATCH_NUMBER: Final = 0
 """Number of the point with the patch's own thresholds."""
 
 FLATNESS_COLUMNS: Final = ("threshold", "value", "pmd_splits", "mean_cached_pages")
@@ -119,7 +119,7 @@ def load_run(folder: str | Path) -> Run:
         check_files(folder, record)
     study = read_study(folder, record)
     per_trace = read_points(folder, [row["trace"] for row in record["traces"]])
-    if per_trace is None or SEED_NUMBER not in per_trace.index.get_level_values("number"):
+    if per_trace is None or PATCH_NUMBER not in per_trace.index.get_level_values("number"):
         raise StudyError(f"{folder}: the run holds no point yet", "say pba tune again to go on with it")
     run = assemble_run(folder, study, record, per_trace, read_flatness(folder) if complete else None)
     if complete and (record.get("recommended"), record.get("rule")) != (run.recommended, run.rule):
@@ -152,8 +152,8 @@ def assemble_run(
         traces=traces_frame(record["traces"]),
         points=points,
         per_trace=per_trace,
-        seed=SEED_NUMBER,
-        recommended=recommend(points, SEED_NUMBER),
+        seed=PATCH_NUMBER,
+        recommended=recommend(points, PATCH_NUMBER),
         rule=RULE,
         front=[int(number) for number in front.index],
         flatness=pd.DataFrame(columns=list(FLATNESS_COLUMNS)) if flatness is None else flatness,

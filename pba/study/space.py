@@ -42,7 +42,7 @@ class Point(NamedTuple):
         return f"U={self.unshrinkable_pages} M={self.shrink_block_min_pages} B={self.batch}"
 
 
-SEED_POINT: Final = Point(*Thresholds.seed(Machine(4)).to_dict().values())
+PATCH_POINT: Final = Point(*Thresholds.patch(Machine(4)).to_dict().values())
 """The patch's own thresholds on 4 KiB pages: U=16 M=64 B=512."""
 
 
@@ -52,7 +52,7 @@ def first_points(definition: StudyDefinition) -> Iterator[Point]:
     The seed is tried even where the space leaves it out, as all else is held against it. A point may
     come more than once.
     """
-    yield SEED_POINT
+    yield PATCH_POINT
     ranges = [definition.space[name] for name in THRESHOLD_NAMES]
     for corner in itertools.product(*((item.low, item.high) for item in ranges)):
         yield Point(*corner)
@@ -82,5 +82,5 @@ def all_points(definition: StudyDefinition) -> Iterator[Point]:
 
 def distinct_points(definition: StudyDefinition) -> int:
     """Return how many points a study will try: its budget, or all there are."""
-    inside = all(value in definition.space[name] for name, value in SEED_POINT._asdict().items())
+    inside = all(value in definition.space[name] for name, value in PATCH_POINT._asdict().items())
     return min(definition.points, definition.space_size + (0 if inside else 1))

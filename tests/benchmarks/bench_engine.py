@@ -60,7 +60,7 @@ class Subject:
 
     def __init__(self, trace: pba.Trace, machine: pba.Machine, folder: Path) -> None:
         self.trace, self.machine = trace, machine
-        self.thresholds = pba.Thresholds.seed(machine)
+        self.thresholds = pba.Thresholds.patch(machine)
         self.compiled = pba.compile_trace(trace)
         self.path = without_comments(trace.write(folder / f"{trace.name}.events"))
         self.state = model.boot(machine)

@@ -152,7 +152,7 @@ def recording_tasks(folder: Path) -> list[Task]:
     for name in RECORDED:
         trace = pba.read_trace(name)
         machine = model.machine_of(trace)
-        seed = pba.Thresholds.seed(machine)
+        seed = pba.Thresholds.patch(machine)
         path = folder / f"{name}.events"
         write_plain(trace, path)
         words = (machine.page_size_kib, machine.memory_pages, machine.linear_map)

@@ -30,7 +30,7 @@ def test_the_seed_is_the_default() -> None:
     trace = sawtooth()
     told = pba.replay(trace, pba.Thresholds(16, 64, 512), MACHINE)
     assert pba.replay(trace, machine=MACHINE).counters == told.counters
-    assert told.thresholds == pba.Thresholds.seed(MACHINE)
+    assert told.thresholds == pba.Thresholds.patch(MACHINE)
 
 
 def test_json_is_what_to_dict_says() -> None:
@@ -163,7 +163,7 @@ def test_machines_have_defaults() -> None:
     assert pba.Machine() == pba.Machine(4, 1 << 20, "pud")
     assert pba.Machine(64) == pba.Machine(64, 1 << 16, "contpmd")
     assert pba.Machine.from_bytes(16, 1 << 30).memory_pages == 1 << 16
-    assert pba.Thresholds.seed(pba.Machine(16)) == pba.Thresholds(16, 256, 2048)
+    assert pba.Thresholds.patch(pba.Machine(16)) == pba.Thresholds(16, 256, 2048)
 
 
 def test_an_order_that_the_machine_lacks() -> None:

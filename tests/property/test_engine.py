@@ -205,7 +205,7 @@ def test_every_vector(name: str, case: int) -> None:
 def test_any_fan_will_do_and_others_are_refused() -> None:
     trace = read_trace(VECTORS / "churn.events.gz")
     machine = Machine(4, 1 << 15)
-    expected = model.replay(trace, Thresholds.seed(machine), machine).counters
+    expected = model.replay(trace, Thresholds.patch(machine), machine).counters
     for chunk_events, fan in ((1, 1024), (1, 300), (2, 2), (1 << 20, 2)):
         compiled = compile_trace(trace, chunk_events=chunk_events, fan=fan)
         assert compiled.replay(None, machine).counters == expected

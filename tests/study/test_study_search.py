@@ -8,7 +8,7 @@ import pytest
 
 from pba.study.definition import SAMPLERS, THRESHOLD_NAMES, Range, StudyDefinition
 from pba.study.search import FIRST_GENERATION, GENERATION, Tried, boundaries, propose
-from pba.study.space import SEED_POINT, Point, distinct_points
+from pba.study.space import PATCH_POINT, Point, distinct_points
 
 
 def invented(point: Point) -> tuple[float, float]:
@@ -44,7 +44,7 @@ def test_the_same_study_tries_the_same_distinct_points(sampler: str) -> None:
     points = [item.point for item in tried]
     assert points == [item.point for item in search(study)]
     assert len(set(points)) == 80
-    assert points[0] == SEED_POINT
+    assert points[0] == PATCH_POINT
     for name in THRESHOLD_NAMES:
         assert all(getattr(point, name) in study.space[name] for point in points)
     assert points[9:] != [item.point for item in search(study.with_(seed=2))][9:]
@@ -78,7 +78,7 @@ def test_the_seed_may_lie_outside_the_space() -> None:
     space = {name: Range(600, 2000, True) for name in THRESHOLD_NAMES}
     space["shrink_block_min_pages"] = Range(100, 200, True)
     tried = search(StudyDefinition("x", space=space, points=60))
-    assert tried[0].point == SEED_POINT
+    assert tried[0].point == PATCH_POINT
     assert all(
         value in values
         for item in tried[1:]

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 
 from pba.machine import Machine, Thresholds
 from pba.study.definition import DEFAULT_SPACE, THRESHOLD_NAMES, Range, StudyDefinition
-from pba.study.space import SEED_POINT, Point, all_points, distinct_points, first_points, value_at
+from pba.study.space import PATCH_POINT, Point, all_points, distinct_points, first_points, value_at
 
 
 def test_the_seed_is_the_patchs_own_on_every_page_size() -> None:
-    assert SEED_POINT == (16, 64, 512)
+    assert PATCH_POINT == (16, 64, 512)
     for page_size_kib in (4, 16, 64):
         machine = Machine(page_size_kib)
-        assert SEED_POINT.on(machine) == Thresholds.seed(machine)
+        assert PATCH_POINT.on(machine) == Thresholds.patch(machine)
 
 
 def test_m_and_b_grow_with_the_block_and_u_does_not() -> None:
@@ -40,7 +40,7 @@ def test_values_stay_in_their_range(low: int, width: int, log: bool, share: floa
 def test_the_first_points_are_the_seed_the_corners_and_then_an_even_spread() -> None:
     study = StudyDefinition("x")
     points = list(itertools.islice(first_points(study), 409))
-    assert points[0] == SEED_POINT
+    assert points[0] == PATCH_POINT
     ranges = [DEFAULT_SPACE[name] for name in THRESHOLD_NAMES]
     assert set(points[1:9]) == set(itertools.product(*((r.low, r.high) for r in ranges)))
     for place, values in enumerate(ranges):

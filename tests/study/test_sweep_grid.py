@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pba.errors import ThresholdError
 from pba.machine import Machine
-from pba.study.space import SEED_POINT, Point
+from pba.study.space import PATCH_POINT, Point
 from pba.study.sweep.grid import LIMITS, MAX_LINES, Grid, axis_text, parse_axis
 
 VALUES = st.sets(st.integers(0, 3000), min_size=1, max_size=60)
@@ -45,9 +45,9 @@ def test_the_default_is_64_by_512_by_16_and_has_the_patch() -> None:
     grid = Grid()
     assert grid.shape == (64, 16, 512)
     assert len(grid) == 64 * 16 * 512
-    cell = grid.cell_of(SEED_POINT)
+    cell = grid.cell_of(PATCH_POINT)
     assert cell is not None
-    assert grid.point_at(cell) == SEED_POINT
+    assert grid.point_at(cell) == PATCH_POINT
     assert Grid(**grid.to_dict()) == grid
     assert "524,288" in str(grid)
 

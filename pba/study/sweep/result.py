@@ -13,7 +13,7 @@ from pba.errors import PbaError
 from pba.study.definition import THRESHOLD_NAMES
 from pba.study.objective import AIMS
 from pba.study.recommend import distance_in_factors, recommend
-from pba.study.space import SEED_POINT, Point
+from pba.study.space import PATCH_POINT, Point
 from pba.study.sweep.boxes import Boxes, cached_page_ns
 from pba.study.sweep.folder import AXIS_NAMES, mean_cached_pages, table_columns
 from pba.study.sweep.front import (
@@ -212,7 +212,7 @@ class SweepResult:
     @property
     def seed_number(self) -> int:
         """The number of the patch's point on the grid, in the axes' order; `OFF_GRID` where it has none."""
-        cell = self.grid.cell_of(SEED_POINT)
+        cell = self.grid.cell_of(PATCH_POINT)
         return OFF_GRID if cell is None else int(np.ravel_multi_index(cell, self.grid.shape))
 
     def seed_place(self, setting: str | None = None) -> Place:
@@ -244,7 +244,7 @@ class SweepResult:
             aims = self.seed_aims(setting)
             beaten = any(beats(step.aims, aims) for step in steps)
             shown = dict(zip(AIMS, aims.floats, strict=True))
-            frame.loc[seed] = {**SEED_POINT._asdict(), **shown, "on_front": not beaten}
+            frame.loc[seed] = {**PATCH_POINT._asdict(), **shown, "on_front": not beaten}
         chosen = recommend(frame.astype({"on_front": bool}), seed)
         row: Any = frame.loc[chosen]
         return Point(*(int(row[name]) for name in THRESHOLD_NAMES))
@@ -293,7 +293,7 @@ class SweepResult:
     def _nearest(self, step: FrontStep) -> Point:
         """Return the point of a step whose thresholds are nearest to the patch's, in factors."""
         frame = self._frame_of(step.points)
-        frame.loc[OFF_GRID] = SEED_POINT._asdict()
+        frame.loc[OFF_GRID] = PATCH_POINT._asdict()
         at = int(distance_in_factors(frame, len(frame) - 1)[:-1].argmin())
         return Point(*(int(value) for value in frame.iloc[at]))
 
@@ -302,7 +302,7 @@ def _distances(points: list[Point]) -> Any:
     """Return how far points are from the patch's, in factors."""
     import pandas as pd
 
-    frame = pd.DataFrame([*points, SEED_POINT], columns=list(THRESHOLD_NAMES))
+    frame = pd.DataFrame([*points, PATCH_POINT], columns=list(THRESHOLD_NAMES))
     return distance_in_factors(frame, len(points))[:-1]
 
 

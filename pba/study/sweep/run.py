@@ -14,7 +14,7 @@ from pba.machine import Machine, Thresholds
 from pba.study import folder as rooms
 from pba.study.evaluate import default_workers
 from pba.study.inputs import versions
-from pba.study.space import SEED_POINT
+from pba.study.space import PATCH_POINT
 from pba.study.sweep import folder as files
 from pba.study.sweep.boxes import Boxes, Rows, boxes_of, cached_page_ns
 from pba.study.sweep.folder import PartFiles, Parts, PartsInMemory
@@ -298,7 +298,7 @@ def _seed(trace: Trace, machine: Machine) -> tuple[int, int, int]:
     """Replay the patch's own thresholds, event by event."""
     from pba.model import replay
 
-    counters = replay(trace, SEED_POINT.on(machine), machine).counters
+    counters = replay(trace, PATCH_POINT.on(machine), machine).counters
     return counters["pmd_splits"], counters["cached_page_ns"], counters["nr_cached"]
 
 
@@ -320,7 +320,7 @@ def _passes(trace: Trace) -> int:
 
 def _hold_against_seed(case: Case, boxes: Boxes, grid: Grid) -> None:
     """Hold the sweep's figures for the patch's point against those of its replay, if the grid has it."""
-    cell = grid.cell_of(SEED_POINT)
+    cell = grid.cell_of(PATCH_POINT)
     if cell is None:
         return
     row = boxes.at(cell)
@@ -330,4 +330,4 @@ def _hold_against_seed(case: Case, boxes: Boxes, grid: Grid) -> None:
         int(boxes.counters[row, COLUMNS.index("nr_cached")]),
     )
     if swept != case.seed:
-        raise AssertionError(f"{case.trace} at {SEED_POINT}: a sweep gives {swept}, a replay {case.seed}")
+        raise AssertionError(f"{case.trace} at {PATCH_POINT}: a sweep gives {swept}, a replay {case.seed}")
