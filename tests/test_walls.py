@@ -19,7 +19,7 @@ FLOOR = {"errors", "events", "files", "machine", "_jit", "_version"}
 LAYERS = (
     {"kernel", "trace"},
     {"tracepoints", "analysis"},
-    {"recording", "imports", "generate"},
+    {"recording", "imports", "generators"},
     {"results"},
     {"model"},
     {"engine"},

@@ -20,9 +20,9 @@ from pba.cli.traces import open_trace
 from pba.errors import PbaError
 
 if TYPE_CHECKING:
-    from pba.generate.fitting import Fit
-    from pba.generate.making import Recipe
-    from pba.generate.play import Columns
+    from pba.generators.fitting import Fit
+    from pba.generators.making import Recipe
+    from pba.generators.play import Columns
     from pba.probe.likeness import Likeness
 
 FITTING = "Like a recording"
@@ -107,7 +107,7 @@ def generate(
     else:
         if scale != 1:
             raise PbaError("a workload has no --scale", "set its parameters: rate, jobs, connections ...")
-        from pba.generate.making import recipe
+        from pba.generators.making import recipe
 
         made = recipe(str(workload), parameters=_parameters(param or []), **limits)
     progress = Progress(made)
@@ -137,7 +137,7 @@ def command(recipe: Mapping[str, Any]) -> str:
 
     Parameters that are as this pba has them unless told are left out.
     """
-    from pba.generate.workloads import WORKLOADS
+    from pba.generators.workloads import WORKLOADS
 
     like, name = recipe.get("like"), str(recipe.get("like") or recipe.get("workload"))
     words = ["--like", name] if like else [name]
@@ -171,7 +171,7 @@ def _exact(time_ns: int) -> str:
 
 def _listed(as_json: bool) -> str:
     """Return the workloads, one a line."""
-    from pba.generate.workloads import WORKLOADS
+    from pba.generators.workloads import WORKLOADS
 
     if as_json:
         return json.dumps(
@@ -185,7 +185,7 @@ def _explained(name: str, as_json: bool) -> str:
     """Return what a workload is, and its parameters with units, ranges and defaults."""
     from dataclasses import asdict
 
-    from pba.generate.workloads import find
+    from pba.generators.workloads import find
 
     kind = find(name)
     if as_json:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pba.analysis.summary import BlocksTouched, Demand, Summary
-    from pba.generate.parameters import Parameter
+    from pba.generators.parameters import Parameter
     from pba.trace.metadata import Background, Counted, Metadata, Quality
 
 Rows = list[tuple[str, str]]
@@ -92,7 +92,7 @@ def _recipe_rows(recipe: Mapping[str, Any]) -> Rows:
 
 def _stated(workload: str) -> Sequence[Parameter]:
     """Return a workload's parameters; none where this pba does not know it."""
-    from pba.generate.workloads import WORKLOADS
+    from pba.generators.workloads import WORKLOADS
 
     return WORKLOADS[workload].parameters if workload in WORKLOADS else ()
 

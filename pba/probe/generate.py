@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pba.errors import PbaError
-from pba.generate.making import recipe
+from pba.generators.making import recipe
 from pba.trace.table import Trace
 
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from pba.generate.closeness import Closeness, closeness
-from pba.generate.fitting import Fit, take_apart
+from pba.generators.closeness import Closeness, closeness
+from pba.generators.fitting import Fit, take_apart
 from pba.model import replay
 from pba.results import ReplayResult
 from pba.trace.table import Trace

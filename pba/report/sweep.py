@@ -96,7 +96,9 @@ def _seed(result: SweepResult, setting: str, title: str) -> Section:
     place = result.seed_place(setting)
     splits, cached = place.aims.floats
     share = percent(place.beaten_by / len(result.grid))
-    bullets = [f"{PATCH_POINT} (the patch): {plural(splits, 'PMD split')}, {pages(cached)} cached on average."]
+    bullets = [
+        f"{PATCH_POINT} (the patch): {plural(splits, 'PMD split')}, {pages(cached)} cached on average."
+    ]
     if place.nearest is None:
         bullets.append("No point of the grid beats it: it is on the front, or as good as a point of it.")
     else:

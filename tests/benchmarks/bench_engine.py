@@ -135,7 +135,7 @@ def lines_of(name: str, row: dict[str, Any]) -> Iterator[str]:
 
 def names_of(options: argparse.Namespace) -> list[str]:
     """Return the recordings, and the generated traces, that are asked for."""
-    from pba.generate.workloads import WORKLOADS
+    from pba.generators.workloads import WORKLOADS
 
     generated = [*WORKLOADS, STORM] if options.events else []
     return [name for name in (*pba.recordings(), *generated) if options.only in name]

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pba
-from pba.generate.fitting import take_apart
-from pba.generate.making import Recipe, recipe
-from pba.generate.workloads import WORKLOADS
+from pba.generators.fitting import take_apart
+from pba.generators.making import Recipe, recipe
+from pba.generators.workloads import WORKLOADS
 
 LIKE = "pgbench-x86"
 

@@ -124,7 +124,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(cache: Path) -> None:
 def test_compile_trace_takes_files_and_names_of_recordings(cache: Path) -> None:
     check(pba.compile_trace(VECTOR))
     assert pba.compile_trace("redis-bgsave-x86").name == "redis-bgsave-x86"
-    with pytest.raises(TraceError, match="is a folder"):
+    with pytest.raises(TraceError, match="Is a directory"):
         pba.compile_trace(VECTOR.parent)
     with pytest.raises(TraceError, match="no such file"):
         pba.compile_trace("no/such.parquet")

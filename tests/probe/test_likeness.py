@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import pba
-from pba.generate.fitting import take_apart
+from pba.generators.fitting import take_apart
 from pba.probe.likeness import fit, likeness
 
 FRESH_SEED = 1000

@@ -21,8 +21,8 @@ import pytest
 import pba
 from pba.analysis.tables import at_start, lifetimes, pairs, runs
 from pba.events import LEVEL_PGD, LEVEL_PMD, LEVEL_PTE, LEVEL_PUD, OP_ALLOC, OP_DROP, OP_FREE, OP_SHRINK
-from pba.generate.parameters import LIVES, MODELLED, RUNS
-from pba.generate.workloads import WORKLOADS
+from pba.generators.parameters import LIVES, MODELLED, RUNS
+from pba.generators.workloads import WORKLOADS
 from pba.trace.corpus import recordings
 from pba.trace.table import Trace
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from pba._version import __version__
 from pba.errors import PbaError
-from pba.generate.draws import Draw
-from pba.generate.parameters import Values
-from pba.generate.play import Columns, Source, map_columns, play, source_of
-from pba.generate.workloads import find
+from pba.generators.draws import Draw
+from pba.generators.parameters import Values
+from pba.generators.play import Columns, Source, map_columns, play, source_of
+from pba.generators.workloads import find
 from pba.machine import Machine
 from pba.trace.forms.parquet import stream_trace
 from pba.trace.metadata import Metadata, Quality

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from pba._jit import kernel_entry, kernel_inline
 from pba.errors import TraceError
 from pba.events import OP_ALLOC, OP_BG_ALLOC, OP_DROP, OP_FREE, OP_SHRINK
-from pba.generate.draws import ONE, Draw, below, from_table
-from pba.generate.lives import (
+from pba.generators.draws import ONE, Draw, below, from_table
+from pba.generators.lives import (
     CLOSED,
     FIRST_ITEM,
     FIRST_LIFE,

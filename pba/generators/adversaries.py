@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pba.events import LEVEL_PTE
-from pba.generate.draws import ONE, Draw, table_of
-from pba.generate.lives import Life, Plan, Stream
-from pba.generate.parameters import Parameter, Values
-from pba.generate.shapes import FREE_GAP_NS, many, workload
+from pba.generators.draws import ONE, Draw, table_of
+from pba.generators.lives import Life, Plan, Stream
+from pba.generators.parameters import Parameter, Values
+from pba.generators.shapes import FREE_GAP_NS, many, workload
 
 _PRIORITY = Parameter("priority", "12", "", 0, 12, "priority of the passes, 0 is the hardest")
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pba.events import OP_ALLOC, OP_BG_ALLOC, OP_BG_FREE, OP_DROP, OP_FREE, OP_SHRINK
-from pba.generate.draws import ONE, STEPS, table_of
+from pba.generators.draws import ONE, STEPS, table_of
 
 Ints = NDArray[np.int64]
 

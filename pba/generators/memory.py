@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pba.events import LEVEL_PMD, LEVEL_PTE
-from pba.generate.draws import ONE, Draw, table_of, uniform_table
-from pba.generate.lives import Life, Plan, Stream
-from pba.generate.parameters import MODELLED, RCU, Parameter, Values, pressure, shape, upper_shape
-from pba.generate.shapes import (
+from pba.generators.draws import ONE, Draw, table_of, uniform_table
+from pba.generators.lives import Life, Plan, Stream
+from pba.generators.parameters import MODELLED, RCU, Parameter, Values, pressure, shape, upper_shape
+from pba.generators.shapes import (
     ALLOC_GAP_NS,
     FREE_GAP_NS,
     after,

@@ -20,9 +20,9 @@ from pba.analysis.tables import at_start, lifetimes
 from pba.cli.app import run
 from pba.errors import EXIT_STATUS
 from pba.events import LEVEL_PGD, LEVEL_PTE, OP_ALLOC
-from pba.generate.fitting import take_apart
-from pba.generate.making import Recipe, recipe
-from pba.generate.workloads import WORKLOADS
+from pba.generators.fitting import take_apart
+from pba.generators.making import Recipe, recipe
+from pba.generators.workloads import WORKLOADS
 from pba.probe.likeness import fit
 
 GOLDEN = json.loads((Path(__file__).with_name("generated.json")).read_text())
@@ -83,7 +83,7 @@ def test_without_the_jit_too_and_whatever_a_program_has_set() -> None:
     script = (
         "import decimal\ndecimal.setcontext(decimal.Context(prec=6, rounding=decimal.ROUND_UP))\n"
         "decimal.DefaultContext.prec = 5\n"
-        "import json\nfrom tests.generate.test_generate import FEW, WORKLOADS, digest\n"
+        "import json\nfrom tests.generators.test_generate import FEW, WORKLOADS, digest\n"
         "print(json.dumps({name: digest(name, FEW) for name in WORKLOADS}))"
     )
     done = subprocess.run(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pba.errors import PbaError
-from pba.generate import adversaries, forks, memory, phones
-from pba.generate.shapes import Workload
+from pba.generators import adversaries, forks, memory, phones
+from pba.generators.shapes import Workload
 
 WORKLOADS: dict[str, Workload] = {
     found.name: found

@@ -36,10 +36,10 @@ from numpy.typing import NDArray
 from pba.analysis.tables import BURST_GAP_NS, at_start
 from pba.errors import PbaError
 from pba.events import OP_ALLOC, OP_BG_ALLOC, OP_BG_FREE, OP_DROP, OP_FREE, OP_SHRINK
-from pba.generate.draws import STEPS, Draw
-from pba.generate.lives import FIRST_ITEM, GRID, MAX_ITEMS, OFFSET, OP, SHIFT, Tables
-from pba.generate.making import MAX_TIME_NS, Recipe, checked_limits, limits
-from pba.generate.play import Arrivals, Source
+from pba.generators.draws import STEPS, Draw
+from pba.generators.lives import FIRST_ITEM, GRID, MAX_ITEMS, OFFSET, OP, SHIFT, Tables
+from pba.generators.making import MAX_TIME_NS, Recipe, checked_limits, limits
+from pba.generators.play import Arrivals, Source
 from pba.trace.metadata import Metadata, Quality
 from pba.trace.ops import extent
 from pba.trace.table import Trace

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pba.generate.draws import ONE, Draw, table_of
-from pba.generate.lives import Life, Plan, Stream
-from pba.generate.parameters import MODELLED, RCU, Parameter, Values, pressure, upper_shape
-from pba.generate.shapes import (
+from pba.generators.draws import ONE, Draw, table_of
+from pba.generators.lives import Life, Plan, Stream
+from pba.generators.parameters import MODELLED, RCU, Parameter, Values, pressure, upper_shape
+from pba.generators.shapes import (
     end_process,
     exponential,
     falling_priorities,

@@ -12,9 +12,9 @@ from fractions import Fraction
 from typing import Final
 
 from pba.events import LEVEL_PGD, LEVEL_PMD, LEVEL_PTE, LEVEL_PUD, MAX_PRIORITY
-from pba.generate.draws import Draw, Ints, table_of
-from pba.generate.lives import Life, Plan, Stream
-from pba.generate.parameters import LIVES, MACHINE, RUNS, Parameter, Values
+from pba.generators.draws import Draw, Ints, table_of
+from pba.generators.lives import Life, Plan, Stream
+from pba.generators.parameters import LIVES, MACHINE, RUNS, Parameter, Values
 
 ALLOC_GAP_NS: Final = 4_700
 """Between two allocations of a run (no more than 1 ms apart): the median of configure-x86 is 4,650."""

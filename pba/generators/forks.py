@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from pba.generate.draws import ONE, Draw, table_of, uniform_table
-from pba.generate.lives import Life, Plan, Stream
-from pba.generate.parameters import RCU, Parameter, Values, pressure, shape
-from pba.generate.shapes import (
+from pba.generators.draws import ONE, Draw, table_of, uniform_table
+from pba.generators.lives import Life, Plan, Stream
+from pba.generators.parameters import RCU, Parameter, Values, pressure, shape
+from pba.generators.shapes import (
     after,
     end_process,
     exponential,
