@@ -37,7 +37,7 @@ BPFTRACE: Final = Form(
 
 def program() -> str:
     """Return the bpftrace program."""
-    return files("pba.trace").joinpath("page_tables.bt").read_text(encoding="utf-8")
+    return files("pba.imports").joinpath("page_tables.bt").read_text(encoding="utf-8")
 
 
 def sniff(head: bytes) -> bool:
