@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from pba.probe.generate import generate
     from pba.probe.minimise import minimise
     from pba.results import ReplayResult
-    from pba.study.run import load_run
+    from pba.study.result import load_run
     from pba.study.sweep.grid import Grid
     from pba.study.sweep.result import SweepResult
     from pba.study.sweep.run import load_sweep, sweep
@@ -95,7 +95,7 @@ _LAZY = {
     "plot_rates": "pba.explore",
     "plot_timeline": "pba.explore",
     "tune": "pba.study.tune",
-    "load_run": "pba.study.run",
+    "load_run": "pba.study.result",
     "sweep": "pba.study.sweep.run",
     "load_sweep": "pba.study.sweep.run",
     "Grid": "pba.study.sweep.grid",

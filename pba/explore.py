@@ -59,7 +59,7 @@ from pba.report.trace_figures import (
 from pba.report.trace_figures import (
     rates_picture as plot_rates,
 )
-from pba.study.run import load_run
+from pba.study.result import load_run
 
 if TYPE_CHECKING:
     import pandas as pd

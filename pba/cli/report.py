@@ -24,7 +24,7 @@ def report(
     it is. Files with other contents are replaced with --force alone.
     """
     from pba.report import write_report
-    from pba.study.run import load_run
+    from pba.study.result import load_run
 
     folder = run / "report" if output is None else output
     for path in write_report(load_run(run), folder, force=force):

@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pba.study.run import Run
+    from pba.study.result import Run
 
 FRONT_ROWS = 15
 
@@ -109,21 +109,21 @@ def show(run: Run, console: Console) -> None:
     from pba.report.words import plural
 
     points = run.points
-    seed, best = points.loc[run.seed], points.loc[run.recommended]
+    patch, best = points.loc[run.patch], points.loc[run.recommended]
     console.print(
         f"[bold]{run.study.name}[/bold]: {plural(len(points), 'point')} on "
         f"{plural(len(run.traces), 'recording')}, in {run.folder}", soft_wrap=True,
     )  # fmt: skip
     show_comparison(run, console)
     show_front(run, console)
-    if run.recommended == run.seed:
+    if run.recommended == run.patch:
         console.print("No point does better than the patch's own thresholds by the rule.")
-    console.print(f"recommended: [bold]{thresholds_text(best)}[/bold] (patch: {thresholds_text(seed)})")
+    console.print(f"recommended: [bold]{thresholds_text(best)}[/bold] (patch: {thresholds_text(patch)})")
     console.print(f"rule: {run.rule}", style="dim")
 
 
 def show_comparison(run: Run, console: Console) -> None:
-    """Print the seed against the recommended point, recording by recording."""
+    """Print the patch against the recommended point, recording by recording."""
     from rich.table import Table
 
     from pba.report.data import point, recordings_table
@@ -142,8 +142,8 @@ def show_comparison(run: Run, console: Console) -> None:
 
     for row in recordings_table(run).to_dict("records"):
         add(row["trace"], [(row[f"seed_{figure}"], row[f"recommended_{figure}"]) for figure in figures])
-    seed, best = point(run, run.seed), point(run, run.recommended)
-    add("all", [(seed[figure], best[figure]) for figure in figures], "bold")
+    patch, best = point(run, run.patch), point(run, run.recommended)
+    add("all", [(patch[figure], best[figure]) for figure in figures], "bold")
     console.print(table)
     console.print()
 

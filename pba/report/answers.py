@@ -31,7 +31,7 @@ from pba.study.flatness import TOLERANCE
 from pba.study.objective import AIMS
 
 if TYPE_CHECKING:
-    from pba.study.run import Run
+    from pba.study.result import Run
 
 
 def answers(run: Run) -> tuple[Answer, ...]:
@@ -46,10 +46,10 @@ def answers(run: Run) -> tuple[Answer, ...]:
 
 def which(run: Run) -> tuple[str, ...]:
     """Say which point is recommended, and what its letters and "the seed" mean."""
-    seed, best = point(run, run.seed), point(run, run.recommended)
+    seed, best = point(run, run.patch), point(run, run.recommended)
     names = ", ".join(f"{LETTERS[name]} is `{KERNEL_NAMES[name]}`" for name in THRESHOLDS)
     meant = f"{names}. The seed, below, is the patch's own point."
-    if run.recommended == run.seed:
+    if run.recommended == run.patch:
         return (f"Those of the patch, {thresholds(seed)}: the rule picks the seed itself.", meant)
     chosen = f"{thresholds(best)} pages (point {run.recommended}). The patch has {thresholds(seed)}."
     return (chosen, meant)
@@ -57,9 +57,9 @@ def which(run: Run) -> tuple[str, ...]:
 
 def what(run: Run) -> tuple[str, ...]:
     """Say what the recommended point changes against the seed."""
-    seed = point(run, run.seed)
+    seed = point(run, run.patch)
     over = f"Over {plural(len(run.traces), 'recording')}"
-    if run.recommended == run.seed:
+    if run.recommended == run.patch:
         return (
             f"{over} the seed makes {plural(seed.pmd_splits, 'PMD split')} and caches "
             f"{pages(seed.mean_cached_pages)} on average, at most {size(seed.peak_cached_mib)}; "
@@ -85,7 +85,7 @@ def what(run: Run) -> tuple[str, ...]:
 
 
 def _pair(run: Run, aim: str) -> tuple[float, float]:
-    return float(point(run, run.seed)[aim]), float(point(run, run.recommended)[aim])
+    return float(point(run, run.patch)[aim]), float(point(run, run.recommended)[aim])
 
 
 def _within(before: float, after: float) -> bool:
@@ -218,7 +218,7 @@ FEW_SPLITS: Final = 30
 
 def _few(run: Run) -> str:
     """Warn of percentages of a handful."""
-    splits = int(point(run, run.seed).pmd_splits)
+    splits = int(point(run, run.patch).pmd_splits)
     if not 0 < splits < FEW_SPLITS:
         return ""
     return (

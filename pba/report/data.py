@@ -15,7 +15,7 @@ from pba.study.flatness import TOLERANCE, run_around, within
 from pba.study.objective import AIMS
 
 if TYPE_CHECKING:
-    from pba.study.run import Run
+    from pba.study.result import Run
 
 THRESHOLDS: Final = THRESHOLD_NAMES
 LETTERS: Final = {"unshrinkable_pages": "U", "shrink_block_min_pages": "M", "batch": "B"}
@@ -76,8 +76,8 @@ def points_table(run: Run) -> pd.DataFrame:
     table = run.points.sort_index().rename_axis(None)[columns].copy()
     table.insert(0, "number", table.index)
     role = pd.Series("", index=table.index, dtype=object)
-    role[run.seed] = "seed"
-    role[run.recommended] = "seed and recommended" if run.recommended == run.seed else "recommended"
+    role[run.patch] = "seed"
+    role[run.recommended] = "seed and recommended" if run.recommended == run.patch else "recommended"
     table["role"] = role
     return table.reset_index(drop=True)
 
@@ -93,7 +93,7 @@ def front_table(run: Run) -> pd.DataFrame:
         points share the outcome), `recommended`, `seed` (whether that row holds them); sorted by splits.
     """
     front = run.points.loc[list(run.front)].rename_axis("number").reset_index()
-    front["rank"] = np.where(front.number == run.recommended, 0, np.where(front.number == run.seed, 1, 2))
+    front["rank"] = np.where(front.number == run.recommended, 0, np.where(front.number == run.patch, 1, 2))
     front["cached_key"] = front.mean_cached_pages.map(lambda value: f"{value:.9g}")
     front = front.sort_values([*AIMS, "rank", "number"])
     rows = []
@@ -108,7 +108,7 @@ def front_table(run: Run) -> pd.DataFrame:
                 "peak_cached_mib": float(first.peak_cached_mib),
                 "equal_points": len(group),
                 "recommended": bool((group.number == run.recommended).any()),
-                "seed": bool((group.number == run.seed).any()),
+                "seed": bool((group.number == run.patch).any()),
             }
         )
     return pd.DataFrame(rows).sort_values(list(AIMS), ignore_index=True)
@@ -138,7 +138,7 @@ def recordings_table(run: Run) -> pd.DataFrame:
     table = pd.DataFrame({"trace": order})
     wanted = run.per_trace.reset_index()
     for aim in (*AIMS, "mean_cached_mib", "peak_cached_mib"):
-        for role, number in (("seed", run.seed), ("recommended", run.recommended)):
+        for role, number in (("seed", run.patch), ("recommended", run.recommended)):
             values = wanted[wanted["number"] == number].set_index("trace")[aim]
             missing = [name for name in order if name not in values.index]
             if missing:
@@ -171,12 +171,12 @@ def held_out_table(run: Run) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for name in names if len(names) > 1 else []:
         number = recommend(
-            _points_without(run, tables, [other for other in names if other != name]), run.seed
+            _points_without(run, tables, [other for other in names if other != name]), run.patch
         )
         here = point(run, number)
         row = {"trace": name, "number": number, **{key: int(here[key]) for key in THRESHOLDS}}
         for aim in AIMS:
-            row[f"seed_{aim}"] = tables[aim].at[run.seed, name]
+            row[f"seed_{aim}"] = tables[aim].at[run.patch, name]
             row[f"chosen_{aim}"] = tables[aim].at[number, name]
         rows.append(row)
     return pd.DataFrame(rows)
@@ -235,7 +235,7 @@ def tolerance_table(run: Run) -> pd.DataFrame:
         `inert` (True where all tested values come out equal in both aims).
     """
     flat = flatness_table(run)
-    here, seed = point(run, run.recommended), point(run, run.seed)
+    here, seed = point(run, run.recommended), point(run, run.patch)
     rows = []
     for name in THRESHOLDS:
         line = flat[flat["threshold"] == name].reset_index(drop=True)

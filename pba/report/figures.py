@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from pba.study.run import Run
+    from pba.study.result import Run
 
 SPLITS = "PMD splits"
 CACHED = "mean cached pages"
@@ -177,7 +177,7 @@ def _recordings_alt(table: pd.DataFrame) -> str:
 def flatness_picture(run: Run) -> Picture:
     """Draw both aims along each threshold through the recommended point."""
     table = flatness_table(run)
-    roles = {"seed": point(run, run.seed), "best": point(run, run.recommended)}
+    roles = {"seed": point(run, run.patch), "best": point(run, run.recommended)}
     title = "One threshold at a time, the other two as recommended"
     with style():
         figure = new_figure(8.4, 4.9, title)

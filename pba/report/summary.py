@@ -24,7 +24,7 @@ from pba.study.flatness import TOLERANCE
 from pba.study.space import distinct_points
 
 if TYPE_CHECKING:
-    from pba.study.run import Run
+    from pba.study.result import Run
 
 TITLE: Final = "Thresholds of the page-table block allocator's shrinker"
 PATCH: Final = '"mm: kpkeys: Add shrinker for block pgtable allocator" (v6 17/30)'
@@ -57,11 +57,11 @@ def _warnings(run: Run) -> list[str]:
             f"The run is not complete: {count(len(run.points))} of {plural(total, 'point')} "
             "were tried, and nothing was replayed around the recommended one. What follows may change."
         )
-    for role, number in (("the seed", run.seed), ("the recommended point", run.recommended)):
+    for role, number in (("the seed", run.patch), ("the recommended point", run.recommended)):
         row = point(run, number)
         bad = {"alloc_failures": "failed allocation", "deadlocks": "deadlock", "pages_leaked": "leaked page"}
         found = [plural(row[name], words) for name, words in bad.items() if row.get(name, 0) > 0]
-        if found and (role == "the seed" or number != run.seed):
+        if found and (role == "the seed" or number != run.patch):
             text.append(
                 f"The replays of {role} had {listing(found)}: its figures are not those of a healthy machine."
             )
@@ -182,7 +182,7 @@ def _words(*words: object) -> str:
 
 
 def _baseline(run: Run) -> Section:
-    seed = point(run, run.seed)
+    seed = point(run, run.patch)
     place = (
         "It lies on the Pareto front: no tried point is as good in both aims and better in one."
         if bool(seed.on_front)
@@ -201,7 +201,7 @@ def _baseline(run: Run) -> Section:
 
 
 def _beaten(run: Run) -> str:
-    seed, points = point(run, run.seed), run.points
+    seed, points = point(run, run.patch), run.points
     better = (points.pmd_splits <= seed.pmd_splits) & (points.mean_cached_pages <= seed.mean_cached_pages)
     better &= (points.pmd_splits < seed.pmd_splits) | (points.mean_cached_pages < seed.mean_cached_pages)
     return (
@@ -222,20 +222,20 @@ def _shrinker(run: Run) -> list[str]:
     if not set(names) <= set(run.per_trace.columns):
         return []
     both = []
-    for role, number in (("the seed's", run.seed), ("the recommended", run.recommended)):
+    for role, number in (("the seed's", run.patch), ("the recommended", run.recommended)):
         whole, split, loose, pages = (int(run.per_trace.loc[number][name].sum()) for name in names)
         both.append(
             f"with {role} thresholds it released {plural(whole, 'block')} whole, {plural(split, 'block')} "
             f"in part and took pages outside of blocks {plural(loose, 'time')}, {plural(pages, 'page')} "
             "in all"
         )
-        if run.seed == run.recommended:
+        if run.patch == run.recommended:
             break
     return [f"What the shrinker did: {'; '.join(both)}."]
 
 
 def _comparison(run: Run) -> Table:
-    table, seed, best = recordings_table(run), point(run, run.seed), point(run, run.recommended)
+    table, seed, best = recordings_table(run), point(run, run.patch), point(run, run.recommended)
     groups = (("pmd_splits", "PMD splits", count), ("mean_cached_pages", "mean cached pages", mean_count),
               ("mean_cached_mib", "mean cached, MiB", _mib),
               ("peak_cached_mib", "peak cached, MiB", _mib))  # fmt: skip

@@ -85,15 +85,15 @@ def _traces(result: SweepResult) -> Table:
     columns += [Column(title, group="patch") for title in ("PMD splits", "mean cached pages")]
     rows = []
     for case, boxes in zip(result.cases, result.boxes, strict=True):
-        mean = case.seed[1] / case.duration_ns if case.duration_ns else case.seed[2]
-        numbers = (case.events, case.passes, len(boxes.cache_hash), case.seed[0])
+        mean = case.patch[1] / case.duration_ns if case.duration_ns else case.patch[2]
+        numbers = (case.events, case.passes, len(boxes.cache_hash), case.patch[0])
         setting = [case.setting] if several else []
         rows.append((case.trace, *setting, *(count(number) for number in numbers), mean_count(mean)))
     return Table("Traces, and how many behaviours there are", tuple(columns), tuple(rows))
 
 
 def _seed(result: SweepResult, setting: str, title: str) -> Section:
-    place = result.seed_place(setting)
+    place = result.patch_place(setting)
     splits, cached = place.aims.floats
     share = percent(place.beaten_by / len(result.grid))
     bullets = [
@@ -117,7 +117,7 @@ def _seed(result: SweepResult, setting: str, title: str) -> Section:
 
 def _recommended(result: SweepResult, setting: str, best: Point, title: str) -> Section:
     cell = result.grid.cell_of(best)
-    seed = result.seed_aims(setting)
+    seed = result.patch_aims(setting)
     aims = seed if cell is None else result.landscape(setting).aims_at(cell)
     before, after = seed.floats, aims.floats
     told = (

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from pba.report.style import Picture
-    from pba.study.run import Run
+    from pba.study.result import Run
 
 DOCUMENTS: Final = ("report.html", "report.md", "report.txt")
 TRIALS: Final = "trials.csv"
@@ -38,7 +38,7 @@ def write_report(run: Run, folder: str | Path, force: bool = False) -> list[Path
     Parameters
     ----------
     run : Run
-        What `pba.study.run.load_run` returned.
+        What `pba.study.result.load_run` returned.
     folder : str or Path
         Where the report goes; made if it does not exist.
     force : bool

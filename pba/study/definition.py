@@ -96,7 +96,7 @@ class StudyDefinition:
     space : dict of str to Range
         The values to search, by threshold; M and B as for 4 KiB pages.
     points : int
-        How many distinct points to try, the seed's included.
+        How many distinct points to try, the patch's included.
     seed : int
         Seed of the search's random numbers.
     sampler : {"tpe", "nsga2", "random"}

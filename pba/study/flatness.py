@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from pba.study.definition import THRESHOLD_NAMES, StudyDefinition
-from pba.study.run import FLATNESS_COLUMNS
+from pba.study.result import FLATNESS_COLUMNS
 from pba.study.space import Point, value_at
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pba.errors import OutputError, StudyError
 from pba.files import output_error
-from pba.study.run import (
+from pba.study.result import (
     FLATNESS_FILE,
     FORMAT_VERSION,
     JOURNAL_FILE,

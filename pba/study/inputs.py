@@ -13,7 +13,7 @@ from pba._version import __version__
 from pba.errors import MachineError, StudyError, TraceError
 from pba.machine import Machine
 from pba.study.definition import StudyDefinition
-from pba.study.run import sha256_of
+from pba.study.result import sha256_of
 
 if TYPE_CHECKING:
     from pba.trace.table import Trace

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pba.files import output_error
 from pba.study.definition import THRESHOLD_NAMES, StudyDefinition
 from pba.study.objective import AIMS
-from pba.study.run import JOURNAL_FILE, damaged
+from pba.study.result import JOURNAL_FILE, damaged
 from pba.study.search import Tried, quiet
 from pba.study.space import Point
 
@@ -81,7 +81,7 @@ def _tried(trial: optuna.trial.FrozenTrial) -> Tried:
 def _distributions(
     definition: StudyDefinition, point: Point
 ) -> dict[str, optuna.distributions.BaseDistribution]:
-    """Return the space in whole numbers; where the seed lies outside, with a range of its own."""
+    """Return the space in whole numbers; where the patch's point lies outside, with a range of its own."""
     import optuna
 
     found: dict[str, optuna.distributions.BaseDistribution] = {}

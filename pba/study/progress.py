@@ -30,18 +30,18 @@ class Tally:
 
     def __init__(self, total: int, already: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.total, self.already, self.done = total, already, 0
-        self.seed: tuple[float, float] | None = None
+        self.patch: tuple[float, float] | None = None
         self.best: tuple[float, float] | None = None
         self._clock, self._start = clock, clock()
 
     def add(self, aims: tuple[float, float]) -> None:
-        """Count a point; the first is the seed's."""
+        """Count a point; the first is the patch's."""
         self.done += 1
         if self.done <= self.already:
             self._start = self._clock()
-        if self.seed is None or self.best is None:
-            self.seed = self.best = aims
-        no_worse = aims[0] <= self.seed[0] and aims[1] <= self.seed[1]
+        if self.patch is None or self.best is None:
+            self.patch = self.best = aims
+        no_worse = aims[0] <= self.patch[0] and aims[1] <= self.patch[1]
         if no_worse and (aims[0] * aims[1], *aims) < (self.best[0] * self.best[1], *self.best):
             self.best = aims
 
@@ -53,11 +53,11 @@ class Tally:
         return (self._clock() - self._start) / fresh * (self.total - self.done)
 
     def text(self) -> str:
-        """Return the best point against the seed's, and the time left."""
-        if self.seed is None or self.best is None:
+        """Return the best point against the patch's, and the time left."""
+        if self.patch is None or self.best is None:
             return ""
         left = self.seconds_left()
-        told = f"best {aims_text(self.best)} (patch: {aims_text(self.seed)})"
+        told = f"best {aims_text(self.best)} (patch: {aims_text(self.patch)})"
         return told if left is None or self.done == self.total else f"{told}, {left:.0f} s left"
 
 

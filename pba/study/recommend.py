@@ -23,23 +23,23 @@ RULE: Final = (
 )
 
 
-def recommend(points: pd.DataFrame, seed: int) -> int:
+def recommend(points: pd.DataFrame, patch: int) -> int:
     """Return the number of the point that `RULE` chooses.
 
     Parameters
     ----------
     points : DataFrame
-        The table of points, as in `pba.study.run.Run.points`.
-    seed : int
+        The table of points, as in `pba.study.result.Run.points`.
+    patch : int
         Number of the point with the patch's thresholds.
 
     Notes
     -----
-    There always is one: if the seed is not on the front itself, a point on the front beats it.
+    There always is one: if the patch's point is not on the front itself, a point on the front beats it.
     """
     splits = points["pmd_splits"].to_numpy(float)
     cached = points["mean_cached_pages"].to_numpy(float)
-    row = points.index.to_list().index(seed)
+    row = points.index.to_list().index(patch)
     able = points["on_front"].to_numpy(bool) & (splits <= splits[row]) & (cached <= cached[row])
     product = np.where(able, splits * cached, np.inf)
     close = able & (product <= product.min() * (1 + CLOSE))

@@ -1,6 +1,6 @@
 """The search: Optuna proposes generations of points, and what it proposes depends on nothing but the past.
 
-Generation 0 is the seed, the corners of the space and evenly spread points. Each later generation is
+Generation 0 is the patch's point, the corners of the space and evenly spread points. Each later generation is
 proposed by a sampler made anew, whose random numbers follow from the study's seed and the generation's
 number, and which sees exactly the points of the generations before. So the same study tries the same
 points whatever the number of workers, and a killed run goes on as if nothing had happened.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import optuna
 
 FIRST_GENERATION: Final = 32
-"""Points of generation 0: the seed, 8 corners, and evenly spread ones."""
+"""Points of generation 0: the patch's, 8 corners, and evenly spread ones."""
 GENERATION: Final = 16
 """Points of each later generation: the same for every number of workers."""
 ATTEMPTS: Final = 24
@@ -183,8 +183,8 @@ def in_memory_study(
 def frozen_trial(definition: StudyDefinition, tried: Tried) -> optuna.trial.FrozenTrial:
     """Return a tried point as a finished trial, for a sampler.
 
-    The seed may lie outside the space; it then counts as the nearest point inside, which is all that a
-    sampler can be told.
+    The patch's point may lie outside the space; it then counts as the nearest point inside, which is all that
+    a sampler can be told.
     """
     import optuna
 

@@ -47,9 +47,9 @@ PATCH_POINT: Final = Point(*Thresholds.patch(Machine(4)).to_dict().values())
 
 
 def first_points(definition: StudyDefinition) -> Iterator[Point]:
-    """Yield the points to begin with, without end: the seed, the space's corners, then evenly spread ones.
+    """Yield the points to begin with, without end: the patch's, the space's corners, then evenly spread ones.
 
-    The seed is tried even where the space leaves it out, as all else is held against it. A point may
+    The patch's is tried even where the space leaves it out, as all else is held against it. A point may
     come more than once.
     """
     yield PATCH_POINT

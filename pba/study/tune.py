@@ -14,7 +14,7 @@ from pba.study.flatness import around
 from pba.study.inputs import read_recordings, versions
 from pba.study.journal import Journal
 from pba.study.objective import AIMS, combine
-from pba.study.run import (
+from pba.study.result import (
     FLATNESS_FILE,
     JOURNAL_FILE,
     POINTS_FILE,
@@ -45,7 +45,7 @@ class Watch(Protocol):
         """Hear how many points there will be, and how many there are already."""
 
     def point(self, aims: tuple[float, float]) -> None:
-        """Hear the two aims of a point that is done; the first is the seed's."""
+        """Hear the two aims of a point that is done; the first is the patch's."""
 
     def end(self) -> None:
         """Hear that no more points will come."""

@@ -10,7 +10,7 @@ import pytest
 from pba.cli.app import run as pba
 from pba.cli.tune import command_line
 from pba.study.objective import AIMS
-from pba.study.run import POINTS_FILE, load_run
+from pba.study.result import POINTS_FILE, load_run
 from tests.study.study_fixture import TRACES, make_study
 
 
@@ -35,9 +35,9 @@ def test_it_tells_its_progress_ends_in_a_table_and_says_so_again(
     for row in (*TRACES, "all"):
         pairs = r" +\d+ -> +\d+ +\d+ -> +\d+ +\d+\.\d\d -> +\d+\.\d\d +\d+\.\d -> +\d+\.\d"
         assert re.search(rf"^{row}{pairs}$", first.out, re.M)
-    seed, best = run.points.loc[run.seed], run.points.loc[run.recommended]
+    patch, best = run.points.loc[run.patch], run.points.loc[run.recommended]
     for aim in AIMS:
-        assert f"{seed[aim]:.0f} -> {best[aim]:>5.0f}" in first.out
+        assert f"{patch[aim]:.0f} -> {best[aim]:>5.0f}" in first.out
     assert f"{run.recommended}" in first.out.split("<- recommended")[0].splitlines()[-1].split()
     assert "recommended: U=" in first.out
     assert " ".join(run.rule.split()) in " ".join(first.out.split())

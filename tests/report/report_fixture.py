@@ -17,7 +17,7 @@ from pba.report.summary import summarize
 from pba.study.definition import StudyDefinition
 from pba.study.objective import points_of
 from pba.study.recommend import RULE, recommend
-from pba.study.run import FLATNESS_COLUMNS, Run
+from pba.study.result import FLATNESS_COLUMNS, Run
 
 NAMES = ("unshrinkable_pages", "shrink_block_min_pages", "batch")
 COUNTERS = (
@@ -65,7 +65,7 @@ def make_run(
     traces: pd.DataFrame | None = None,
     complete: bool = True,
 ) -> Run:
-    """Make a run as `pba.study.run.load_run` returns it."""
+    """Make a run as `pba.study.result.load_run` returns it."""
     if thresholds is None:
         random = np.random.default_rng(7)
         drawn = 2 ** random.uniform([2, 0, 3], [12, 9, 13], (60, 3))
@@ -88,7 +88,7 @@ def make_run(
         traces=traces_table(names) if traces is None else traces,
         points=points,
         per_trace=per_trace,
-        seed=0,
+        patch=0,
         recommended=chosen,
         rule=RULE,
         front=[int(number) for number in front.index],

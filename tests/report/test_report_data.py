@@ -62,7 +62,7 @@ def test_points_with_one_outcome_share_a_row_that_names_the_recommended_one():
 def test_recordings_add_up_to_the_points(run):
     table = recordings_table(run)
     assert list(table.trace) == list(run.traces["trace"])
-    for role, number in (("seed", run.seed), ("recommended", run.recommended)):
+    for role, number in (("seed", run.patch), ("recommended", run.recommended)):
         assert table[f"{role}_pmd_splits"].sum() == run.points.pmd_splits[number]
         pages = table[f"{role}_mean_cached_pages"].mean()
         assert pages == pytest.approx(run.points.mean_cached_pages[number])
@@ -191,4 +191,4 @@ def test_a_recording_held_out_has_no_say_in_the_choice_and_judges_it():
 def test_holding_out_agrees_with_a_study_of_the_other_recordings(run):
     for row in held_out_table(run).itertuples():
         others = points_of(run.per_trace.drop(index=row.trace, level="trace"))
-        assert row.number == recommend(others, run.seed)
+        assert row.number == recommend(others, run.patch)

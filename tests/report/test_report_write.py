@@ -147,7 +147,7 @@ def test_the_command_writes_beside_the_run_or_elsewhere_and_keeps_what_differs(
 ):
     from pba.cli.app import run as command
 
-    monkeypatch.setattr("pba.study.run.load_run", lambda folder: replace(run, folder=folder))
+    monkeypatch.setattr("pba.study.result.load_run", lambda folder: replace(run, folder=folder))
     folder = tmp_path / "quickstart"
     folder.mkdir()
     assert command(["report", str(folder)]) == 0

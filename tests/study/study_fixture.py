@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pba.study.run import Run
+from pba.study.result import Run
 from pba.study.tune import tune
 from pba.trace.metadata import Metadata, Quality, Truth
 from pba.trace.table import Trace

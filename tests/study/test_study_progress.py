@@ -28,11 +28,11 @@ def test_the_time_left_follows_from_the_pace_of_this_process() -> None:
         assert tally.seconds_left() == left
 
 
-def test_the_best_is_never_worse_than_the_seed_in_either_aim() -> None:
+def test_the_best_is_never_worse_than_the_patch_in_either_aim() -> None:
     tally = Tally(5, 0)
     for aims in ((10.0, 4.0), (1.0, 4.1), (11.0, 0.1), (9.0, 4.0), (9.5, 3.0)):
         tally.add(aims)
-    assert tally.seed == (10.0, 4.0)
+    assert tally.patch == (10.0, 4.0)
     assert tally.best == (9.5, 3.0)
     assert tally.text() == "best 10 splits, 3 pages (patch: 10 splits, 4 pages)"
 

@@ -74,7 +74,7 @@ def test_a_small_space_is_tried_whole(sampler: str) -> None:
     assert len({item.point for item in tried}) == len(tried) == 64
 
 
-def test_the_seed_may_lie_outside_the_space() -> None:
+def test_the_patch_may_lie_outside_the_space() -> None:
     space = {name: Range(600, 2000, True) for name in THRESHOLD_NAMES}
     space["shrink_block_min_pages"] = Range(100, 200, True)
     tried = search(StudyDefinition("x", space=space, points=60))

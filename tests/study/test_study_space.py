@@ -10,7 +10,7 @@ from pba.study.definition import DEFAULT_SPACE, THRESHOLD_NAMES, Range, StudyDef
 from pba.study.space import PATCH_POINT, Point, all_points, distinct_points, first_points, value_at
 
 
-def test_the_seed_is_the_patchs_own_on_every_page_size() -> None:
+def test_the_patch_is_its_own_values_on_every_page_size() -> None:
     assert PATCH_POINT == (16, 64, 512)
     for page_size_kib in (4, 16, 64):
         machine = Machine(page_size_kib)
@@ -37,7 +37,7 @@ def test_values_stay_in_their_range(low: int, width: int, log: bool, share: floa
     assert value_at(values, 1.0) == low + width
 
 
-def test_the_first_points_are_the_seed_the_corners_and_then_an_even_spread() -> None:
+def test_the_first_points_are_the_patch_the_corners_and_then_an_even_spread() -> None:
     study = StudyDefinition("x")
     points = list(itertools.islice(first_points(study), 409))
     assert points[0] == PATCH_POINT
@@ -54,6 +54,6 @@ def test_a_small_space_has_as_many_points_as_it_has() -> None:
     space = {name: Range(16, 18, False) for name in THRESHOLD_NAMES}
     study = StudyDefinition("x", space=space, points=500)
     assert len(set(all_points(study))) == study.space_size == 27
-    # The seed lies outside, and is tried all the same.
+    # The patch lies outside, and is tried all the same.
     assert distinct_points(study) == 28
     assert distinct_points(study.with_(points=5)) == 5

@@ -21,7 +21,7 @@ from pba.imports.read import read_trace
 from pba.machine import Machine
 from pba.model import replay
 from pba.study.folder import locked
-from pba.study.run import (
+from pba.study.result import (
     FLATNESS_FILE,
     JOURNAL_FILE,
     POINTS_FILE,
@@ -71,7 +71,7 @@ def test_the_points_are_distinct_and_begin_with_the_patchs_own(home: Path) -> No
     run = load_run(home / "run")
     thresholds = run.points[["unshrinkable_pages", "shrink_block_min_pages", "batch"]]
     assert len(run.points) == len(thresholds.drop_duplicates()) == POINTS
-    assert thresholds.loc[run.seed].tolist() == [16, 64, 512]
+    assert thresholds.loc[run.patch].tolist() == [16, 64, 512]
     assert list(run.points.index) == list(range(POINTS))
     assert run.complete
     assert run.command == COMMAND
@@ -79,7 +79,7 @@ def test_the_points_are_distinct_and_begin_with_the_patchs_own(home: Path) -> No
 
 def test_every_figure_is_that_of_an_exact_replay(home: Path) -> None:
     run = load_run(home / "run")
-    for number in (run.seed, run.recommended, POINTS - 1):
+    for number in (run.patch, run.recommended, POINTS - 1):
         row = run.points.loc[number]
         point = Point(*(int(row[name]) for name in Point._fields))
         means, pages, splits, peaks = [], [], 0, []
@@ -102,11 +102,11 @@ def test_every_figure_is_that_of_an_exact_replay(home: Path) -> None:
         assert row["peak_cached_mib"] == max(peaks)
 
 
-def test_the_recommended_point_is_no_worse_than_the_seed(home: Path) -> None:
+def test_the_recommended_point_is_no_worse_than_the_patch(home: Path) -> None:
     run = load_run(home / "run")
-    seed, chosen = run.points.loc[run.seed], run.points.loc[run.recommended]
-    assert chosen["pmd_splits"] <= seed["pmd_splits"]
-    assert chosen["mean_cached_pages"] <= seed["mean_cached_pages"]
+    patch, chosen = run.points.loc[run.patch], run.points.loc[run.recommended]
+    assert chosen["pmd_splits"] <= patch["pmd_splits"]
+    assert chosen["mean_cached_pages"] <= patch["mean_cached_pages"]
     assert run.recommended in run.front
     splits = run.points.loc[run.front, "pmd_splits"].tolist()
     assert splits == sorted(splits)

@@ -75,7 +75,7 @@ def test_the_table_has_a_row_per_box_and_reads_back(result: pba.SweepResult) -> 
 def test_one_point_is_found_without_expanding(result: pba.SweepResult) -> None:
     found = result.at(16, 64, 512)
     assert found.index.tolist() == [("alpha", "recorded"), ("beta", "recorded")]
-    assert found.loc[("alpha", "recorded"), "pmd_splits"] == result.cases[0].seed[0]
+    assert found.loc[("alpha", "recorded"), "pmd_splits"] == result.cases[0].patch[0]
     table = result.points("alpha").query(
         "unshrinkable_pages == 16 and shrink_block_min_pages == 64 and batch == 512"
     )
@@ -116,9 +116,9 @@ def test_in_memory_it_is_the_same(result: pba.SweepResult) -> None:
 def test_a_patch_off_the_grid_is_still_held_against_it() -> None:
     trace = make_trace("beta", 1)
     found = pba.sweep(trace, pba.Grid("0,32,300", "1:512:9", "16,64"))
-    seed = pba.replay(trace)
-    place = found.seed_place()
-    assert place.aims.floats == (seed.counters["pmd_splits"], seed.mean_cached_pages)
+    patch = pba.replay(trace)
+    place = found.patch_place()
+    assert place.aims.floats == (patch.counters["pmd_splits"], patch.mean_cached_pages)
     table = found.points("beta")
     assert len(set(table["mean_cached_pages"])) > 3
     aims = list(zip(table["pmd_splits"], table["mean_cached_pages"], strict=True))

@@ -25,7 +25,7 @@ import numpy as np
 from pba.errors import StudyError
 from pba.files import output_error, replacing
 from pba.study.definition import THRESHOLD_NAMES
-from pba.study.run import file_facts
+from pba.study.result import file_facts
 from pba.study.sweep.boxes import Boxes, Rows, cached_page_ns
 from pba.study.sweep.grid import AXES, Grid
 from pba.study.sweep.tasks import COLUMNS, Case

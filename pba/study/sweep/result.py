@@ -103,7 +103,7 @@ class SweepResult:
         rows = []
         for case, boxes in zip(self.cases, self.boxes, strict=True):
             plain = case.to_dict()
-            del plain["seed"]
+            del plain["patch"]
             plain["machine"] = str(case.machine)
             rows.append({**plain, "behaviours": len(boxes.cache_hash), "boxes": len(boxes.behaviour)})
         return pd.DataFrame(rows)
@@ -203,21 +203,21 @@ class SweepResult:
             traces.append(TraceAims(boxes, splits, cached, case.duration_ns or 1))
         return Landscape(traces, self.grid.shape)
 
-    def seed_aims(self, setting: str | None = None) -> Aims:
+    def patch_aims(self, setting: str | None = None) -> Aims:
         """Return the aims of the patch's own thresholds, from replays event by event."""
         chosen = [case for case, _ in self._chosen(setting)]
-        cached = [case.seed[1] if case.duration_ns else case.seed[2] for case in chosen]
-        return self.landscape(setting).exact(sum(case.seed[0] for case in chosen), cached)
+        cached = [case.patch[1] if case.duration_ns else case.patch[2] for case in chosen]
+        return self.landscape(setting).exact(sum(case.patch[0] for case in chosen), cached)
 
     @property
-    def seed_number(self) -> int:
+    def patch_number(self) -> int:
         """The number of the patch's point on the grid, in the axes' order; `OFF_GRID` where it has none."""
         cell = self.grid.cell_of(PATCH_POINT)
         return OFF_GRID if cell is None else int(np.ravel_multi_index(cell, self.grid.shape))
 
-    def seed_place(self, setting: str | None = None) -> Place:
+    def patch_place(self, setting: str | None = None) -> Place:
         """Return where the patch's point lies beside the front."""
-        landscape, aims = self.landscape(setting), self.seed_aims(setting)
+        landscape, aims = self.landscape(setting), self.patch_aims(setting)
         steps = self.front_steps(setting)
         no_more_splits = [step for step in steps if step.aims.pmd_splits <= aims.pmd_splits]
         no_more_cached = [step for step in steps if step.aims.mean_cached_pages <= aims.mean_cached_pages]
@@ -239,13 +239,13 @@ class SweepResult:
             values = [step.aims.floats[at] for step in steps]
             frame[name] = np.repeat(values, [len(step.points) for step in steps])
         frame["on_front"] = True
-        seed = self.seed_number
-        if seed not in frame.index:
-            aims = self.seed_aims(setting)
+        patch = self.patch_number
+        if patch not in frame.index:
+            aims = self.patch_aims(setting)
             beaten = any(beats(step.aims, aims) for step in steps)
             shown = dict(zip(AIMS, aims.floats, strict=True))
-            frame.loc[seed] = {**PATCH_POINT._asdict(), **shown, "on_front": not beaten}
-        chosen = recommend(frame.astype({"on_front": bool}), seed)
+            frame.loc[patch] = {**PATCH_POINT._asdict(), **shown, "on_front": not beaten}
+        chosen = recommend(frame.astype({"on_front": bool}), patch)
         row: Any = frame.loc[chosen]
         return Point(*(int(row[name]) for name in THRESHOLD_NAMES))
 

@@ -196,16 +196,16 @@ class _Work:
         machines = [rules[setting](self.traces[at]) for at, setting in pairs]
         watch.say("replaying the patch's own thresholds (the first time, the model is compiled)")
         with ThreadPoolExecutor(max_workers=workers) as pool:
-            seeds = list(pool.map(_seed, [self.traces[at] for at, _ in pairs], machines))
+            patches = list(pool.map(_patch_figures, [self.traces[at] for at, _ in pairs], machines))
             self.grid = grid.resolved(lambda: max(pool.map(_most_cached, self.traces * len(rules), machines)))
         hashes = [trace_sha256(trace) for trace in self.traces]
         self.of_trace = [at for at, _ in pairs]
         self.cases = [
             Case(
                 _name(*named[at]), setting, named[at][1], hashes[at], machine, len(self.traces[at]),
-                _passes(self.traces[at]), self.traces[at].duration_ns, seed,
+                _passes(self.traces[at]), self.traces[at].duration_ns, patch,
             )
-            for (at, setting), machine, seed in zip(pairs, machines, seeds, strict=True)
+            for (at, setting), machine, patch in zip(pairs, machines, patches, strict=True)
         ]  # fmt: skip
 
     def record(self, command: str) -> dict[str, Any]:
@@ -240,7 +240,7 @@ class _Work:
                 raise StudyError(
                     f"the parts of {case.trace} do not hold each point once", "say --force to sweep anew"
                 )
-            _hold_against_seed(case, boxes, self.grid)
+            _hold_against_patch(case, boxes, self.grid)
             found.append(boxes)
         return found
 
@@ -294,7 +294,7 @@ class _Compiled:
             return self._found[trace]
 
 
-def _seed(trace: Trace, machine: Machine) -> tuple[int, int, int]:
+def _patch_figures(trace: Trace, machine: Machine) -> tuple[int, int, int]:
     """Replay the patch's own thresholds, event by event."""
     from pba.model import replay
 
@@ -318,7 +318,7 @@ def _passes(trace: Trace) -> int:
     return counts["S"] + counts["D"]
 
 
-def _hold_against_seed(case: Case, boxes: Boxes, grid: Grid) -> None:
+def _hold_against_patch(case: Case, boxes: Boxes, grid: Grid) -> None:
     """Hold the sweep's figures for the patch's point against those of its replay, if the grid has it."""
     cell = grid.cell_of(PATCH_POINT)
     if cell is None:
@@ -329,5 +329,5 @@ def _hold_against_seed(case: Case, boxes: Boxes, grid: Grid) -> None:
         cached_page_ns(boxes, COLUMNS)[row],
         int(boxes.counters[row, COLUMNS.index("nr_cached")]),
     )
-    if swept != case.seed:
-        raise AssertionError(f"{case.trace} at {PATCH_POINT}: a sweep gives {swept}, a replay {case.seed}")
+    if swept != case.patch:
+        raise AssertionError(f"{case.trace} at {PATCH_POINT}: a sweep gives {swept}, a replay {case.patch}")

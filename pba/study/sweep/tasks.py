@@ -13,7 +13,7 @@ import numpy as np
 
 from pba.machine import Machine
 from pba.results import MEANINGS
-from pba.study.run import sha256_of
+from pba.study.result import sha256_of
 from pba.study.sweep.boxes import HIGH, LOW, Ints, Rows
 from pba.study.sweep.grid import MachineAxes
 from pba.trace.table import Trace
@@ -63,7 +63,7 @@ class Case:
         The machine.
     events, passes, duration_ns : int
         Of the trace.
-    seed : tuple of int
+    patch : tuple of int
         Of a replay with the patch's own thresholds, event by event: `pmd_splits`, `cached_page_ns`,
         `nr_cached`.
     """
@@ -76,7 +76,7 @@ class Case:
     events: int
     passes: int
     duration_ns: int
-    seed: tuple[int, int, int]
+    patch: tuple[int, int, int]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that JSON takes."""
@@ -85,8 +85,8 @@ class Case:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Case:
         """Read what `to_dict` gave."""
-        splits, cached, held = values["seed"]
-        return cls(**{**values, "machine": Machine(**values["machine"]), "seed": (splits, cached, held)})
+        splits, cached, held = values["patch"]
+        return cls(**{**values, "machine": Machine(**values["machine"]), "patch": (splits, cached, held)})
 
 
 class Task(NamedTuple):

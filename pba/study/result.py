@@ -76,7 +76,7 @@ class Run:
     per_trace : DataFrame
         Indexed by `number` and `trace`: the thresholds, every counter, `mean_cached_pages`,
         `mean_cached_mib`, `peak_cached_mib`, `block_mapped_share`.
-    seed : int
+    patch : int
         Number of the point with the patch's thresholds.
     recommended : int
         Number of the point that the rule chooses.
@@ -97,7 +97,7 @@ class Run:
     traces: pd.DataFrame
     points: pd.DataFrame
     per_trace: pd.DataFrame
-    seed: int
+    patch: int
     recommended: int
     rule: str
     front: list[int]
@@ -152,7 +152,7 @@ def assemble_run(
         traces=traces_frame(record["traces"]),
         points=points,
         per_trace=per_trace,
-        seed=PATCH_NUMBER,
+        patch=PATCH_NUMBER,
         recommended=recommend(points, PATCH_NUMBER),
         rule=RULE,
         front=[int(number) for number in front.index],
