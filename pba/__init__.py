@@ -22,7 +22,8 @@ from pba.errors import PbaError
 from pba.machine import Machine, Thresholds
 
 if TYPE_CHECKING:
-    from pba.engine.compile import CompiledTrace, compile_trace
+    from pba.engine.compile import compile_trace
+    from pba.engine.compiled import CompiledTrace
     from pba.engine.replay import replay
     from pba.explore import (
         df_bursts,
@@ -61,7 +62,7 @@ if TYPE_CHECKING:
 _LAZY = {
     "replay": "pba.engine.replay",
     "compile_trace": "pba.engine.compile",
-    "CompiledTrace": "pba.engine.compile",
+    "CompiledTrace": "pba.engine.compiled",
     "machine_of": "pba.model",
     "ReplayResult": "pba.results",
     "read_trace": "pba.imports.read",

@@ -56,6 +56,13 @@ MEANINGS: Final[dict[str, Meaning]] = {
 }
 """The counters, in the order in which they are shown; `cache_hash` is the one that is no number."""
 
+CACHED_PAGE_NS_PARTS: Final = ("cached_page_ns_high", "cached_page_ns_low")
+"""`cached_page_ns` outgrows 64 bits: in tables it is `high * 2**pba.kernel.state.AREA_BITS + low`."""
+COUNTER_COLUMNS: Final = tuple(
+    column for name in MEANINGS for column in (CACHED_PAGE_NS_PARTS if name == "cached_page_ns" else (name,))
+)
+"""The counters as columns of 64 bits."""
+
 
 @dataclass(frozen=True, eq=False)
 class ReplayResult:

@@ -1,130 +1,24 @@
-"""Compiling a trace: its stretches between two passes as composites, ready for any thresholds."""
+"""`pba.compile_trace`: of a trace in memory, or of a file."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
-from pba import model
-from pba.engine.fold import Fold, bundle_up, count_net, fold_bundles, fold_groups, fold_level
-from pba.engine.state import (
-    ERA_FIELDS,
-    HARDEST,
-    LEAST,
-    MOST,
-    NO_PRIORITY,
-    NODE,
-    NODE_FIELDS,
-    PUSH,
-    WRITE,
-    Composites,
-)
-from pba.errors import PbaError, TraceError
-from pba.events import OP_ALLOC, OP_BG_ALLOC, OP_BG_FREE, OP_DROP, OP_FREE, OP_SHRINK
-from pba.kernel.state import Events
+from pba.engine.composites import fold_trace
+from pba.engine.store import compile_file
+from pba.errors import PbaError
 from pba.trace.table import Trace
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from pba.machine import Machine, Thresholds
-    from pba.results import ReplayResult
-    from pba.trace.metadata import Metadata
-
+    from pba.engine.compiled import CompiledTrace
 
 CHUNK_EVENTS: Final = 1024
 """Events of a chunk: those after a refill are replayed one by one up to its end."""
-BUNDLES: Final = 4
-"""A bundle of several stretches has at most a chunk's events divided by this, and one composite."""
 MOST_CHUNK_EVENTS: Final = 1 << 20
-MOST_FAN: Final = 1 << 10
 FAN: Final = 4
 """Children of a node above the chunks."""
-
-
-@dataclass(frozen=True, eq=False)
-class CompiledTrace:
-    """A trace, folded: all that a replay needs, without the `Trace` that it was made of.
-
-    Attributes
-    ----------
-    metadata : Metadata
-        What is known of the trace.
-    events : Events
-        Its events: around refills they are replayed one by one.
-    composites : Composites
-        The folded stretches.
-    nr_slots, nr_background_slots, unknown_frees : int
-        As in `Trace`.
-    most_moves : int
-        Pages that the largest composite moves.
-    fan : int
-        How many composites the next larger one joins.
-    content_hash : str
-        SHA-256 of the bytes of the file that it was read from, in hexadecimal; empty for a trace in memory.
-    """
-
-    metadata: Metadata
-    events: Events
-    composites: Composites
-    nr_slots: int
-    nr_background_slots: int
-    unknown_frees: int
-    most_moves: int
-    fan: int
-    content_hash: str = ""
-
-    def replay(
-        self, thresholds: Thresholds | None = None, machine: Machine | None = None, *, strict: bool = False
-    ) -> ReplayResult:
-        """Replay it; see `pba.replay`, of which this is the part for compiled traces."""
-        from pba.engine.explore import replay_compiled
-
-        return replay_compiled(self, thresholds, machine, strict=strict)
-
-    def check(self, machine: Machine, strict: bool = False) -> None:
-        """Refuse what this machine cannot replay; with `strict` also frees of what is not live.
-
-        Raises
-        ------
-        TraceError
-            If there is such an event.
-        """
-        background = self.composites.background
-        if len(background):
-            model.check_orders(self.name, self.events.op, self.events.arg, machine)
-        if strict and self.unknown_frees:
-            frees = np.isin(self.events.op, (OP_FREE, OP_BG_FREE))
-            raise TraceError(
-                f"frees what is not live, the first of {self.unknown_frees} such frees",
-                "without strict they are skipped and counted",
-                path=self.name,
-                event=int(np.flatnonzero(frees & (self.events.slot < 0))[0]),
-            )
-
-    @property
-    def name(self) -> str:
-        """The trace's name."""
-        return self.metadata.name or "trace"
-
-    @property
-    def duration_ns(self) -> int:
-        """Time from the first to the last event in ns."""
-        time_ns = self.events.time_ns
-        return int(time_ns[-1] - time_ns[0]) if len(time_ns) else 0
-
-    @property
-    def nr_events(self) -> int:
-        """Events of the trace."""
-        return len(self.events.op)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the composites and of the events."""
-        return sum(part.nbytes for part in (*self.composites, *self.events))
+MOST_FAN: Final = 1 << 10
 
 
 def compile_trace(
@@ -158,156 +52,11 @@ def compile_trace(
     _refuse_size("chunk_events", chunk_events, 1, MOST_CHUNK_EVENTS)
     _refuse_size("fan", fan, 2, MOST_FAN)
     if not isinstance(trace, Trace):
-        from pba.engine.store import compile_file
-
         return compile_file(Path(trace), chunk_events, fan)
-    events = Events(trace.time_ns, trace.op, trace.slot, trace.arg)
-    composites = _composites(trace, events, chunk_events, fan)
-    moves = np.diff(composites.node[:, PUSH]) + np.diff(composites.node[:, WRITE])
-    return CompiledTrace(
-        metadata=trace.metadata,
-        events=events,
-        composites=composites,
-        nr_slots=trace.nr_slots,
-        nr_background_slots=trace.nr_background_slots,
-        unknown_frees=trace.unknown_frees,
-        most_moves=int(moves.max(initial=0)),
-        fan=fan,
-    )
+    return fold_trace(trace, chunk_events, fan)
 
 
 def _refuse_size(name: str, value: int, least: int, most: int) -> None:
     """Raise `PbaError` for a value out of its range."""
     if not least <= value <= most:
         raise PbaError(f"{name} = {value} is out of range", f"it ranges from {least} to {most}")
-
-
-def _composites(trace: Trace, events: Events, chunk_events: int, fan: int) -> Composites:
-    """Return the stretches of a trace folded, in trees and in eras."""
-    others = np.flatnonzero(trace.op > OP_FREE)
-    passes = others[(trace.op[others] == OP_SHRINK) | (trace.op[others] == OP_DROP)]
-    stretches = np.concatenate(([0], passes + 1)), np.concatenate((passes, [len(trace)]))
-    bundle = np.empty(len(passes) + 2, np.int64)
-    bundle = bundle[: bundle_up(stretches, chunk_events // BUNDLES, bundle) + 1]
-    fold = _new_fold(trace, (stretches, bundle), chunk_events, fan)
-    first, count = np.empty_like(bundle), np.empty_like(bundle)
-    nr_nodes = fold_bundles(fold, events, stretches, bundle, (first, count))
-    nr_nodes = _fold_trees(fold, nr_nodes, (first, count))
-    net = np.empty(len(passes) + 1, np.int64)
-    count_net(events, stretches, net)
-    node = np.where(count > 0, first, -1)
-    priority = np.where(trace.op[passes] == OP_DROP, NO_PRIORITY, trace.arg[passes]).astype(np.int8)
-    levels = [_bundles_as_eras((node[:-1], bundle[:-1]), net, priority)]
-    nr_nodes = _fold_eras(fold, nr_nodes, levels)
-    last = fold.node[nr_nodes]
-    return Composites(
-        node=fold.node[: nr_nodes + 1],
-        root=_roots(node, bundle, len(net)),
-        pass_event=passes,
-        priority=priority,
-        push=fold.push[: last[PUSH]],
-        write=fold.write[: last[WRITE]],
-        background=others[(trace.op[others] == OP_BG_ALLOC) | (trace.op[others] == OP_BG_FREE)],
-        net=net,
-        bundle=bundle,
-        era=np.concatenate(levels),
-        era_level=np.cumsum([0, *(len(level) for level in levels)]),
-    )
-
-
-def _fold_trees(fold: Fold, nr_nodes: int, trees: tuple[NDArray[np.int64], NDArray[np.int64]]) -> int:
-    """Join the chunks of each bundle, level by level, into one node; return how many nodes there are then."""
-    since = 0
-    while int(trees[1].max()) > 1:
-        _make_room(fold, nr_nodes, np.arange(since, nr_nodes))
-        since, nr_nodes = nr_nodes, fold_level(fold, trees, nr_nodes)
-    return nr_nodes
-
-
-def _make_room(fold: Fold, nr_nodes: int, children: NDArray[np.int64]) -> None:
-    """Make room for the moves of a level: no more than its nodes' children have."""
-    for array, field in ((fold.push, PUSH), (fold.write, WRITE)):
-        nr_moves = int((fold.node[children + 1, field] - fold.node[children, field]).sum())
-        needed = int(fold.node[nr_nodes, field]) + nr_moves + 1
-        if needed > len(array):
-            array.resize((needed, *array.shape[1:]), refcheck=False)
-
-
-def _roots(node: NDArray[np.int64], bundle: NDArray[np.int64], nr_stretches: int) -> NDArray[np.int64]:
-    """Return the node of each stretch that has one of its own: it is a bundle by itself, or the last."""
-    root = np.full(nr_stretches, -1)
-    alone = np.diff(bundle, append=nr_stretches) == 1
-    root[bundle[alone]] = node[alone]
-    return root
-
-
-def _bundles_as_eras(
-    bundles: tuple[NDArray[np.int64], NDArray[np.int64]], net: NDArray[np.int64], priority: NDArray[np.int8]
-) -> NDArray[np.int64]:
-    """Return the first level of eras: a bundle each. `bundles` are their nodes and first stretches."""
-    node, first = bundles
-    level = np.empty((len(node), ERA_FIELDS), np.int64)
-    if len(node):
-        level[:, NODE] = node
-        level[:, MOST] = np.maximum.reduceat(net[1:], first)
-        level[:, LEAST] = np.minimum.reduceat(net[1:], first)
-        level[:, HARDEST] = np.minimum.reduceat(priority, first)
-    return level
-
-
-def _fold_eras(fold: Fold, nr_nodes: int, levels: list[NDArray[np.int64]]) -> int:
-    """Join eras, level by level, each added to `levels`; return how many nodes there are then."""
-    while len(levels[-1]) >= fold.fan:
-        whole = len(levels[-1]) - len(levels[-1]) % fold.fan
-        groups = levels[-1][:whole].reshape(-1, fold.fan, ERA_FIELDS)
-        level = np.empty((len(groups), ERA_FIELDS), np.int64)
-        node = np.empty(len(groups), np.int64)
-        children = np.ascontiguousarray(groups[:, :, NODE])
-        _make_room(fold, nr_nodes, children[children >= 0])
-        nr_nodes = fold_groups(fold, children, node, nr_nodes)
-        level[:, NODE] = node
-        level[:, MOST] = groups[:, :, MOST].max(axis=1)
-        level[:, LEAST] = groups[:, :, LEAST].min(axis=1)
-        level[:, HARDEST] = groups[:, :, HARDEST].min(axis=1)
-        levels.append(level)
-    return nr_nodes
-
-
-def _new_fold(
-    trace: Trace,
-    parts: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64]],
-    chunk_events: int,
-    fan: int,
-) -> Fold:
-    """Return room for the composites of stretches, as `parts` says in what bundles.
-
-    The chunks have as many moves as there are events at most, and what joins them seldom twice as many
-    in all. Memory that is never written to is never there.
-    """
-    (starts, ends), bundle = parts
-    sizes = -(-(np.append(ends[bundle[1:] - 1], ends[-1]) - starts[bundle]) // chunk_events)
-    nr_nodes = int(sizes.sum())
-    while int(sizes.max()) > 1:
-        sizes = np.where(sizes > 1, -(-sizes // fan), 0)
-        nr_nodes += int(sizes.sum())
-    nr_eras = (len(bundle) - 1) // fan
-    while nr_eras > 0:
-        nr_nodes += nr_eras
-        nr_eras //= fan
-    nr_allocs = int(np.count_nonzero(trace.op == OP_ALLOC))
-    nr_frees = int(np.count_nonzero(trace.op == OP_FREE))
-    nr_marks = 2 * trace.nr_slots + chunk_events + 1
-    node = np.zeros((nr_nodes + 1, NODE_FIELDS), np.int64)  # chunks have no CHILD: no chance bytes
-    return Fold(
-        node=node,
-        push=np.empty(3 * nr_frees + 1, np.int32),
-        write=np.empty((3 * nr_allocs + 1, 2), np.int32),
-        mark=np.empty(trace.nr_slots, np.int32),
-        stamp=np.full(trace.nr_slots, -1, np.int32),
-        stack=np.empty(nr_marks, np.int32),
-        touched=np.empty(nr_marks, np.int32),
-        moved=np.empty(2 * nr_marks, np.int32),
-        children=np.empty(fan, np.int64),
-        chunk_events=chunk_events,
-        fan=fan,
-    )

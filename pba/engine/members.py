@@ -14,10 +14,10 @@ from pba.kernel.state import NIL
 
 # --- a member, int64 ---
 (
-    UNSHRINKABLE,  # PBA_UNSHRINKABLE_PAGES
+    UNSHRINKABLE_PAGES,  # PBA_UNSHRINKABLE_PAGES
     BATCH,  # shrinker->batch
-    MIN_FROM,  # PBA_SHRINK_BLOCK_MIN_PAGES, from
-    MIN_TO,  # and to, inclusive: it is only ever compared
+    SHRINK_BLOCK_MIN_FROM,  # PBA_SHRINK_BLOCK_MIN_PAGES, from
+    SHRINK_BLOCK_MIN_TO,  # and to, inclusive: it is only ever compared
     DEFERRED,  # shrinker->nr_deferred
     SCANS,  # scan_calls,
     STOPS,  # scan_stops,
@@ -46,7 +46,7 @@ def begin_call(members, span, nr_cached, priority):
     """Begin `do_shrink_slab()` for each member."""
     for i in range(span[0], span[1]):
         member = members[i]
-        freeable = max(nr_cached - member[UNSHRINKABLE], 0)
+        freeable = max(nr_cached - member[UNSHRINKABLE_PAGES], 0)
         member[ACTIVE] = freeable > 0
         if freeable > 0:
             delta = freeable // 2
@@ -136,7 +136,7 @@ def decide(members, span, cache, block_nr_pages):
             _end_call(member)
             continue
         member[SCANS] += 1
-        shrinkable = max(nr_cached - member[UNSHRINKABLE], 0)
+        shrinkable = max(nr_cached - member[UNSHRINKABLE_PAGES], 0)
         nr_to_scan = min(member[BATCH], member[TOTAL])
         nr_from_none = min(nr_to_scan, nr_nonblock, shrinkable)
         if nr_target == block_nr_pages:
@@ -144,15 +144,17 @@ def decide(members, span, cache, block_nr_pages):
                 _stop(member)
             else:
                 _take(member, target, block_nr_pages)
-        elif nr_nonblock >= nr_target or nr_nonblock >= nr_to_scan or nr_target < member[MIN_FROM]:
+        elif (
+            nr_nonblock >= nr_target or nr_nonblock >= nr_to_scan or nr_target < member[SHRINK_BLOCK_MIN_FROM]
+        ):
             _take_nonblock(member, nr_from_none)
         else:
-            if nr_target < member[MIN_TO]:
+            if nr_target < member[SHRINK_BLOCK_MIN_TO]:
                 copy_member(members, end, members, i)
-                members[end, MIN_FROM] = nr_target + 1
+                members[end, SHRINK_BLOCK_MIN_FROM] = nr_target + 1
                 _take_nonblock(members[end], nr_from_none)
                 end += 1
-                member[MIN_TO] = nr_target
+                member[SHRINK_BLOCK_MIN_TO] = nr_target
             _take(member, target, min(nr_to_scan, nr_target, shrinkable))
     return end
 
@@ -196,7 +198,7 @@ def classify(members, span, weights):
             weights[found] = 0
             nr_classes += 1
         members[i, CLASS] = found
-        weights[found] += members[i, MIN_TO] - members[i, MIN_FROM] + 1
+        weights[found] += members[i, SHRINK_BLOCK_MIN_TO] - members[i, SHRINK_BLOCK_MIN_FROM] + 1
     return nr_classes
 
 

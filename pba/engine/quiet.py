@@ -12,9 +12,9 @@ from __future__ import annotations
 import numpy as np
 
 from pba._jit import kernel_function, kernel_inline
-from pba.engine.members import BATCH, DEFERRED, UNSHRINKABLE
-from pba.engine.run import apply, pass_time
+from pba.engine.members import BATCH, DEFERRED, UNSHRINKABLE_PAGES
 from pba.engine.state import BUNDLE, HARDEST, LEAST, MOST, NEED, NEVER, NODE, NR_FAILED, STRETCH
+from pba.engine.stretch import apply, pass_time
 from pba.kernel.state import NR_CACHED, SHRINK_CALLS
 
 
@@ -25,26 +25,26 @@ def _is_quiet(member, era, base):
     At a pass with `f` freeable pages it does not if less than its batch and less than `f` is to be scanned:
     `f // 2`, and what has been put off, shifted. That is never more than before the era or than twice `f`.
     """
-    most = base + era[MOST] - member[UNSHRINKABLE]
+    most = base + era[MOST] - member[UNSHRINKABLE_PAGES]
     if most <= 0:
         return True
     put_off = max(member[DEFERRED], 2 * most) >> era[HARDEST]
-    fewest = base + era[LEAST] - member[UNSHRINKABLE]
+    fewest = base + era[LEAST] - member[UNSHRINKABLE_PAGES]
     return put_off + most // 2 < member[BATCH] and (
         put_off == 0 or (fewest > 0 and put_off < (fewest + 1) // 2)
     )
 
 
 @kernel_function
-def _never_scans(run, member, first, end):
+def _never_scans(engine, member, first, end):
     """Whether a member scans at no pass from `first` to before `end`: pass by pass, so exactly."""
-    net = run.composites.net
-    base = run.state.vars[NR_CACHED] - net[first] - member[UNSHRINKABLE]
+    net = engine.composites.net
+    base = engine.state.vars[NR_CACHED] - net[first] - member[UNSHRINKABLE_PAGES]
     deferred = member[DEFERRED]
     for i in range(first, end):
         freeable = base + net[i + 1]
         if freeable > 0:
-            total = min((deferred >> run.composites.priority[i]) + freeable // 2, 2 * freeable)
+            total = min((deferred >> engine.composites.priority[i]) + freeable // 2, 2 * freeable)
             if total >= member[BATCH] or total >= freeable:
                 return False
             deferred = min(deferred + freeable // 2, 2 * freeable)
@@ -52,13 +52,13 @@ def _never_scans(run, member, first, end):
 
 
 @kernel_function
-def _put_off(run, member, first, end):
+def _put_off(engine, member, first, end):
     """Return a member's `nr_deferred` after the passes from `first` to before `end`, none of which scans.
 
     Each pass with `f` freeable pages adds `f // 2`, and leaves at most `2 * f`. So the last passes decide.
     """
-    net = run.composites.net
-    base = run.state.vars[NR_CACHED] - net[first] - member[UNSHRINKABLE]
+    net = engine.composites.net
+    base = engine.state.vars[NR_CACHED] - net[first] - member[UNSHRINKABLE_PAGES]
     least = np.int64(NEVER)
     added = np.int64(0)
     for i in range(end, first, -1):
@@ -72,60 +72,60 @@ def _put_off(run, member, first, end):
 
 
 @kernel_function
-def _skip_era(run, members, span, era, end):
+def _skip_era(engine, members, span, era, end):
     """Go on past an era, from the stretch at hand to before `end`; return whether it can be done at once."""
-    composites = run.composites
-    first = run.progress[STRETCH]
+    composites = engine.composites
+    first = engine.progress[STRETCH]
     row = composites.era[era]
     node = row[NODE]
-    nr_cached = run.state.vars[NR_CACHED]
+    nr_cached = engine.state.vars[NR_CACHED]
     if row[HARDEST] < 0:
         return False
-    if node >= 0 and (run.progress[NR_FAILED] > 0 or nr_cached < composites.node[node, NEED]):
+    if node >= 0 and (engine.progress[NR_FAILED] > 0 or nr_cached < composites.node[node, NEED]):
         return False
     for i in range(span[0], span[1]):
         if not _is_quiet(members[i], row, nr_cached - composites.net[first]) and (
-            era >= composites.era_level[1] or not _never_scans(run, members[i], first, end)
+            era >= composites.era_level[1] or not _never_scans(engine, members[i], first, end)
         ):
             return False
     for i in range(span[0], span[1]):
-        members[i, DEFERRED] = _put_off(run, members[i], first, end)
+        members[i, DEFERRED] = _put_off(engine, members[i], first, end)
     if node >= 0:
-        apply(run, node)
-    pass_time(run, run.events.time_ns[composites.pass_event[end - 1]])
-    run.state.vars[SHRINK_CALLS] += end - first
-    run.progress[STRETCH] = end
+        apply(engine, node)
+    pass_time(engine, engine.events.time_ns[composites.pass_event[end - 1]])
+    engine.state.vars[SHRINK_CALLS] += end - first
+    engine.progress[STRETCH] = end
     return True
 
 
 @kernel_inline
-def _is_at_bundle(run):
-    """Whether the stretch at hand is the first of a bundle, which `run.progress` then names."""
-    bundle = run.composites.bundle
-    at = run.progress[BUNDLE]
-    while bundle[at] < run.progress[STRETCH]:
+def _is_at_bundle(engine):
+    """Whether the stretch at hand is the first of a bundle, which `engine.progress` then names."""
+    bundle = engine.composites.bundle
+    at = engine.progress[BUNDLE]
+    while bundle[at] < engine.progress[STRETCH]:
         at += 1
-    run.progress[BUNDLE] = at
-    return at + 1 < len(bundle) and bundle[at] == run.progress[STRETCH]
+    engine.progress[BUNDLE] = at
+    return at + 1 < len(bundle) and bundle[at] == engine.progress[STRETCH]
 
 
 @kernel_function
-def skip_quiet(run, members, span):
+def skip_quiet(engine, members, span):
     """Go on past whole eras, the largest first, at whose passes no member of the span scans."""
-    bundle = run.composites.bundle
-    starts = run.composites.era_level
+    bundle = engine.composites.bundle
+    starts = engine.composites.era_level
     skipped = True
-    while skipped and _is_at_bundle(run):
-        first = run.progress[BUNDLE]
+    while skipped and _is_at_bundle(engine):
+        first = engine.progress[BUNDLE]
         level = 0
         size = np.int64(1)
-        while level + 2 < len(starts) and first % (size * run.fan) == 0:
-            if starts[level + 1] + first // (size * run.fan) >= starts[level + 2]:
+        while level + 2 < len(starts) and first % (size * engine.fan) == 0:
+            if starts[level + 1] + first // (size * engine.fan) >= starts[level + 2]:
                 break
             level += 1
-            size *= run.fan
+            size *= engine.fan
         skipped = False
         while not skipped and level >= 0 and bundle[first + size] - bundle[first] > 1:
-            skipped = _skip_era(run, members, span, starts[level] + first // size, bundle[first + size])
+            skipped = _skip_era(engine, members, span, starts[level] + first // size, bundle[first + size])
             level -= 1
-            size //= run.fan
+            size //= engine.fan

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pba import model
-from pba.engine.compile import CompiledTrace
+from pba.engine.compiled import CompiledTrace
 from pba.errors import PbaError
 
 if TYPE_CHECKING:

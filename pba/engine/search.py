@@ -1,4 +1,4 @@
-"""All thresholds of a grid at once: they share a run for as long as they take the same pages.
+"""All thresholds of a grid at once: they share a state for as long as they take the same pages.
 
 A group is a set of members (see `pba.engine.members`) in one state. Where their decisions part, the state is
 kept, and the classes of those that decide alike go on one after the other, the lightest first: so the
@@ -18,14 +18,14 @@ from pba.engine.members import (
     BATCH,
     CLASS,
     DEFERRED,
-    MIN_FROM,
-    MIN_TO,
     NONBLOCKS,
     SCANS,
+    SHRINK_BLOCK_MIN_FROM,
+    SHRINK_BLOCK_MIN_TO,
     STOPS,
     TAKEN,
     TARGET,
-    UNSHRINKABLE,
+    UNSHRINKABLE_PAGES,
     begin_call,
     classify,
     count_scan,
@@ -35,9 +35,9 @@ from pba.engine.members import (
     sort_by_weight,
 )
 from pba.engine.quiet import skip_quiet
-from pba.engine.run import end_pass, to_pass
 from pba.engine.snapshot import Shelf, has_room, keep, restore
 from pba.engine.state import CALL_FREED, DROP_SHIFT, IN_PASS, STRETCH
+from pba.engine.stretch import end_pass, to_pass
 from pba.events import OP_DROP
 from pba.kernel.reclaim import DROP_PRIORITY
 from pba.kernel.replay import cache_hash
@@ -106,60 +106,60 @@ def _span(search):
 
 
 @kernel_function
-def _begin_call(run, search):
+def _begin_call(engine, search):
     """Begin `do_shrink_slab()` for the pass at hand."""
-    event = run.composites.pass_event[run.progress[STRETCH]]
-    priority = np.int64(run.events.arg[event])
-    if run.events.op[event] == OP_DROP:
+    event = engine.composites.pass_event[engine.progress[STRETCH]]
+    priority = np.int64(engine.events.arg[event])
+    if engine.events.op[event] == OP_DROP:
         priority = DROP_PRIORITY
-    run.state.vars[SHRINK_CALLS] += 1
-    run.progress[CALL_FREED] = 0
-    run.progress[IN_PASS] = TO_DECIDE
-    begin_call(search.members, _span(search), run.state.vars[NR_CACHED], priority)
+    engine.state.vars[SHRINK_CALLS] += 1
+    engine.progress[CALL_FREED] = 0
+    engine.progress[IN_PASS] = TO_DECIDE
+    begin_call(search.members, _span(search), engine.state.vars[NR_CACHED], priority)
 
 
 @kernel_function
-def _to_next_pass(run, search):
+def _to_next_pass(engine, search):
     """Go on to the next pass, or the end; return whether there is a pass."""
-    if to_pass(run) < 0:
+    if to_pass(engine) < 0:
         return False
-    run.progress[DROP_SHIFT] = 0
-    _begin_call(run, search)
+    engine.progress[DROP_SHIFT] = 0
+    _begin_call(engine, search)
     return True
 
 
 @kernel_function
-def _decide(run, search):
+def _decide(engine, search):
     """Let the group decide about the next scan."""
     span = _span(search)
-    run.progress[IN_PASS] = TO_ACT
+    engine.progress[IN_PASS] = TO_ACT
     if not some_scan(search.members, span):
         end_calls(search.members, span)
         return
-    var = run.state.vars
-    target, nr_target = emptiest_block(run.state)
+    var = engine.state.vars
+    target, nr_target = emptiest_block(engine.state)
     cache = (var[NR_CACHED], var[NR_NONBLOCK], np.int64(target), np.int64(nr_target))
-    end = decide(search.members, span, cache, 1 << run.state.orders.block)
+    end = decide(search.members, span, cache, 1 << engine.state.orders.block)
     search.cursor[GROUP_END] = end
     if end - span[0] > 1:
-        run.progress[IN_PASS] = TO_PART
+        engine.progress[IN_PASS] = TO_PART
 
 
 @kernel_function
-def _part(run, search):
+def _part(engine, search):
     """Part the group where its members' decisions differ; return 0 if there is no room to keep the state."""
     span = _span(search)
     nr_classes = classify(search.members, span, search.weights)
     if nr_classes > 1:
         depth = search.cursor[DEPTH]
-        if not has_room(search.shelf, run, depth):
+        if not has_room(search.shelf, engine, depth):
             return 0
         sort_by_weight(search.members, span, search.weights, search.spare)
-        run.progress[IN_PASS] = TO_ACT
-        keep(search.shelf, run, depth)
+        engine.progress[IN_PASS] = TO_ACT
+        keep(search.shelf, engine, depth)
         search.cursor[DEPTH] = depth + 1
         _put_off(search, span, depth)
-    run.progress[IN_PASS] = TO_ACT
+    engine.progress[IN_PASS] = TO_ACT
     return 1
 
 
@@ -182,93 +182,93 @@ def _put_off(search, span, depth):
 
 
 @kernel_function
-def _act(run, search):
+def _act(engine, search):
     """Do what the group has decided; return whether the pass goes on."""
-    var = run.state.vars
+    var = engine.state.vars
     member = search.members[search.cursor[GROUP_FIRST]]
     if member[ACTIVE]:
         target = member[TARGET]
         nr_target = np.int64(0)
         if target != NIL:
-            nr_target = np.int64(run.state.block_nr_free[target])
-            var[BLOCKS_SPLIT_BY_SHRINKER] += nr_target != 1 << run.state.orders.block
-        nr_freed = shrink(run.state, target, nr_target, member[TAKEN])
-        run.progress[CALL_FREED] += nr_freed
+            nr_target = np.int64(engine.state.block_nr_free[target])
+            var[BLOCKS_SPLIT_BY_SHRINKER] += nr_target != 1 << engine.state.orders.block
+        nr_freed = shrink(engine.state, target, nr_target, member[TAKEN])
+        engine.progress[CALL_FREED] += nr_freed
         count_scan(search.members, _span(search), member[TAKEN], nr_freed)
-        run.progress[IN_PASS] = TO_DECIDE
+        engine.progress[IN_PASS] = TO_DECIDE
         return True
-    event = run.composites.pass_event[run.progress[STRETCH]]
-    if run.events.op[event] == OP_DROP and run.progress[CALL_FREED] >> run.progress[DROP_SHIFT] > 1:
-        run.progress[DROP_SHIFT] += 1
-        _begin_call(run, search)
+    event = engine.composites.pass_event[engine.progress[STRETCH]]
+    if engine.events.op[event] == OP_DROP and engine.progress[CALL_FREED] >> engine.progress[DROP_SHIFT] > 1:
+        engine.progress[DROP_SHIFT] += 1
+        _begin_call(engine, search)
         return True
-    end_pass(run)
-    run.progress[IN_PASS] = OUTSIDE
+    end_pass(engine)
+    engine.progress[IN_PASS] = OUTSIDE
     return False
 
 
 @kernel_function
-def _through_pass(run, search):
+def _through_pass(engine, search):
     """Bring the pass at hand to its end; return GROUP_OVER, or what there is not enough of."""
     going_on = True
     while going_on:
-        if run.progress[IN_PASS] == TO_DECIDE:
+        if engine.progress[IN_PASS] == TO_DECIDE:
             if 2 * search.cursor[GROUP_END] - search.cursor[GROUP_FIRST] > len(search.members):
                 return MORE_MEMBERS
-            _decide(run, search)
-        if run.progress[IN_PASS] == TO_PART and not _part(run, search):
+            _decide(engine, search)
+        if engine.progress[IN_PASS] == TO_PART and not _part(engine, search):
             return MORE_SHELF
-        going_on = _act(run, search)
+        going_on = _act(engine, search)
     return GROUP_OVER
 
 
 @kernel_function
-def _run_group(run, search):
+def _run_group(engine, search):
     """Bring the current group to the trace's end; return GROUP_OVER, or why not."""
     while True:
-        if run.progress[IN_PASS] == OUTSIDE:
+        if engine.progress[IN_PASS] == OUTSIDE:
             if search.cursor[STEPS] <= 0:
                 return TICK
             search.cursor[STEPS] -= 1
-            skip_quiet(run, search.members, _span(search))
-            if not _to_next_pass(run, search):
+            skip_quiet(engine, search.members, _span(search))
+            if not _to_next_pass(engine, search):
                 return GROUP_OVER
-        status = _through_pass(run, search)
+        status = _through_pass(engine, search)
         if status != GROUP_OVER:
             return status
 
 
 @kernel_function
-def _write_results(run, search):
+def _write_results(engine, search):
     """Write a row for each member of the group."""
     first, end = _span(search)
-    value = np.int64(cache_hash(run.state))
+    value = np.int64(cache_hash(engine.state))
     for i in range(first, end):
         row = search.results[search.cursor[NR_RESULTS]]
         member = search.members[i]
-        row[0] = member[UNSHRINKABLE]
+        row[0] = member[UNSHRINKABLE_PAGES]
         row[1] = member[BATCH]
-        row[2] = member[MIN_FROM]
-        row[3] = member[MIN_TO]
+        row[2] = member[SHRINK_BLOCK_MIN_FROM]
+        row[3] = member[SHRINK_BLOCK_MIN_TO]
         row[RESULT_HASH] = value
         for var in range(NR_VARS):
-            row[RESULT_VARS + var] = run.state.vars[var]
+            row[RESULT_VARS + var] = engine.state.vars[var]
         row[RESULT_VARS + SCAN_CALLS] = member[SCANS]
         row[RESULT_VARS + SCAN_STOPS] = member[STOPS]
         row[RESULT_VARS + NONBLOCK_SCANS] = member[NONBLOCKS]
         row[RESULT_VARS + NR_DEFERRED] = member[DEFERRED]
-        row[RESULT_VARS + NR_EVENTS] = len(run.events.op)
+        row[RESULT_VARS + NR_EVENTS] = len(engine.events.op)
         search.cursor[NR_RESULTS] += 1
 
 
 @kernel_function
-def _next_group(run, search):
+def _next_group(engine, search):
     """Make the group put off last the current one; return whether there is one."""
     if search.cursor[NR_PENDING] == 0:
         return False
     search.cursor[NR_PENDING] -= 1
     first, end, depth, last_user = search.pending[search.cursor[NR_PENDING]]
-    restore(search.shelf, run, depth)
+    restore(search.shelf, engine, depth)
     search.cursor[DEPTH] = depth + 1 - last_user
     search.cursor[GROUP_FIRST] = first
     search.cursor[GROUP_END] = end
@@ -276,14 +276,14 @@ def _next_group(run, search):
 
 
 @engine_entry
-def search(run, search):
+def search(engine, search):
     """Run all groups to the end of the trace; return DONE, or what to do before calling again."""
     while True:
         if search.cursor[NR_RESULTS] + len(search.members) > len(search.results):
             return MORE_RESULTS
-        status = _run_group(run, search)
+        status = _run_group(engine, search)
         if status != GROUP_OVER:
             return status
-        _write_results(run, search)
-        if not _next_group(run, search):
+        _write_results(engine, search)
+        if not _next_group(engine, search):
             return DONE

@@ -1,4 +1,4 @@
-"""Keeping the state of a run, and going back to it.
+"""Keeping the state of a replay, and going back to it.
 
 Only what differs from boot is kept: the arrays' parts under the chunks of the highest order that have been
 touched (`State.touched`). The rest of a state is as in `origin`, a copy from right after boot.
@@ -58,25 +58,25 @@ def _copy(to, at, source, first, length):
 
 
 @kernel_function
-def snapshot_size(run):
-    """Return how many 32-bit and 8-bit numbers a snapshot of a run has."""
-    state = run.state
+def snapshot_size(engine):
+    """Return how many 32-bit and 8-bit numbers a snapshot has."""
+    state = engine.state
     orders = state.orders
     chunk = 1 << orders.max_page
     nr_touched = np.int64(0)
     for i in range(len(state.touched)):
         nr_touched += state.touched[i]
     wide = nr_touched * (2 * chunk + (chunk >> orders.block))
-    wide += 2 * MAX_LISTS + state.vars[NR_CACHED] + len(run.holders.page) + len(run.holders.chunk)
+    wide += 2 * MAX_LISTS + state.vars[NR_CACHED] + len(engine.holders.page) + len(engine.holders.chunk)
     narrow = nr_touched * (chunk + (chunk >> orders.contpte))
-    narrow += len(state.touched) + len(state.leaf) + len(run.holders.chunk_order)
+    narrow += len(state.touched) + len(state.leaf) + len(engine.holders.chunk_order)
     return wide, narrow
 
 
 @kernel_function
-def has_room(shelf, run, depth):
+def has_room(shelf, engine, depth):
     """Whether snapshot number `depth` fits."""
-    wide, narrow = snapshot_size(run)
+    wide, narrow = snapshot_size(engine)
     return shelf.ends[depth, 0] + wide <= len(shelf.wide) and shelf.ends[depth, 1] + narrow <= len(
         shelf.narrow
     )
@@ -97,23 +97,23 @@ def _keep_chunk(shelf, state, chunk, wide, narrow):
 
 
 @kernel_function
-def keep(shelf, run, depth):
-    """Keep the run as snapshot number `depth`, on top of those before; there must be room."""
-    state = run.state
+def keep(shelf, engine, depth):
+    """Keep the state as snapshot number `depth`, on top of those before; there must be room."""
+    state = engine.state
     memory = len(state.buddy_order)
     wide, narrow = shelf.ends[depth]
     narrow = _copy(shelf.narrow, narrow, state.touched, 0, len(state.touched))
     narrow = _copy(shelf.narrow, narrow, state.leaf, 0, len(state.leaf))
-    narrow = _copy(shelf.narrow, narrow, run.holders.chunk_order, 0, len(run.holders.chunk_order))
-    wide = _copy(shelf.wide, wide, run.holders.chunk, 0, len(run.holders.chunk))
-    wide = _copy(shelf.wide, wide, run.places, 0, len(run.holders.page) + state.vars[NR_CACHED])
+    narrow = _copy(shelf.narrow, narrow, engine.holders.chunk_order, 0, len(engine.holders.chunk_order))
+    wide = _copy(shelf.wide, wide, engine.holders.chunk, 0, len(engine.holders.chunk))
+    wide = _copy(shelf.wide, wide, engine.places, 0, len(engine.holders.page) + state.vars[NR_CACHED])
     wide = _copy(shelf.wide, wide, state.buddy_next, memory, MAX_LISTS)
     wide = _copy(shelf.wide, wide, state.buddy_prev, memory, MAX_LISTS)
     for chunk in range(memory >> state.orders.max_page):
         if state.touched[chunk]:
             wide, narrow = _keep_chunk(shelf, state, chunk, wide, narrow)
     _copy(shelf.scalars[depth], 0, state.vars, 0, NR_VARS)
-    _copy(shelf.scalars[depth], NR_VARS, run.progress, 0, PROGRESS_FIELDS)
+    _copy(shelf.scalars[depth], NR_VARS, engine.progress, 0, PROGRESS_FIELDS)
     shelf.ends[depth + 1, 0] = wide
     shelf.ends[depth + 1, 1] = narrow
 
@@ -149,21 +149,21 @@ def _reset_chunk(origin, state, chunk):
 
 
 @kernel_function
-def restore(shelf, run, depth):
-    """Bring the run back to snapshot number `depth`, which stays where it is."""
-    state = run.state
+def restore(shelf, engine, depth):
+    """Go back to snapshot number `depth`, which stays where it is."""
+    state = engine.state
     memory = len(state.buddy_order)
     wide, narrow = shelf.ends[depth]
     flags = narrow
     narrow += len(state.touched)
     _copy(state.leaf, 0, shelf.narrow, narrow, len(state.leaf))
     narrow += len(state.leaf)
-    _copy(run.holders.chunk_order, 0, shelf.narrow, narrow, len(run.holders.chunk_order))
-    narrow += len(run.holders.chunk_order)
-    _copy(run.holders.chunk, 0, shelf.wide, wide, len(run.holders.chunk))
-    wide += len(run.holders.chunk)
-    nr_places = len(run.holders.page) + shelf.scalars[depth, NR_CACHED]
-    _copy(run.places, 0, shelf.wide, wide, nr_places)
+    _copy(engine.holders.chunk_order, 0, shelf.narrow, narrow, len(engine.holders.chunk_order))
+    narrow += len(engine.holders.chunk_order)
+    _copy(engine.holders.chunk, 0, shelf.wide, wide, len(engine.holders.chunk))
+    wide += len(engine.holders.chunk)
+    nr_places = len(engine.holders.page) + shelf.scalars[depth, NR_CACHED]
+    _copy(engine.places, 0, shelf.wide, wide, nr_places)
     wide += nr_places
     _copy(state.buddy_next, memory, shelf.wide, wide, MAX_LISTS)
     _copy(state.buddy_prev, memory, shelf.wide, wide + MAX_LISTS, MAX_LISTS)
@@ -175,13 +175,13 @@ def restore(shelf, run, depth):
             _reset_chunk(shelf.origin, state, chunk)
     _copy(state.touched, 0, shelf.narrow, flags, len(state.touched))
     _copy(state.vars, 0, shelf.scalars[depth], 0, NR_VARS)
-    _copy(run.progress, 0, shelf.scalars[depth], NR_VARS, PROGRESS_FIELDS)
+    _copy(engine.progress, 0, shelf.scalars[depth], NR_VARS, PROGRESS_FIELDS)
 
 
 @engine_entry
-def rewind(run, origin):
-    """Bring a run back to right after boot, at the cost of the memory that it has touched."""
-    state = run.state
+def rewind(engine, origin):
+    """Go back to right after boot, at the cost of the memory that it has touched."""
+    state = engine.state
     memory = len(state.buddy_order)
     for chunk in range(memory >> state.orders.max_page):
         if state.touched[chunk]:
@@ -192,4 +192,4 @@ def rewind(run, origin):
     _copy(state.buddy_prev, memory, origin.buddy_prev, memory, MAX_LISTS)
     _copy(state.vars, 0, origin.vars, 0, NR_VARS)
     _copy(state.cached, 0, origin.cached, 0, origin.vars[NR_CACHED])
-    run.progress[:] = 0
+    engine.progress[:] = 0

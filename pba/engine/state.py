@@ -1,4 +1,4 @@
-"""The data model of the engine: a compiled trace, and what a run of it remembers, all arrays of integers."""
+"""The data model of the engine: a compiled trace, and what a replay of it remembers. All integers."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ class Composites(NamedTuple):
     era_level: NDArray[np.int64]  # (levels + 1,) where a level's rows begin
 
 
-# --- Run.progress, int64 ---
+# --- EngineState.progress, int64 ---
 (
-    STRETCH,  # the stretch, or the pass after it, that the run has come to
+    STRETCH,  # the stretch, or the pass after it, that the replay has come to
     BUNDLE,  # a bundle that begins no later than the first one that is still to come
     BACKGROUND,  # background events done
     NR_FAILED,  # slots whose allocation failed: a free of one is no free, which no transfer knows
@@ -81,7 +81,7 @@ class Composites(NamedTuple):
 ) = range(8)
 
 
-class Run(NamedTuple):
+class EngineState(NamedTuple):
     """A replay of a compiled trace.
 
     `places` is one array for the slots' pages and the cached list (`holders.page` and `state.cached` are its
@@ -99,4 +99,4 @@ class Run(NamedTuple):
     fan: int  # of the composites
 
 
-__all__ = ["Composites", "Events", "Holders", "Run", "State", "Tunables"]
+__all__ = ["Composites", "EngineState", "Events", "Holders", "State", "Tunables"]

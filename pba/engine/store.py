@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pba import _jit
-from pba.engine.compile import CompiledTrace, compile_trace
+from pba.engine.compiled import CompiledTrace
+from pba.engine.composites import fold_trace
 from pba.engine.state import Composites
 from pba.errors import TraceError
 from pba.imports.read import read_trace
@@ -65,11 +66,11 @@ def compile_file(path: Path, chunk_events: int, fan: int, *, min_events: int = M
         with suppress(OSError):  # what cannot be read `read_trace` refuses
             digest = _sha256(path)
     if digest is None:
-        return compile_trace(read_trace(path), chunk_events=chunk_events, fan=fan)
+        return fold_trace(read_trace(path), chunk_events, fan)
     place = _place(path, digest, chunk_events, fan)
     found = _load(place, digest)
     if found is None:
-        compiled = compile_trace(read_trace(path), chunk_events=chunk_events, fan=fan)
+        compiled = fold_trace(read_trace(path), chunk_events, fan)
         found = CompiledTrace(**{**vars(compiled), "content_hash": digest})
         if found.nr_events >= min_events:
             with suppress(OSError):  # full, or not to be written to: then the next time takes as long as this
@@ -89,7 +90,7 @@ def _place(path: Path, digest: str, chunk_events: int, fan: int) -> Path | None:
         root = _jit.cache_root()
     except RuntimeError:  # nobody knows of a home
         return None
-    sources = _jit.hash_of_sources("trace", "kernel", "engine")
+    sources = _jit.hash_of_sources("trace", "tracepoints", "imports", "kernel", "engine")
     sources.update(json.dumps([path.name, chunk_events, fan]).encode())
     return root / FOLDER / digest / str(sources.hexdigest()[:16])
 

@@ -51,7 +51,7 @@ RICH: Final = PBA_NR_RESERVED_PAGES + 2
 @kernel_inline
 def count_shrinkable_pages(state, tunables):
     """`count_shrinkable_pages()`: cached pages above PBA_UNSHRINKABLE_PAGES."""
-    return max(state.vars[NR_CACHED] - tunables.unshrinkable, 0)
+    return max(state.vars[NR_CACHED] - tunables.unshrinkable_pages, 0)
 
 
 @kernel_inline
@@ -107,7 +107,7 @@ def block_worth_shrinking(nr_pages_target_block, nr_pages_nonblock, nr_to_scan, 
     return (
         nr_pages_nonblock < nr_pages_target_block
         and nr_pages_nonblock < nr_to_scan
-        and nr_pages_target_block >= tunables.block_min
+        and nr_pages_target_block >= tunables.shrink_block_min_pages
     )
 
 

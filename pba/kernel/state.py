@@ -116,8 +116,8 @@ class Orders(NamedTuple):
 class Tunables(NamedTuple):
     """The thresholds; see `pba.machine.Thresholds`. All int, pages."""
 
-    unshrinkable: int  # PBA_UNSHRINKABLE_PAGES
-    block_min: int  # PBA_SHRINK_BLOCK_MIN_PAGES
+    unshrinkable_pages: int  # PBA_UNSHRINKABLE_PAGES
+    shrink_block_min_pages: int  # PBA_SHRINK_BLOCK_MIN_PAGES
     batch: int  # shrinker->batch
 
 

@@ -25,7 +25,7 @@ import numpy as np
 
 import pba
 from pba import model
-from pba.engine.explore import explore
+from pba.engine.grid import behaviours_of
 from pba.kernel import replay as kernel
 from tests.benchmarks import yardstick
 from tests.benchmarks.storm import storm, workload
@@ -82,10 +82,10 @@ class Subject:
             raise SystemExit(f"{self.trace.name}: the replays differ: {', '.join(different)}")
         return float(done["seconds"])
 
-    def explore(self, unshrinkable: Any, batch: Any) -> int:
+    def behaviours_of(self, unshrinkable: Any, batch: Any) -> int:
         """Explore all M with some U and B; return how many behaviours there are."""
         every = (1, self.machine.block_nr_pages)
-        return len(explore(self.compiled, self.machine, unshrinkable, batch, every).batch)
+        return len(behaviours_of(self.compiled, self.machine, unshrinkable, batch, every).batch)
 
     def axis(self) -> int:
         """Explore all M with the patch's U and B."""

@@ -80,14 +80,14 @@ def grid_of(case: dict[str, int]) -> tuple[Any, Any, tuple[int, int]]:
 def measure(case: dict[str, int]) -> dict[str, Any]:
     """Measure one case in this process."""
     import pba
-    from pba.engine.explore import explore
+    from pba.engine.grid import behaviours_of
     from tests.benchmarks.storm import storm
 
     machine = pba.Machine(4, case["memory_pages"])
     thresholds = pba.Thresholds(case["unshrinkable"], 64, 512)
     grid = grid_of(case)
     first = storm(30_000)
-    explore(pba.compile_trace(first), machine, *grid)  # Numba compiles
+    behaviours_of(pba.compile_trace(first), machine, *grid)  # Numba compiles
     pba.replay(first, thresholds, machine)
     start = time.thread_time()
     trace = storm(case["events"], case["passes"], base=case["base"])
@@ -103,7 +103,7 @@ def measure(case: dict[str, int]) -> dict[str, Any]:
     if pba.replay(compiled, thresholds, machine).counters != expected:
         raise SystemExit("the compiled trace's counters differ")
     found: list[Any] = []
-    exploring = cpu_seconds(lambda: found.append(explore(compiled, machine, *grid)))
+    exploring = cpu_seconds(lambda: found.append(behaviours_of(compiled, machine, *grid)))
     return {
         **case,
         "generate": made,

@@ -12,7 +12,8 @@ import pytest
 
 import pba
 from pba.engine import store
-from pba.engine.compile import CHUNK_EVENTS, FAN, CompiledTrace
+from pba.engine.compile import CHUNK_EVENTS, FAN
+from pba.engine.compiled import CompiledTrace
 from pba.errors import TraceError
 from pba.events import OP_ALLOC, OP_BG_ALLOC, OP_BG_FREE, OP_FREE
 

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 
 import pba
-from pba.study.sweep.boxes import HIGH, LOW, SPLIT_BITS, Ints, Rows
+from pba.kernel.state import AREA_BITS
+from pba.study.sweep.boxes import HIGH, LOW, Ints, Rows
 from pba.study.sweep.tasks import COLUMNS, Engine
 
 
 def row_of(result: pba.ReplayResult) -> tuple[list[int], int]:
     """Return a replay's counters in the engine's columns, and its hash."""
     counters = dict(result.counters)
-    high, low = divmod(counters["cached_page_ns"], 1 << SPLIT_BITS)
+    high, low = divmod(counters["cached_page_ns"], 1 << AREA_BITS)
     counters.update({HIGH: high, LOW: low})
     return [counters[name] for name in COLUMNS], int(result.cache_hash, 16)
 

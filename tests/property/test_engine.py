@@ -13,16 +13,19 @@ from hypothesis import strategies as st
 from numba import config
 
 from pba import model
-from pba.engine.alone import run_alone
-from pba.engine.compile import CompiledTrace, compile_trace
-from pba.engine.explore import COLUMNS, Behaviours, explore, new_run, one_member
-from pba.engine.state import AREA, NODE, Run
+from pba.engine.alone import one_member, run_alone
+from pba.engine.boot import new_engine_state
+from pba.engine.compile import compile_trace
+from pba.engine.compiled import CompiledTrace
+from pba.engine.grid import Behaviours, behaviours_of
+from pba.engine.state import AREA, NODE, EngineState
 from pba.errors import PbaError
 from pba.events import OP_LETTERS
 from pba.imports.read import read_trace
 from pba.kernel import replay as kernel
 from pba.kernel.state import END_MANAGED, FIRST_MANAGED, NR_CACHED, Holders, State
 from pba.machine import Machine, Thresholds
+from pba.results import COUNTER_COLUMNS
 from pba.trace.table import Trace
 from tests.property.generate import Scenario, random_scenario
 from tests.property.test_kernel_against_reference import scenarios
@@ -72,22 +75,22 @@ def free_lists(state: State) -> list[list[int]]:
     return lists
 
 
-def assert_same_state(run: Run, state: State, holders: Holders, trace: Trace) -> None:
+def assert_same_state(engine: EngineState, state: State, holders: Holders, trace: Trace) -> None:
     """Compare all that the simulated kernel remembers, and what is held by the trace's users."""
-    assert run.state.vars.tolist() == state.vars.tolist()
+    assert engine.state.vars.tolist() == state.vars.tolist()
     nr_cached = int(state.vars[NR_CACHED])
-    assert run.state.cached[:nr_cached].tolist() == state.cached[:nr_cached].tolist()
+    assert engine.state.cached[:nr_cached].tolist() == state.cached[:nr_cached].tolist()
     managed = slice(int(state.vars[FIRST_MANAGED]), int(state.vars[END_MANAGED]))
-    assert run.state.block_nr_free[managed].tolist() == state.block_nr_free[managed].tolist()
-    assert np.array_equal(run.state.block_nr_free, state.block_nr_free)
-    assert np.array_equal(run.state.leaf, state.leaf)
-    assert np.array_equal(run.state.contpte, state.contpte)
-    assert np.array_equal(run.state.buddy_order, state.buddy_order)
-    assert free_lists(run.state) == free_lists(state)
+    assert engine.state.block_nr_free[managed].tolist() == state.block_nr_free[managed].tolist()
+    assert np.array_equal(engine.state.block_nr_free, state.block_nr_free)
+    assert np.array_equal(engine.state.leaf, state.leaf)
+    assert np.array_equal(engine.state.contpte, state.contpte)
+    assert np.array_equal(engine.state.buddy_order, state.buddy_order)
+    assert free_lists(engine.state) == free_lists(state)
     for slot in live_slots(trace, "A", "F"):
-        assert run.holders.page[slot] == holders.page[slot]
+        assert engine.holders.page[slot] == holders.page[slot]
     for slot in live_slots(trace, "B", "b"):
-        assert run.holders.chunk[slot] == holders.chunk[slot]
+        assert engine.holders.chunk[slot] == holders.chunk[slot]
 
 
 def live_slots(trace: Trace, taken: str, given: str) -> set[int]:
@@ -109,9 +112,9 @@ def compare(scenario: Scenario, rng: random.Random) -> None:
         trace = first_events(whole, end)
         state, holders = event_by_event(trace, thresholds, machine)
         compiled = compile_trace(trace, chunk_events=chunk_events, fan=fan)
-        run, _ = new_run(compiled, machine)
-        run_alone(run, model.tunables_of(thresholds), one_member(thresholds))
-        assert_same_state(run, state, holders, trace)
+        engine, _ = new_engine_state(compiled, machine)
+        run_alone(engine, model.tunables_of(thresholds), one_member(thresholds))
+        assert_same_state(engine, state, holders, trace)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -163,9 +166,9 @@ def test_passes_skipped_end_where_events_do(seed: int) -> None:
     state, holders = event_by_event(trace, thresholds, machine)
     chunk_events, fan = rng.choice(SIZES)
     compiled = compile_trace(trace, chunk_events=chunk_events, fan=fan)
-    run, _ = new_run(compiled, machine)
-    run_alone(run, model.tunables_of(thresholds), one_member(thresholds))
-    assert_same_state(run, state, holders, trace)
+    engine, _ = new_engine_state(compiled, machine)
+    run_alone(engine, model.tunables_of(thresholds), one_member(thresholds))
+    assert_same_state(engine, state, holders, trace)
     if seed % 4 == 0:
         check_search(trace, compiled, machine, ([0, 16, 300], [64, machine.block_nr_pages]))
 
@@ -219,7 +222,7 @@ def test_any_fan_will_do_and_others_are_refused() -> None:
 
 def results_at(found: Behaviours, row: int) -> dict[str, int]:
     """Return a row's counters as a replay names them."""
-    counters = dict(zip(COLUMNS, found.counters[row].tolist(), strict=True))
+    counters = dict(zip(COUNTER_COLUMNS, found.counters[row].tolist(), strict=True))
     counters["cached_page_ns"] = (counters.pop("cached_page_ns_high") << 61) + counters.pop(
         "cached_page_ns_low"
     )
@@ -233,12 +236,12 @@ def check_search(
     """Hold every point of a grid against its replay."""
     unshrinkable, batch = (np.array(sorted(set(values)), np.int64) for values in grid)
     block = machine.block_nr_pages
-    found = explore(compiled, machine, unshrinkable, batch, (1, block))
+    found = behaviours_of(compiled, machine, unshrinkable, batch, (1, block))
     covered = np.zeros((len(unshrinkable), len(batch), block + 1), np.int64)
     picks = {1, 2, block // 8, block // 2, block}
     for row in range(len(found.batch)):
-        first, last = int(found.min_pages_from[row]), int(found.min_pages_to[row])
-        u = int(np.flatnonzero(unshrinkable == found.unshrinkable[row])[0])
+        first, last = int(found.shrink_block_min_pages_from[row]), int(found.shrink_block_min_pages_to[row])
+        u = int(np.flatnonzero(unshrinkable == found.unshrinkable_pages[row])[0])
         b = int(np.flatnonzero(batch == found.batch[row])[0])
         covered[u, b, first : last + 1] += 1
         for m in {first, last} | {pick for pick in picks if first <= pick <= last}:

@@ -13,13 +13,13 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pba.kernel.state import AREA_BITS
+from pba.results import CACHED_PAGE_NS_PARTS
 from pba.study.sweep.grid import Grid, MachineAxes
 
 Ints = NDArray[np.int64]
 
-HIGH, LOW = "cached_page_ns_high", "cached_page_ns_low"
-SPLIT_BITS: Final = 61
-"""`cached_page_ns` outgrows 64 bits: it is `high * 2**61 + low`."""
+HIGH, LOW = CACHED_PAGE_NS_PARTS
 _MIX: Final = 0x9E3779B97F4A7C15
 
 
@@ -181,4 +181,4 @@ def cached_page_ns(boxes: Boxes, columns: Sequence[str]) -> list[int]:
     """Return the time integral of the cached pages of each behaviour, in page-ns."""
     high = boxes.counters[:, list(columns).index(HIGH)].tolist()
     low = boxes.counters[:, list(columns).index(LOW)].tolist()
-    return [(above << SPLIT_BITS) + below for above, below in zip(high, low, strict=True)]
+    return [(above << AREA_BITS) + below for above, below in zip(high, low, strict=True)]

@@ -35,9 +35,9 @@ Settings = Mapping[str, Callable[[Trace], Machine]]
 def core() -> Engine:
     """Return the engine that explores many thresholds at once."""
     from pba.engine.compile import compile_trace
-    from pba.engine.explore import explore
+    from pba.engine.grid import behaviours_of
 
-    return Engine(compile_trace, explore)
+    return Engine(compile_trace, behaviours_of)
 
 
 def sweep(

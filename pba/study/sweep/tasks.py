@@ -12,9 +12,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from pba.machine import Machine
-from pba.results import MEANINGS
+from pba.results import COUNTER_COLUMNS
 from pba.study.result import sha256_of
-from pba.study.sweep.boxes import HIGH, LOW, Ints, Rows
+from pba.study.sweep.boxes import Ints, Rows
 from pba.study.sweep.grid import MachineAxes
 from pba.trace.table import Trace
 
@@ -22,9 +22,7 @@ CHUNK: Final = 8
 """Values of U in a task. It must not depend on the workers, or the parts would."""
 PART_VERSION: Final = 1
 
-COLUMNS: Final = tuple(
-    column for name in MEANINGS for column in ((HIGH, LOW) if name == "cached_page_ns" else (name,))
-)
+COLUMNS: Final = COUNTER_COLUMNS
 """The counters of a behaviour, in the engine's order."""
 
 
@@ -37,8 +35,8 @@ class Engine(NamedTuple):
         Takes a trace and returns what `explore` wants of it.
     explore : callable
         Takes that, a machine, values of U, values of B, the first and last M, and `look`; returns rows
-        whose fields are those of `Rows`, sorted by U, B and M, for every point of all three. It calls `look`
-        now and then with the number of points done; what that raises ends it.
+        with the fields of `Rows` in their order, sorted by U, B and M, for every point of all three. It calls
+        `look` now and then with the number of points done; what that raises ends it.
     """
 
     compile: Callable[[Trace], Any]
@@ -104,7 +102,7 @@ class Task(NamedTuple):
         """Explore them; `look` may raise to end it."""
         grid = (self.unshrinkable, self.batch, self.min_pages)
         found = engine.explore(compiled, self.machine, *grid, look=look)
-        return Rows(*(getattr(found, name) for name in Rows._fields))
+        return Rows(*found)
 
 
 def tasks_of(case: Case, trace: int, axes: MachineAxes) -> list[Task]:
