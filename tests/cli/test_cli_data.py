@@ -123,7 +123,9 @@ def test_every_recording_says_what_ran(capsys: pytest.CaptureFixture[str]) -> No
     assert len(found) >= 18
     for recording in found:
         assert len(recording.what_ran) > 10, recording.name
-        assert not {name for name in recording.scripts if not (corpus.data_dir() / "scripts" / name).is_file()}
+        assert not {
+            name for name in recording.scripts if not (corpus.data_dir() / "scripts" / name).is_file()
+        }
         assert recording.metadata.kernel
     assert run(["data", "list"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == len(found) + 1
