@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import tomllib
 from collections.abc import Collection
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 PATTERN_SIGNS = "*?["
 SUFFIX = ".parquet"
-DESCRIPTIONS = "README.md"
-"""Beside the recordings: a table whose first column is the name in backquotes, and whose second what ran."""
+DESCRIPTIONS = "recordings.toml"
+"""Beside the recordings: a table for each, by its name, with `what_ran` and `scripts`."""
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A recording that comes with pba, as its file's metadata and the table beside it describe it.
+    """A recording that comes with pba, as its file's metadata and `recordings.toml` beside it describe it.
 
     Attributes
     ----------
@@ -31,11 +31,13 @@ class Recording:
     path : Path
         The file.
     what_ran : str
-        What was recorded; empty where the table does not say.
+        What was recorded; empty where `recordings.toml` does not say.
     events, passes : int
         Number of events, and of shrinker passes among them.
     metadata : Metadata
         Kernel, page size, memory, length, quality.
+    scripts : tuple of str
+        What made it, in `data/scripts`, first to last; empty where no script is kept.
     """
 
     name: str
@@ -44,11 +46,13 @@ class Recording:
     events: int
     passes: int
     metadata: Metadata
+    scripts: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that JSON takes."""
         about = {"what_ran": self.what_ran, "events": self.events, "passes": self.passes}
-        return {**self.metadata.to_dict(), "name": self.name, "file": str(self.path), **about}
+        made_by = {"file": str(self.path), "scripts": list(self.scripts)}
+        return {**self.metadata.to_dict(), "name": self.name, **made_by, **about}
 
 
 def data_dir() -> Path:
@@ -70,26 +74,27 @@ def describe(name: str) -> Recording:
     Raises
     ------
     TraceError
-        If no recording is meant by that name (`full_name`), or its file is damaged.
+        If no recording is meant by that name (`full_name`), or its file or `recordings.toml` is damaged.
     """
     from pba.trace.forms.parquet import read_facts
 
     known = recordings()
     name = full_name(name, known, "no recording")
     events, passes, metadata = read_facts(known[name])
-    return Recording(name, known[name], _what_ran().get(name, ""), events, passes, metadata)
+    said = _descriptions().get(name, {})
+    what_ran = str(said.get("what_ran", "")).replace("`", "")
+    return Recording(name, known[name], what_ran, events, passes, metadata, tuple(said.get("scripts", ())))
 
 
-def _what_ran() -> dict[str, str]:
-    """Return what ran in each recording, from the table beside them."""
+def _descriptions() -> dict[str, dict[str, Any]]:
+    """Return what `recordings.toml` says of each recording, by name; nothing where there is no such file."""
     path = data_dir() / DESCRIPTIONS
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    rows = re.findall(r"^\| `([^`|]+)` \| ([^|]+) \|", text, re.MULTILINE)
-    said: dict[str, str] = {}
-    for name, what in rows:
-        same_as_above = what.strip() == "the same" and said
-        said[name] = list(said.values())[-1] if same_as_above else what.strip().replace("`", "")
-    return said
+    if not path.is_file():
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # not TOML, or not UTF-8
+        raise TraceError(f"{path}: not a TOML file: {error}", "install pba anew, or mend the file") from error
 
 
 def resolve(name_or_path: str | Path) -> Path:
@@ -162,7 +167,7 @@ def find_all(pattern: str, base: Path | None = None) -> list[Path]:
         `chromium` or `arm64-*`: recordings of pba, by name (`full_name`). `traces/x.parquet` or
         `traces/*.parquet` (with a `/`, or the name of a file that exists): paths.
     base : Path, optional
-        The folder that paths are relative to; the current one unless told.
+        The folder that paths are relative to; by default the current one.
 
     Raises
     ------

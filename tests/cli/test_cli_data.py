@@ -15,12 +15,13 @@ from pba.trace import corpus
 from pba.trace.metadata import Metadata, Quality, Truth
 from tests.traces import sawtooth
 
-README = """# Recordings
+RECORDINGS = """
+[a-one]
+what_ran = "`make -j4` of something"
+scripts = ["make.sh"]
 
-| name | what ran | kernel |
-|---|---|---|
-| `a-one` | `make -j4` of something | 6.1 |
-| `b-two` | the same | 6.1 |
+[b-two]
+what_ran = "the same on another kernel"
 """
 
 
@@ -42,7 +43,7 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, metadata in (("a-one", known), ("b-two", Metadata()), ("c-three", Metadata())):
         columns = {"time_ns": trace.time_ns, "op": trace.op, "id": trace.id, "arg": trace.arg}
         pba.Trace.from_arrays(columns, metadata).write(folder / f"{name}.parquet")
-    (folder / "README.md").write_text(README)
+    (folder / "recordings.toml").write_text(RECORDINGS)
     monkeypatch.setattr(corpus, "data_dir", lambda: folder)
     monkeypatch.chdir(tmp_path)
     return folder
@@ -56,7 +57,7 @@ def test_a_line_each(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert one.split()[:7] == ["a-one", "6.1", "aarch64", "16", "KiB", "1", "GiB"]
     assert f" {events}  " in one
     assert " 6  3 lost, recall 99.00 %, precision 100.00 %  make -j4 of something" in one
-    assert " ".join(two.split()).endswith("0 lost, not held against truth make -j4 of something")
+    assert " ".join(two.split()).endswith("0 lost, not held against truth the same on another kernel")
     assert three.split()[:4] == ["c-three", "?", "?", "?"]
 
 
@@ -71,6 +72,7 @@ def test_json(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (one["name"], one["what_ran"], one["passes"]) == ("a-one", "make -j4 of something", 6)
     assert (one["quality"]["lost_events"], one["memory_pages"]) == (3, 65536)
     assert one["events"] == two["events"] == len(sawtooth(2, 50))
+    assert (one["scripts"], two["scripts"]) == (["make.sh"], [])
     assert three["what_ran"] == ""
     assert run(["data", "show", "a-one", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
@@ -98,6 +100,11 @@ def test_what_is_wrong_is_said(shelf: Path, capsys: pytest.CaptureFixture[str]) 
     error = capsys.readouterr().err
     assert "b-two.parquet: cannot be read as Parquet" in error
     assert error.count("\n") == 1
+    (shelf / "recordings.toml").write_text("[a-one\n")
+    assert run(["data", "show", "a-one"]) == 2
+    error = capsys.readouterr().err
+    assert "recordings.toml: not a TOML file" in error
+    assert error.count("\n") == 1
 
 
 def test_names_where_a_path_is_taken(shelf: Path) -> None:
@@ -113,9 +120,12 @@ def test_names_where_a_path_is_taken(shelf: Path) -> None:
 
 def test_every_recording_says_what_ran(capsys: pytest.CaptureFixture[str]) -> None:
     found = [corpus.describe(name) for name in pba.recordings()]
-    assert len(found) >= 9
+    assert len(found) >= 18
     for recording in found:
         assert len(recording.what_ran) > 10, recording.name
+        assert not {
+            name for name in recording.scripts if not (corpus.data_dir() / "scripts" / name).is_file()
+        }
         assert recording.metadata.kernel
     assert run(["data", "list"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == len(found) + 1

@@ -1,0 +1,3 @@
+#!/bin/sh
+sh "$WL/fill.sh"
+rec git-x86 sh "$WL/git.sh"

@@ -1,0 +1,126 @@
+"""The parts of READMEs that are made from elsewhere, and how to find their commands, code and links.
+
+    python -m tests.papers
+
+writes them anew: the map of rooms in pba/README.md from `tests/test_walls.py`, the table of recordings in
+data/README.md from `data/recordings.toml` and the recordings' own files. `tests/test_papers.py` holds both.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pba.trace import corpus
+from tests.test_walls import FLOOR, LAYERS
+
+ROOT = Path(__file__).resolve().parents[1]
+PAPERS = sorted(
+    path
+    for pattern in ("*.md", "*/README.md", "tests/*/README.md", ".github/*.md")
+    for path in ROOT.glob(pattern)
+    if not path.relative_to(ROOT).parts[0].startswith((".venv", ".pytest", "build", "dist"))
+)
+GIB = 1 << 30
+UNKNOWN_START = "pages live when the recording began are unknown"
+
+
+def rooms() -> str:
+    """Return the map of rooms, the floor first."""
+    lines = ["| | room | what it is | what it knows |", "|---|---|---|---|"]
+    layers = [{name: room for name, (room, _) in FLOOR.items()}, *LAYERS]
+    for number, layer in enumerate(layers):
+        for name, room in layer.items():
+            lines.append(f"| {number} | `{name}` | {room.what} | {room.knows} |")
+    return "\n".join(lines)
+
+
+def recordings() -> str:
+    """Return the table of the recordings that come with pba, in the order of `recordings.toml`."""
+    said = tomllib.loads((ROOT / "data" / corpus.DESCRIPTIONS).read_text(encoding="utf-8"))
+    lines = [
+        "| name | what ran | kernel | pages, memory | length | events | passes | live at start "
+        "| lost / inferred | recall / precision | scripts |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, about in said.items():
+        recording = corpus.describe(name)
+        known, quality = recording.metadata, recording.metadata.quality
+        assert known.page_size_kib and known.memory_pages and known.duration_ns
+        memory = f"{known.memory_pages * known.page_size_kib * 1024 / GIB:.2f}".removesuffix(".00")
+        start = "unknown" if UNKNOWN_START in quality.notes else f"{quality.live_at_start}"
+        truth = quality.truth
+        checked = "not read"
+        if truth is not None:
+            checked = f"{truth.recall:.2%} / {truth.precision:.2%} of {truth.true_pages}".replace("%", " %")
+        scripts = ", ".join(f"[{file}](scripts/{file})" for file in about["scripts"]) or "not kept"
+        cells = (
+            f"`{name}`",
+            about["what_ran"],
+            f"{known.kernel} {known.architecture}",
+            f"{known.page_size_kib} KiB, {memory} GiB",
+            f"{known.duration_ns / 1e9:.0f} s",
+            f"{recording.events:,}",
+            f"{recording.passes:,}",
+            start,
+            f"{quality.lost_events} / {quality.inferred_frees}",
+            checked,
+            scripts,
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+MADE: dict[str, tuple[Path, Callable[[], str]]] = {
+    "rooms": (ROOT / "pba/README.md", rooms),
+    "recordings": (ROOT / "data/README.md", recordings),
+}
+"""What is made, by the name that its place is marked with."""
+
+
+def with_made(text: str, name: str, made: str) -> str:
+    """Return a README with what lies between the marks of `name` replaced."""
+    new, times = re.subn(
+        rf"(<!-- {name}: [^\n]*-->\n).*?(<!-- end -->)",
+        lambda found: f"{found[1]}\n{made}\n\n{found[2]}",
+        text,
+        flags=re.DOTALL,
+    )
+    if times != 1:
+        raise SystemExit(f"{name} is marked {times} times, and not once")
+    return new
+
+
+def commands(text: str) -> Iterator[str]:
+    """Yield the commands of `pba` in a README's indented blocks, lines that go on joined."""
+    joined = re.sub(r"\\\n\s+", "", text)
+    for line in re.findall(r"^    (.+)$", joined, re.MULTILINE):
+        for piece in re.split(r"&&|\|", re.sub(r"\s+#.*$", "", line)):
+            if piece.strip().startswith("pba "):
+                yield piece.strip()
+
+
+def anchors(text: str) -> set[str]:
+    """Return the anchors of a README's headings, as GitHub and the site make them."""
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    heads = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+def links(text: str) -> list[str]:
+    """Return the targets of a README's links, to other hosts excepted."""
+    return [each for each in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in each]
+
+
+def main() -> None:
+    """Write what is made into its READMEs."""
+    for name, (path, make) in MADE.items():
+        path.write_text(with_made(path.read_text(encoding="utf-8"), name, make()), encoding="utf-8")
+        print(f"{path.relative_to(ROOT)}: {name}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
