@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from pba.errors import OutputError
+from pba.errors import OutputError, option
 
 PART: Final = ".part"
 """Ending of a file that is being written; the writer's pid stands before it."""
@@ -37,7 +37,9 @@ def refuse_overwrite(path: Path, force: bool) -> None:
     if exists and not is_file:  # root could put a file in the place of /dev/null
         raise OutputError(f"{path}: is no regular file", "name a file")
     if exists and not force:
-        raise OutputError(f"{path}: exists already", "choose another name, or say --force to replace it")
+        raise OutputError(
+            f"{path}: exists already", f"choose another name, or say {option('force', True)} to replace it"
+        )
     if not path.parent.is_dir():
         raise OutputError(f"{path}: the folder {path.parent} does not exist", "make it first")
 

@@ -7,8 +7,8 @@ from numbers import Integral
 from typing import Any, Final
 
 from pba.errors import MachineError, ThresholdError
+from pba.units import KIB, format_bytes
 
-KIB: Final = 1024
 LINEAR_MAPS: Final = ("pmd", "contpmd", "pud")
 """Largest leaf allowed in the linear map, smallest first."""
 MAX_MEMORY_PAGES: Final = (1 << 31) - (1 << 13)
@@ -199,12 +199,3 @@ def _whole(value: Any) -> Any:
     if isinstance(value, Integral) or (isinstance(value, float) and value.is_integer()):
         return int(value)
     return value
-
-
-def format_bytes(size: float) -> str:
-    """Return a size as people read it: `1.5 MiB`."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(size) < 1024:
-            return f"{size:.4g} {unit}"
-        size /= 1024
-    return f"{size:.4g} TiB"

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from pba.errors import PbaError, TraceError
+from pba.errors import PbaError, TraceError, option
 from pba.events import OP_BG_ALLOC, OP_BG_FREE
 from pba.kernel import replay as kernel
 from pba.kernel.memory import StartMemory, place_memory
@@ -154,7 +154,7 @@ def starting_memory(trace: Trace, machine: Machine) -> StartMemory:
 
 def _place_memory(trace: Trace, machine: Machine) -> StartMemory:
     free = trace.metadata.free_chunks
-    hint = "record it with pba record, or replay it without --memory-from-trace"
+    hint = f"record it with pba record, or replay it without {option('memory_from_trace', True)}"
     if not free:
         raise TraceError(f"{trace.name}: the trace does not say what memory was free at its start", hint)
     if trace.metadata.page_size_kib != machine.page_size_kib or machine != replace(

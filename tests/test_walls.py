@@ -27,9 +27,12 @@ class Room(NamedTuple):
 
 FLOOR = {
     "errors": (Room("the kinds of `PbaError`: what went wrong, and what to do", "nothing"), set()),
+    "units": (Room("sizes, times and counts, as people write and read them", "`errors`"), {"errors"}),
+    "printable": (Room("names and other data made fit for a terminal", "nothing"), set()),
+    "progress": (Room("how long work tells how far it is", "nothing"), set()),
     "events": (Room("the numbers of the events in a trace's `op`", "nothing"), set()),
     "files": (Room("writing files whole or not at all", "`errors`"), {"errors"}),
-    "machine": (Room("`Machine` and `Thresholds`: meaning, unit, range", "`errors`"), {"errors"}),
+    "machine": (Room("`Machine` and `Thresholds`: meaning, unit, range", "`errors`, `units`"), {"errors", "units"}),
     "_jit": (Room("how Numba compiles, and where its cache lies", "nothing"), set()),
     "_version": (Room("the version", "nothing"), set()),
 }

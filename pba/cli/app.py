@@ -113,7 +113,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         status = app(args=given or ["--help"], prog_name="pba", standalone_mode=False)
         sys.stdout.flush()
     except PbaError as error:
-        return _fail(str(error))
+        return _fail(error.for_command_line())
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
     except BrokenPipeError:

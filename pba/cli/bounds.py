@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pba.cli.layout import columns, described, number
+from pba.cli.layout import columns, described
+from pba.units import number
 
 if TYPE_CHECKING:
     from pba.probe.bounds import ReplayBounds

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pba.cli.layout import columns, duration, number, share
-from pba.machine import KIB, format_bytes
+from pba.cli.layout import columns
+from pba.units import KIB, fine_percent, format_bytes, format_time, number
 
 if TYPE_CHECKING:
     from pba.trace.corpus import Recording
@@ -63,13 +63,13 @@ def _row(recording: Recording) -> Sequence[str]:
     truth = known.quality.truth
     checked = "not held against truth"
     if truth is not None:
-        checked = f"recall {share(truth.recall)}, precision {share(truth.precision)}"
+        checked = f"recall {fine_percent(truth.recall)}, precision {fine_percent(truth.precision)}"
     return (
         recording.name,
         " ".join(filter(None, (known.kernel, known.architecture))) or "?",
         "?" if page_size is None else f"{page_size} KiB",
         memory,
-        duration(known.duration_ns),
+        format_time(known.duration_ns),
         number(recording.events),
         number(recording.passes),
         f"{number(known.quality.lost_events)} lost, {checked}",

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pba.cli.derived import refuse_output
-from pba.cli.layout import columns, described, duration, number
-from pba.cli.sizes import parse_count
-from pba.cli.times import UNITS_NS, parse_time
+from pba.cli.layout import columns, described
 from pba.cli.traces import open_trace
 from pba.errors import PbaError
+from pba.units import exact_time, format_time, number, parse_count, parse_time, plural
 
 if TYPE_CHECKING:
     from pba.generators.fitting import Fit
@@ -145,7 +144,7 @@ def command(recipe: Mapping[str, Any]) -> str:
     if recipe.get("scale", 1) != 1:
         words += ["--scale", str(recipe["scale"])]
     if isinstance(length_ns := recipe.get("duration_ns"), int):
-        words += ["--duration", _exact(length_ns)]
+        words += ["--duration", exact_time(length_ns)]
     words += ["--events", str(recipe["events"])] if recipe.get("events") is not None else []
     words += ["--seed", str(recipe.get("seed", 0))]
     known = {each.name: each.default for each in WORKLOADS[name].parameters} if name in WORKLOADS else {}
@@ -158,12 +157,6 @@ def parameters_of(recipe: Mapping[str, Any]) -> dict[str, str]:
     """Return the parameters of a recipe as text; none where they are damaged or there are none."""
     found = recipe.get("parameters")
     return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
-
-
-def _exact(time_ns: int) -> str:
-    """Return a time in the largest unit that it is a whole number of, as `--duration` takes it."""
-    unit, factor = next(each for each in reversed(UNITS_NS.items()) if time_ns % each[1] == 0)
-    return f"{time_ns // factor}{unit}"
 
 
 # --- what there is -------------------------------------------------------------------------------------
@@ -240,7 +233,7 @@ def _closeness(taken: Fit, found: Likeness) -> str:
     order = (
         "the recording itself in each round: no shuffling was close"
         if taken.fineness == 1
-        else f"{number(taken.blocks)} blocks of {duration(taken.length_ns // taken.blocks)}, in a random "
+        else f"{number(taken.blocks)} blocks of {format_time(taken.length_ns // taken.blocks)}, in a random "
         f"order within each of {number(taken.phases)} phases"
     )
     left = f"; {number(taken.dropped)} frees of unknown pages are left out" if taken.dropped else ""
@@ -279,7 +272,7 @@ class Progress:
         rate = events / max(time.monotonic() - self.begun, 0.1)
         share = events / wanted if wanted else self.last_ns / self.made.duration_ns
         _draw(
-            f"{number(events)} events, {duration(self.last_ns)}, {100 * min(share, 1):.0f} %, "
+            f"{number(events)} events, {format_time(self.last_ns)}, {100 * min(share, 1):.0f} %, "
             f"{rate / 1e6:.1f} million/s, Ctrl-C ends it and leaves nothing"
         )
 
@@ -308,8 +301,9 @@ class Progress:
             f", {number(facts['background_chunks'])} background chunks" if facts["background_chunks"] else ""
         )
         return (
-            f"{number(facts['events'])} events in {duration(self.last_ns)}: {number(facts['allocs'])} page "
-            f"tables allocated, {number(facts['frees'])} freed, {number(facts['passes'])} shrinker passes"
+            f"{number(facts['events'])} events in {format_time(self.last_ns)}: "
+            f"{plural(facts['allocs'], 'page table')} allocated, {number(facts['frees'])} freed, "
+            f"{plural(facts['passes'], 'shrinker pass', 'shrinker passes')}"
             f"{chunks}; {number(facts['peak_live_pages'])} live at the peak, "
             f"{number(facts['end_live_pages'])} at the end"
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pba.cli.layout import number
+from pba.units import number, parse_memory, parse_page_size
 
 if TYPE_CHECKING:
     from pba.trace.table import Trace
@@ -169,7 +169,6 @@ def machine_options(page_size: str | None, memory: str | None) -> tuple[int | No
     MachineError
         If one is not a size, there is no such page, or memory is given without a page size.
     """
-    from pba.cli.sizes import parse_memory, parse_page_size
     from pba.errors import MachineError
     from pba.machine import Machine
 

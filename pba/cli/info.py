@@ -10,9 +10,9 @@ import typer
 
 from pba._version import __version__
 from pba.cli.generate import command, parameters_of
-from pba.cli.layout import described, duration, number, share
+from pba.cli.layout import described
 from pba.cli.traces import open_trace
-from pba.machine import KIB, format_bytes
+from pba.units import KIB, fine_percent, format_bytes, format_time, number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -99,12 +99,12 @@ def _stated(workload: str) -> Sequence[Parameter]:
 
 def _length(summary: Summary) -> str:
     """Return how long the recording is, and which part of it the events take where it is not all."""
-    told = f"{duration(summary.duration_ns)}, {number(summary.events)} events"
+    told = f"{format_time(summary.duration_ns)}, {number(summary.events)} events"
     first, last = summary.first_event_ns, summary.last_event_ns
     if summary.events and first:
-        told += f", the first after {duration(first)}"
+        told += f", the first after {format_time(first)}"
     if summary.events and last < summary.duration_ns:
-        told += f", the last after {duration(last)}"
+        told += f", the last after {format_time(last)}"
     return told
 
 
@@ -179,7 +179,9 @@ def _demand_rows(demand: Demand) -> Rows:
     """Return what the demand is like; `pba plot` draws it."""
     half = demand.median_lifetime_ns
     lives = (
-        "more than half of the pages outlive the trace" if half is None else f"median life {duration(half)}"
+        "more than half of the pages outlive the trace"
+        if half is None
+        else f"median life {format_time(half)}"
     )
     return [
         (
@@ -207,7 +209,7 @@ def _quality_rows(quality: Quality, unknown_ids: int) -> Rows:
         rows.append(
             (
                 "held against truth",
-                f"recall {share(truth.recall)}, precision {share(truth.precision)}: "
+                f"recall {fine_percent(truth.recall)}, precision {fine_percent(truth.precision)}: "
                 f"{number(truth.common_pages)} of {number(truth.true_pages)} true pages known, "
                 f"{number(truth.recorded_pages - truth.common_pages)} false",
             )

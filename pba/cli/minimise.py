@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pba.cli.derived import finish, refuse_output
-from pba.cli.layout import number
 from pba.cli.options import Batch, LinearMap, Memory, MinPages, PageSize, Unshrinkable
 from pba.cli.traces import open_trace
+from pba.units import number
 
 if TYPE_CHECKING:
     from pba.machine import Machine, Thresholds

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from pba.cli.times import parse_time
 from pba.cli.traces import open_trace
+from pba.units import parse_time
 
 ENDINGS = (".gz", ".xz", ".zst", ".parquet", ".events", ".ftrace", ".txt")
 """What a trace file's name loses where it names a folder."""

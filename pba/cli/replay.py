@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pba.cli.layout import columns, described, duration, number, share
+from pba.cli.layout import columns, described
 from pba.cli.options import Batch, LinearMap, Memory, MemoryFromTrace, MinPages, PageSize, Unshrinkable
 from pba.cli.traces import open_trace
-from pba.machine import format_bytes
+from pba.units import fine_percent, format_bytes, format_time, number, parse_memory, parse_page_size
 
 if TYPE_CHECKING:
     from pba.machine import Machine, Thresholds
@@ -74,7 +74,6 @@ def machine_from(trace: Trace, page_size: str | None, memory: str | None, linear
 
     Another page size leaves the memory's bytes as they are, and the linear map as large as it can be.
     """
-    from pba.cli.sizes import parse_memory, parse_page_size
     from pba.machine import Machine
     from pba.model import machine_of
 
@@ -103,7 +102,7 @@ def ran(result: ReplayResult | ReplayBounds, events: int) -> list[tuple[str, str
     """Return what was run: the trace, the machine and the thresholds."""
     thresholds = result.thresholds
     return [
-        ("trace", f"{result.trace_name}, {duration(result.duration_ns)}, {number(events)} events"),
+        ("trace", f"{result.trace_name}, {format_time(result.duration_ns)}, {number(events)} events"),
         ("machine", str(result.machine)),
         ("thresholds", f"unshrinkable {thresholds.unshrinkable_pages}, "
          f"min pages {thresholds.shrink_block_min_pages}, batch {thresholds.batch} (pages)"),
@@ -117,7 +116,7 @@ def render(result: ReplayResult) -> str:
         *ran(result, counters["events"]),
         ("start", "what was free when it was recorded" if result.memory_from_trace else "all memory free"),
         ("PMD splits", f"{number(counters['pmd_splits'])}, "
-         f"{share(result.block_mapped_share)} of the linear map is still block-mapped"),
+         f"{fine_percent(result.block_mapped_share)} of the linear map is still block-mapped"),
         ("cached, mean", f"{format_bytes(result.mean_cached_bytes)} "
          f"({number(result.mean_cached_pages)} pages, weighted by time)"),
         ("cached, peak", f"{format_bytes(result.peak_cached_bytes)} "

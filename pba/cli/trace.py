@@ -9,9 +9,9 @@ import typer
 
 from pba.cli.derived import finish, refuse_output
 from pba.cli.minimise import minimise
-from pba.cli.times import parse_time
 from pba.cli.traces import open_trace
 from pba.errors import PbaError
+from pba.units import parse_time
 
 trace = typer.Typer(
     name="trace",

@@ -106,7 +106,7 @@ def write_report(run: Run) -> list[Path]:
 
 def show(run: Run, console: Console) -> None:
     """Print what the run found."""
-    from pba.report.words import plural
+    from pba.units import plural
 
     points = run.points
     patch, best = points.loc[run.patch], points.loc[run.recommended]

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from pba._version import __version__
-from pba.errors import PbaError
+from pba.errors import PbaError, option
 from pba.generators.draws import Draw
 from pba.generators.parameters import Values
 from pba.generators.play import Columns, Source, map_columns, play, source_of
@@ -121,7 +121,10 @@ class Recipe:
                     show(chunk)
                 yield chunk._asdict()
             if nothing:
-                raise PbaError("nothing happens in so short a time", "ask for a longer --duration")
+                raise PbaError(
+                    "nothing happens in so short a time",
+                    f"ask for a longer {option('duration_ns', flag='--duration')}",
+                )
 
         path = Path(path)
         name = path.name.removesuffix(".gz").rpartition(".")[0]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from pba.errors import TraceError
+from pba.errors import TraceError, option
 from pba.trace.check import refuse_unknown_frees
 from pba.trace.corpus import resolve
 from pba.trace.forms.opening import HEAD_BYTES, open_stream
@@ -57,8 +57,8 @@ def read_any(path: str | Path, **options: Unpack[Options]) -> Trace:
         return reader(path, **options)
     if options.get("background"):
         raise TraceError(
-            "is not event text of a kernel, which alone holds what --background asks for",
-            "import it without --background",
+            f"is not event text of a kernel, which alone holds what {option('background')} asks for",
+            f"import it without {option('background')}",
             path=path,
         )
     names = ("page_size_kib", "memory_pages", "kernel", "architecture", "name")

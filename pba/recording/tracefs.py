@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final
 
-from pba.errors import OutputError, RecordError
+from pba.errors import OutputError, RecordError, option
 from pba.recording.ringbuffer import EventFormat
 
 ROOT_HINT: Final = "run as root (or with CAP_SYS_ADMIN, CAP_SYSLOG and access to tracefs)"
@@ -67,7 +67,7 @@ def explained(what: str) -> Iterator[None]:
             f"cannot {what}: this kernel has no {error.filename}", "it needs CONFIG_EVENT_TRACING"
         ) from error
     except OSError as error:
-        hint = "use a smaller --buffer-mib" if error.errno == errno.ENOMEM else ROOT_HINT
+        hint = f"use a smaller {option('buffer_mib')}" if error.errno == errno.ENOMEM else ROOT_HINT
         raise RecordError(f"cannot {what}: {error.strerror} ({error.filename})", hint) from error
 
 

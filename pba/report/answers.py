@@ -26,9 +26,10 @@ from pba.report.data import (
     tolerance_table,
 )
 from pba.report.document import Answer
-from pba.report.words import count, listing, mean_count, moves, pages, percent, plural, recall, relative, size
+from pba.report.words import listing, mib, moves, relative
 from pba.study.flatness import TOLERANCE
 from pba.study.objective import AIMS
+from pba.units import fine_percent, number, percent, plural
 
 if TYPE_CHECKING:
     from pba.study.result import Run
@@ -62,18 +63,18 @@ def what(run: Run) -> tuple[str, ...]:
     if run.recommended == run.patch:
         return (
             f"{over} the seed makes {plural(seed.pmd_splits, 'PMD split')} and caches "
-            f"{pages(seed.mean_cached_pages)} on average, at most {size(seed.peak_cached_mib)}; "
+            f"{plural(seed.mean_cached_pages, 'page')} on average, at most {mib(seed.peak_cached_mib)}; "
             "nothing is changed, so nothing is bought.",
         )
     text = [
-        f"{over} PMD splits {moves(*_pair(run, 'pmd_splits'), count)}, "
-        f"mean cached pages {moves(*_pair(run, 'mean_cached_pages'), mean_count)}, "
-        f"and the highest peak {moves(*_pair(run, 'peak_cached_mib'), size, one=True)}."
+        f"{over} PMD splits {moves(*_pair(run, 'pmd_splits'), number)}, "
+        f"mean cached pages {moves(*_pair(run, 'mean_cached_pages'), number)}, "
+        f"and the highest peak {moves(*_pair(run, 'peak_cached_mib'), mib, one=True)}."
     ]
     if run.traces.page_size_kib.nunique() > 1:
         text.append(
             "A page counts as one whatever its size. In MiB, where larger pages weigh more, the same mean "
-            f"{moves(*_pair(run, 'mean_cached_mib'), size, one=True)}."
+            f"{moves(*_pair(run, 'mean_cached_mib'), mib, one=True)}."
         )
     if all(same(*_pair(run, aim)) for aim in AIMS):
         text.append("Both aims come out equal to the seed's: the recommended values buy nothing here.")
@@ -110,7 +111,7 @@ def hinges(run: Run) -> tuple[str, ...]:
     if len(table) < 3:
         return ()
     text = []
-    for aim, name, write in zip(AIMS, ("PMD splits", "mean cached pages"), (count, mean_count), strict=True):
+    for aim, name, write in zip(AIMS, ("PMD splits", "mean cached pages"), (number, number), strict=True):
         before, after = table[f"seed_{aim}"], table[f"recommended_{aim}"]
         most = int((before - after).argmax())
         rest = len(table) - 1 if aim == AIMS[1] else 1
@@ -126,18 +127,18 @@ def matter(run: Run) -> tuple[str, ...]:
     few, many = points.pmd_splits.min(), points.pmd_splits.max()
     least, most = points.mean_cached_pages.min(), points.mean_cached_pages.max()
     if same(few, many) and same(least, most):
-        outcome = f"{plural(few, 'PMD split')} and {pages(least)} of cache"
-        spread = f"No: all {count(len(points))} tried points come to the same, {outcome}."
+        outcome = f"{plural(few, 'PMD split')} and {plural(least, 'page')} of cache"
+        spread = f"No: all {number(len(points))} tried points come to the same, {outcome}."
         return (spread,) if len(points) > 1 else ("Unknown: only one point was tried.", *_inert(run))
     splits = (
-        f"splits range from {count(few)} to {count(many)}"
+        f"splits range from {number(few)} to {number(many)}"
         if few < many
-        else f"splits are always {count(few)}"
+        else f"splits are always {number(few)}"
     )
     cached = (
-        f"are always {mean_count(least)}"
+        f"are always {number(least)}"
         if same(least, most)
-        else f"range from {mean_count(least)} to {mean_count(most)}"
+        else f"range from {number(least)} to {number(most)}"
     )
     spread = f"Over the {plural(len(points), 'tried point')} {splits}, mean cached pages {cached}."
     if _within(many, few) and _within(most, least):
@@ -190,10 +191,13 @@ def _pressure(run: Run) -> str:
     if with_ == all_ == 1:
         return f"The recording holds {plural(passes.sum(), 'shrinker pass', 'shrinker passes')}."
     if with_ == all_:
-        return f"Each of the {plural(all_, 'recording')} holds shrinker passes, {count(passes.sum())} in all."
+        return (
+            f"Each of the {plural(all_, 'recording')} holds shrinker passes, {number(passes.sum())} in all."
+        )
     return (
-        f"{count(with_)} of {plural(all_, 'recording')} {'holds' if with_ == 1 else 'hold'} shrinker passes, "
-        f"{count(passes.sum())} in all; without any the shrinker never runs and the thresholds cannot act."
+        f"{number(with_)} of {plural(all_, 'recording')} {'holds' if with_ == 1 else 'hold'} shrinker "
+        f"passes, {number(passes.sum())} in all; without any the shrinker never runs and the thresholds "
+        "cannot act."
     )
 
 
@@ -208,7 +212,7 @@ def _quality(run: Run) -> str:
         )
     return (
         "No recording lost events; held against /proc/kpageflags, recall is at least "
-        f"{recall(table.recall.min())} and precision at least {recall(table.precision.min())}."
+        f"{fine_percent(table.recall.min())} and precision at least {fine_percent(table.precision.min())}."
     )
 
 
@@ -265,9 +269,9 @@ def held_out(run: Run) -> str:
 
 def _held_out_together(table: pd.DataFrame) -> str:
     """Say what the points chosen on the others come to, each on the recording that had no say in it."""
-    splits = moves(float(table.seed_pmd_splits.sum()), float(table.chosen_pmd_splits.sum()), count)
+    splits = moves(float(table.seed_pmd_splits.sum()), float(table.chosen_pmd_splits.sum()), number)
     before, after = float(table.seed_mean_cached_pages.mean()), float(table.chosen_mean_cached_pages.mean())
-    cached = moves(before, after, mean_count)
+    cached = moves(before, after, number)
     return f"Over all recordings, each held out so, splits {splits} and mean cached pages {cached}."
 
 
@@ -279,14 +283,14 @@ def _search(run: Run) -> str:
     told = (
         f"The search tried all {plural(space, 'point')} of the space."
         if tried == space
-        else f"The search tried {count(tried)} of about {_size_of(space)} points of the space, so a better "
+        else f"The search tried {number(tried)} of about {_size_of(space)} points of the space, so a better "
         "one may exist."
     )
     return f"{told} All figures are simulated, not measured on a kernel."
 
 
-def _size_of(number: int) -> str:
-    return count(number) if number < 1_000_000 else f"{number:.1e}".replace("e+0", "e").replace("e+", "e")
+def _size_of(space: int) -> str:
+    return number(space) if space < 1_000_000 else f"{space:.1e}".replace("e+0", "e").replace("e+", "e")
 
 
 def coarse(run: Run) -> tuple[str, ...]:
@@ -309,7 +313,7 @@ def flat_sentences(run: Run) -> tuple[str, ...]:
 
 def _flat_sentence(run: Run, name: str, row: pd.Series, lines: pd.DataFrame) -> str:
     who = f"{LETTERS[name]} (`{KERNEL_NAMES[name]}`)"
-    whole = f"all {row.tested} tested values from {count(row.lowest)} to {count(row.highest)} pages"
+    whole = f"all {row.tested} tested values from {number(row.lowest)} to {number(row.highest)} pages"
     if row.tested < 2:
         return f"{who} was not varied around the recommended point."
     if row.inert:
@@ -317,9 +321,9 @@ def _flat_sentence(run: Run, name: str, row: pd.Series, lines: pd.DataFrame) -> 
     if not row.matters:
         return f"{who} hardly matters: at {whole} both aims stay within 5 %."
     start = (
-        f"between {count(row['from'])} and {count(row['to'])} pages both aims stay within 5 %"
+        f"between {number(row['from'])} and {number(row['to'])} pages both aims stay within 5 %"
         if row["from"] < row["to"]
-        else f"no tested value but {count(row.recommended)} pages itself keeps both aims within 5 %"
+        else f"no tested value but {number(row.recommended)} pages itself keeps both aims within 5 %"
     )
     edges = [
         f"at {plural(value, 'page')} {_effect(run, name, value, lines)}"
@@ -338,10 +342,10 @@ def _effect(run: Run, name: str, value: float, lines: pd.DataFrame) -> str:
 
 def _splits_change(before: float, after: float) -> str:
     """Say it in whole splits: one of nineteen is 5.3 %, which sounds like more than it is."""
-    return "splits unchanged" if before == after else f"{plural(after, 'split')} instead of {count(before)}"
+    return "splits unchanged" if before == after else f"{plural(after, 'split')} instead of {number(before)}"
 
 
 def _cached_change(before: float, after: float) -> str:
     if same(before, after):
         return "unchanged"
-    return relative(before, after) if before else f"{pages(after)} instead of 0"
+    return relative(before, after) if before else f"{plural(after, 'page')} instead of 0"

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
-from pba.errors import StudyError
-from pba.report.words import recall
+from pba.errors import StudyError, option
 from pba.study.definition import THRESHOLD_NAMES
 from pba.study.flatness import TOLERANCE, run_around, within
 from pba.study.objective import AIMS
+from pba.units import fine_percent, percent, plural
 
 if TYPE_CHECKING:
     from pba.study.result import Run
@@ -40,7 +40,7 @@ def point(run: Run, number: int) -> Any:
     if number not in run.points.index:
         raise StudyError(
             f"{run.folder}: point {number} is not among its points",
-            "the run folder is damaged: tune again with --force",
+            f"the run folder is damaged: tune again with {option('force', True)}",
         )
     return run.points.loc[number]
 
@@ -144,7 +144,7 @@ def recordings_table(run: Run) -> pd.DataFrame:
             if missing:
                 raise StudyError(
                     f"{run.folder}: point {number} has no row for the recording {missing[0]}",
-                    "the run folder is damaged: tune again with --force",
+                    f"the run folder is damaged: tune again with {option('force', True)}",
                 )
             table[f"{role}_{aim}"] = values.reindex(order).to_numpy()
         table[f"change_{aim}"] = table[f"recommended_{aim}"] - table[f"seed_{aim}"]
@@ -280,20 +280,19 @@ GOOD_SHARE: Final = 0.99
 def _flags(row: Mapping[Hashable, Any]) -> str:
     """Return what is imperfect about a recording, in words."""
 
-    def number(name: str) -> float:
+    def value(name: str) -> float:
         return float(row.get(name, np.nan))
 
     flags = []
-    if number("lost_events") > 0:
-        flags.append(f"{number('lost_events'):,.0f} events lost")
-    if number("unknown_frees") > 0:
-        flags.append(f"{number('unknown_frees'):,.0f} frees without a known allocation")
-    if number("frees") > 0 and number("inferred_frees") > (1 - GOOD_SHARE) * number("frees"):
-        share = number("inferred_frees") / number("frees")
-        flags.append(f"{share:.1%} of the frees only inferred".replace("%", " %"))
+    if value("lost_events") > 0:
+        flags.append(f"{plural(value('lost_events'), 'event')} lost")
+    if value("unknown_frees") > 0:
+        flags.append(f"{plural(value('unknown_frees'), 'free')} without a known allocation")
+    if value("frees") > 0 and value("inferred_frees") > (1 - GOOD_SHARE) * value("frees"):
+        flags.append(f"{percent(value('inferred_frees') / value('frees'))} of the frees only inferred")
     for name in ("recall", "precision"):
-        if number(name) < GOOD_SHARE:
-            flags.append(f"{name} {recall(number(name))}")
-    if np.isnan(number("recall")) or np.isnan(number("precision")):
+        if value(name) < GOOD_SHARE:
+            flags.append(f"{name} {fine_percent(value(name))}")
+    if np.isnan(value("recall")) or np.isnan(value("precision")):
         flags.append("never held against kpageflags")
     return "; ".join(flags)

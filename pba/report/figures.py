@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from pba.printable import cut_middle
 from pba.report.axes import pages_axis, spread
 from pba.report.data import (
     KERNEL_NAMES,
@@ -20,8 +21,9 @@ from pba.report.data import (
     thresholds,
 )
 from pba.report.style import BAND, FRONT, GRID, INK, MUTED, POINT, RECOMMENDED, SEED, SURFACE, Picture, style
-from pba.report.words import count, mean_count, pages, percent, plural, shorten, size
+from pba.report.words import mib
 from pba.study.objective import AIMS
+from pba.units import number, percent, plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +66,8 @@ def settle(figure: Figure) -> None:
 
 
 def _outcome(role: str, row: pd.Series) -> str:
-    return f"{role}, {thresholds(row)}: {plural(row.pmd_splits, 'split')}, {pages(row.mean_cached_pages)}"
+    aims = f"{plural(row.pmd_splits, 'split')}, {plural(row.mean_cached_pages, 'page')}"
+    return f"{role}, {thresholds(row)}: {aims}"
 
 
 # --- the two aims against each other -------------------------------------------------------------------
@@ -117,8 +120,8 @@ def _front_alt(table: pd.DataFrame, front: pd.DataFrame) -> str:
     best = table[table.role.str.endswith("recommended")].iloc[0]
     few, many = front.iloc[0], front.iloc[-1]
     ends = (
-        f"The front goes from {plural(few.pmd_splits, 'split')} at {pages(few.mean_cached_pages)} "
-        f"to {plural(many.pmd_splits, 'split')} at {pages(many.mean_cached_pages)}."
+        f"The front goes from {plural(few.pmd_splits, 'split')} at {plural(few.mean_cached_pages, 'page')} "
+        f"to {plural(many.pmd_splits, 'split')} at {plural(many.mean_cached_pages, 'page')}."
         if len(front) > 1
         else "The front is a single outcome."
     )
@@ -141,7 +144,7 @@ def recordings_picture(run: Run) -> Picture:
         left, right = figure.subplots(1, 2, sharey=True)
         _draw_pairs(left, table, "pmd_splits", SPLITS)
         _draw_pairs(right, table, "mean_cached_pages", CACHED)
-        left.set_yticks(range(len(table)), [shorten(name, 34) for name in table.trace])
+        left.set_yticks(range(len(table)), [cut_middle(name, 34) for name in table.trace])
         left.set_ylim(len(table) - 0.4, -0.6)
         handles, labels = left.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower left", ncols=2, handletextpad=0.4)
@@ -219,10 +222,10 @@ def _flatness_alt(table: pd.DataFrame) -> str:
     for name in THRESHOLDS:
         line = table[table.threshold == name]
         parts.append(
-            f"along {LETTERS[name]} ({count(line.value.min())} to {count(line.value.max())} pages) splits "
-            f"range from {count(line.pmd_splits.min())} to {count(line.pmd_splits.max())}, "
+            f"along {LETTERS[name]} ({number(line.value.min())} to {number(line.value.max())} pages) splits "
+            f"range from {number(line.pmd_splits.min())} to {number(line.pmd_splits.max())}, "
             "mean cached pages from "
-            f"{mean_count(line.mean_cached_pages.min())} to {mean_count(line.mean_cached_pages.max())}"
+            f"{number(line.mean_cached_pages.min())} to {number(line.mean_cached_pages.max())}"
         )
     share = percent(float(table.within.mean()))
     return f"Lines: {'; '.join(parts)}. {share} of the replayed values keep both aims within 5 %."
@@ -262,8 +265,8 @@ def timeline_picture(table: pd.DataFrame, title: str) -> Picture:
         settle(figure)
     last = table.iloc[-1]
     alt = (
-        f"Over {last.seconds:.3g} s the cache holds {size(table.cached_mib.min())} to "
-        f"{size(table.cached_mib.max())}; {plural(last.pmd_splits, 'PMD split')} by the end."
+        f"Over {last.seconds:.3g} s the cache holds {mib(table.cached_mib.min())} to "
+        f"{mib(table.cached_mib.max())}; {plural(last.pmd_splits, 'PMD split')} by the end."
     )
     return Picture("timeline", title, "Values after each event.", alt, table, figure)
 

@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
+from pba.printable import cut_middle
 from pba.report.document import Column, Document, Table
 from pba.report.style import Picture
-from pba.report.words import ascii_only, shorten
+from pba.report.words import ascii_only
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -235,7 +236,7 @@ def _chunk(table: Table, rows: list[list[str]], places: list[int], widths: dict[
     for place, row in enumerate(rows):
         if table.totals and place == len(rows) - table.totals:
             lines.append(lines[-1 - place])
-        cells = [shorten(row[at], width) for at, width in zip(places, own, strict=True)]
+        cells = [cut_middle(row[at], width) for at, width in zip(places, own, strict=True)]
         lines.append((">" if place in table.marked else " ") + _line(cells, columns, own))
     return "\n".join(line.rstrip() for line in lines)
 

@@ -19,9 +19,10 @@ from pba.report.data import (
     tolerance_table,
 )
 from pba.report.document import Column, Document, Section, Table
-from pba.report.words import count, duration, listing, mean_count, pages, plural, recall, relative, size
+from pba.report.words import listing, mib, relative
 from pba.study.flatness import TOLERANCE
 from pba.study.space import distinct_points
+from pba.units import fine_percent, format_time, number, plural
 
 if TYPE_CHECKING:
     from pba.study.result import Run
@@ -54,14 +55,14 @@ def _warnings(run: Run) -> list[str]:
     if not run.complete:
         total = distinct_points(run.study)
         text.append(
-            f"The run is not complete: {count(len(run.points))} of {plural(total, 'point')} "
+            f"The run is not complete: {number(len(run.points))} of {plural(total, 'point')} "
             "were tried, and nothing was replayed around the recommended one. What follows may change."
         )
-    for role, number in (("the seed", run.patch), ("the recommended point", run.recommended)):
-        row = point(run, number)
+    for role, at in (("the seed", run.patch), ("the recommended point", run.recommended)):
+        row = point(run, at)
         bad = {"alloc_failures": "failed allocation", "deadlocks": "deadlock", "pages_leaked": "leaked page"}
         found = [plural(row[name], words) for name, words in bad.items() if row.get(name, 0) > 0]
-        if found and (role == "the seed" or number != run.patch):
+        if found and (role == "the seed" or at != run.patch):
             text.append(
                 f"The replays of {role} had {listing(found)}: its figures are not those of a healthy machine."
             )
@@ -85,14 +86,14 @@ def _what_was_run(run: Run) -> Section:
 def _facts(run: Run) -> tuple[tuple[str, str], ...]:
     study, traces = run.study, run.traces
     space = "; ".join(
-        f"{LETTERS[name]} {count(study.space[name].low)} to {count(study.space[name].high)}"
+        f"{LETTERS[name]} {number(study.space[name].low)} to {number(study.space[name].high)}"
         f"{' (log)' if study.space[name].log else ''}"
         for name in THRESHOLDS
     )
     machines = traces["machine"].value_counts(sort=False)
     others = ", ".join(f"{name} {version}" for name, version in run.versions.items() if name != "pba")
     passes = plural(traces.passes.sum(), "shrinker pass", "shrinker passes")
-    length = f"{duration(traces.duration_ns.sum())}, {count(traces.events.sum())} events, {passes}"
+    length = f"{format_time(traces.duration_ns.sum())}, {number(traces.events.sum())} events, {passes}"
     return (
         ("pba", f"{run.versions.get('pba', 'unknown')} ({others})"),
         ("study", f"{study.name}: {study.description}" if study.description else study.name),
@@ -105,7 +106,7 @@ def _facts(run: Run) -> tuple[tuple[str, str], ...]:
             "recording, plain mean over recordings; a page counts as one whatever its size, so that no "
             "recording outweighs the others by its page size)",
         ),
-        ("recordings", f"{count(len(traces))}: {length}"),
+        ("recordings", f"{number(len(traces))}: {length}"),
         ("machines", "; ".join(f"{name} ({plural(n, 'recording')})" for name, n in machines.items())),
     )
 
@@ -113,8 +114,8 @@ def _facts(run: Run) -> tuple[tuple[str, str], ...]:
 def _points(run: Run) -> str:
     """Say how many points were tried, of how many that were asked for or that there are."""
     total = distinct_points(run.study)
-    asked = f"; the study asks for {count(run.study.points)}, the space has no more"
-    text = f"{count(len(run.points))} of {count(total)}, the patch's own among them"
+    asked = f"; the study asks for {number(run.study.points)}, the space has no more"
+    text = f"{number(len(run.points))} of {number(total)}, the patch's own among them"
     return text + (asked if total < run.study.points else "")
 
 
@@ -144,7 +145,8 @@ def _contents_table(rows: list[dict[Hashable, Any]]) -> Table:
     cells = tuple(
         (
             str(place), str(row["trace"]), _words(row["kernel"], row["architecture"]), _machine(row),
-            duration(row["duration_ns"]), count(row["events"]), count(row["passes"]), str(row["sha256"])[:12],
+            format_time(row["duration_ns"]), number(row["events"]), number(row["passes"]),
+            str(row["sha256"])[:12],
         )
         for place, row in enumerate(rows, 1)
     )  # fmt: skip
@@ -159,21 +161,17 @@ def _trust_table(rows: list[dict[Hashable, Any]]) -> Table:
     )  # fmt: skip
     cells = tuple(
         (
-            str(place), str(row["trace"]), count(row["lost_events"]), count(row["unknown_frees"]),
-            count(row["inferred_frees"]), _known(row["live_at_start"]), recall(row["recall"]),
-            recall(row["precision"]),
+            str(place), str(row["trace"]), number(row["lost_events"]), number(row["unknown_frees"]),
+            number(row["inferred_frees"]), number(row["live_at_start"]), fine_percent(row["recall"]),
+            fine_percent(row["precision"]),
         )
         for place, row in enumerate(rows, 1)
     )  # fmt: skip
     return Table("Their quality", columns, cells)
 
 
-def _known(number: float) -> str:
-    return "-" if number != number else count(number)
-
-
 def _machine(row: dict[Hashable, Any]) -> str:
-    memory = size(row["memory_pages"] * row["page_size_kib"] / 1024)
+    memory = mib(row["memory_pages"] * row["page_size_kib"] / 1024)
     return f"{memory}, {row['page_size_kib']} KiB pages, {row['linear_map']}"
 
 
@@ -193,8 +191,8 @@ def _baseline(run: Run) -> Section:
         "Baseline: the seed's thresholds",
         (
             f"The patch as posted has {thresholds(seed)}. With them: {plural(seed.pmd_splits, 'PMD split')}, "
-            f"{pages(seed.mean_cached_pages)} cached on average, {size(seed.peak_cached_mib)} at the highest "
-            "peak.",
+            f"{plural(seed.mean_cached_pages, 'page')} cached on average, {mib(seed.peak_cached_mib)} at the "
+            "highest peak.",
             place,
         ),
     )
@@ -222,8 +220,8 @@ def _shrinker(run: Run) -> list[str]:
     if not set(names) <= set(run.per_trace.columns):
         return []
     both = []
-    for role, number in (("the seed's", run.patch), ("the recommended", run.recommended)):
-        whole, split, loose, pages = (int(run.per_trace.loc[number][name].sum()) for name in names)
+    for role, at in (("the seed's", run.patch), ("the recommended", run.recommended)):
+        whole, split, loose, pages = (int(run.per_trace.loc[at][name].sum()) for name in names)
         both.append(
             f"with {role} thresholds it released {plural(whole, 'block')} whole, {plural(split, 'block')} "
             f"in part and took pages outside of blocks {plural(loose, 'time')}, {plural(pages, 'page')} "
@@ -236,7 +234,7 @@ def _shrinker(run: Run) -> list[str]:
 
 def _comparison(run: Run) -> Table:
     table, seed, best = recordings_table(run), point(run, run.patch), point(run, run.recommended)
-    groups = (("pmd_splits", "PMD splits", count), ("mean_cached_pages", "mean cached pages", mean_count),
+    groups = (("pmd_splits", "PMD splits", number), ("mean_cached_pages", "mean cached pages", number),
               ("mean_cached_mib", "mean cached, MiB", _mib),
               ("peak_cached_mib", "peak cached, MiB", _mib))  # fmt: skip
     columns = [_NUMBER, _NAME]
@@ -280,13 +278,13 @@ def _held_out(run: Run) -> Section:
     rows = [
         (
             str(place), str(row["trace"]), str(row["number"]), *(str(row[name]) for name in THRESHOLDS),
-            count(row["seed_pmd_splits"]), count(row["chosen_pmd_splits"]),
-            mean_count(row["seed_mean_cached_pages"]), mean_count(row["chosen_mean_cached_pages"]),
+            number(row["seed_pmd_splits"]), number(row["chosen_pmd_splits"]),
+            number(row["seed_mean_cached_pages"]), number(row["chosen_mean_cached_pages"]),
         )
         for place, row in enumerate(table.to_dict("records"), 1)
     ]  # fmt: skip
-    means = (mean_count(table[f"{side}_mean_cached_pages"].mean()) for side in ("seed", "chosen"))
-    sums = (count(table[f"{side}_pmd_splits"].sum()) for side in ("seed", "chosen"))
+    means = (number(table[f"{side}_mean_cached_pages"].mean()) for side in ("seed", "chosen"))
+    sums = (number(table[f"{side}_pmd_splits"].sum()) for side in ("seed", "chosen"))
     rows.append(("", "sum, mean", "", "", "", "", *sums, *means))
     text = (
         "Each recording was held out in turn and the point chosen by the rule on the others. Only the choice "
@@ -309,9 +307,9 @@ def _front(run: Run) -> Section:
     if len(front) > 1:
         few, many = front.iloc[0], front.iloc[-1]
         text.append(
-            f"Its ends: {plural(few.pmd_splits, 'split')} for {pages(few.mean_cached_pages)} of cache "
-            f"({thresholds(few)}), {plural(many.pmd_splits, 'split')} for {pages(many.mean_cached_pages)} "
-            f"({thresholds(many)})."
+            f"Its ends: {plural(few.pmd_splits, 'split')} for {plural(few.mean_cached_pages, 'page')} of "
+            f"cache ({thresholds(few)}), {plural(many.pmd_splits, 'split')} for "
+            f"{plural(many.mean_cached_pages, 'page')} ({thresholds(many)})."
         )
     if len(shown) < len(front):
         text.append(
@@ -324,8 +322,8 @@ def _front(run: Run) -> Section:
     )  # fmt: skip
     rows = [
         (
-            str(row["number"]), *(str(row[name]) for name in THRESHOLDS), count(row["pmd_splits"]),
-            mean_count(row["mean_cached_pages"]), _mib(row["peak_cached_mib"]), str(row["equal_points"] - 1),
+            str(row["number"]), *(str(row[name]) for name in THRESHOLDS), number(row["pmd_splits"]),
+            number(row["mean_cached_pages"]), _mib(row["peak_cached_mib"]), str(row["equal_points"] - 1),
             _role(row),
         )
         for row in shown.to_dict("records")
@@ -343,11 +341,11 @@ def _flatness(run: Run) -> Section:
     table = tolerance_table(run)
     rows = [
         (
-            f"{LETTERS[str(name)]}", count(row["seed"]), count(row["recommended"]),
-            _span(row["from"], row["to"], count) if row["tested"] > 1 else "-",
-            _span(row["lowest"], row["highest"], count) + f" ({row['tested']})",
-            _span(row["min_pmd_splits"], row["max_pmd_splits"], count),
-            _span(row["min_mean_cached_pages"], row["max_mean_cached_pages"], mean_count),
+            f"{LETTERS[str(name)]}", number(row["seed"]), number(row["recommended"]),
+            _span(row["from"], row["to"], number) if row["tested"] > 1 else "-",
+            _span(row["lowest"], row["highest"], number) + f" ({row['tested']})",
+            _span(row["min_pmd_splits"], row["max_pmd_splits"], number),
+            _span(row["min_mean_cached_pages"], row["max_mean_cached_pages"], number),
         )
         for name, row in table.iterrows()
     ]  # fmt: skip
@@ -390,7 +388,7 @@ def _limits(run: Run) -> Section:
     ]
     if foreign:
         bullets.append(
-            f"{count(foreign)} of {plural(len(traces), 'recording')} {'was' if foreign == 1 else 'were'} "
+            f"{number(foreign)} of {plural(len(traces), 'recording')} {'was' if foreign == 1 else 'were'} "
             "not made on arm64 (or do not say where): their page-table allocations stand in for arm64's."
         )
     return Section("limits", "What the model leaves out", bullets=tuple(bullets))

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 from pba.files import replacing
 from pba.report.data import LETTERS, THRESHOLDS
 from pba.report.document import Column, Document, Section, Table
-from pba.report.words import count, duration, mean_count, moves, pages, percent, plural
+from pba.report.words import moves
 from pba.study.recommend import RULE
 from pba.study.space import PATCH_POINT, Point
 from pba.study.sweep.folder import AXIS_NAMES
+from pba.units import format_time, number, percent, plural
 
 if TYPE_CHECKING:
     from pba.study.sweep.plateau import Plateau
@@ -49,7 +50,7 @@ def describe_sweep(result: SweepResult) -> Document:
         ]
     return Document(
         title="An exact sweep of the shrinker's thresholds",
-        subject=f"{count(len(result.grid))} points, each as a replay event by event would have it",
+        subject=f"{number(len(result.grid))} points, each as a replay event by event would have it",
         warnings=(),
         answers=(),
         sections=tuple(sections),
@@ -65,14 +66,14 @@ def _facts(result: SweepResult) -> tuple[tuple[str, str], ...]:
     traces, grid = result.traces, result.grid.to_dict()
     axes = "; ".join(f"{letter} {grid[axis]}" for letter, axis in zip("UMB", AXIS_NAMES, strict=True))
     cases = plural(len(traces), "trace and machine", "traces and machines")
-    length = f"{duration(traces.duration_ns.sum())}, {count(traces.events.sum())} events"
+    length = f"{format_time(traces.duration_ns.sum())}, {number(traces.events.sum())} events"
     shown = ("pba", "engine", "numpy", "numba")
     return (
         ("command", f"`{result.command}`"),
         ("grid", f"{result.grid}, as for 4 KiB pages: M and B grow with the block, U does not"),
         ("axes", axes.replace(",", ", ")),
         ("aims", "PMD splits, summed over the traces; mean cached pages, weighted by time, then averaged"),
-        ("replays", f"{count(len(result.grid) * len(traces))}, on {cases}: {length}"),
+        ("replays", f"{number(len(result.grid) * len(traces))}, on {cases}: {length}"),
         ("versions", ", ".join(f"{name} {result.versions[name]}" for name in shown)),
     )
 
@@ -88,7 +89,7 @@ def _traces(result: SweepResult) -> Table:
         mean = case.patch[1] / case.duration_ns if case.duration_ns else case.patch[2]
         numbers = (case.events, case.passes, len(boxes.cache_hash), case.patch[0])
         setting = [case.setting] if several else []
-        rows.append((case.trace, *setting, *(count(number) for number in numbers), mean_count(mean)))
+        rows.append((case.trace, *setting, *map(number, numbers), number(mean)))
     return Table("Traces, and how many behaviours there are", tuple(columns), tuple(rows))
 
 
@@ -97,7 +98,8 @@ def _seed(result: SweepResult, setting: str, title: str) -> Section:
     splits, cached = place.aims.floats
     share = percent(place.beaten_by / len(result.grid))
     bullets = [
-        f"{PATCH_POINT} (the patch): {plural(splits, 'PMD split')}, {pages(cached)} cached on average."
+        f"{PATCH_POINT} (the patch): {plural(splits, 'PMD split')}, {plural(cached, 'page')} cached on "
+        "average."
     ]
     if place.nearest is None:
         bullets.append("No point of the grid beats it: it is on the front, or as good as a point of it.")
@@ -107,10 +109,11 @@ def _seed(result: SweepResult, setting: str, title: str) -> Section:
             f"{plural(place.beaten_by, 'point beats', 'points beat')} it ({share} of the grid): as good in "
             "both aims, better in one.",
             f"The front's nearest that does: {place.nearest}, with {plural(near_splits, 'split')} "
-            f"({_lost(splits, near_splits)}) and {pages(near_cached)} ({_lost(cached, near_cached)}).",
-            f"At no more cached pages the splits could be {count(place.fewest_splits.pmd_splits)} "
+            f"({_lost(splits, near_splits)}) and {plural(near_cached, 'page')} "
+            f"({_lost(cached, near_cached)}).",
+            f"At no more cached pages the splits could be {number(place.fewest_splits.pmd_splits)} "
             f"({_lost(splits, place.fewest_splits.floats[0])}); at no more splits the pages could be "
-            f"{mean_count(place.least_cached.floats[1])} ({_lost(cached, place.least_cached.floats[1])}).",
+            f"{number(place.least_cached.floats[1])} ({_lost(cached, place.least_cached.floats[1])}).",
         ]
     return Section("seed" + title, "The patch's thresholds beside the front" + title, bullets=tuple(bullets))
 
@@ -121,8 +124,8 @@ def _recommended(result: SweepResult, setting: str, best: Point, title: str) -> 
     aims = seed if cell is None else result.landscape(setting).aims_at(cell)
     before, after = seed.floats, aims.floats
     told = (
-        f"{best}: PMD splits {moves(before[0], after[0], count)}, mean cached pages "
-        f"{moves(before[1], after[1], mean_count)}, against the patch's."
+        f"{best}: PMD splits {moves(before[0], after[0], number)}, mean cached pages "
+        f"{moves(before[1], after[1], number)}, against the patch's."
     )
     return Section("recommended" + title, "Recommended" + title, (told, f"The rule: {RULE}"))
 
@@ -154,8 +157,8 @@ def _front(front: Any, best: Point, title: str) -> Section:
         note = "recommended" if _is(row, best) else "patch" if _is(row, PATCH_POINT) else ""
         if note == "recommended":
             marked.append(place)
-        cells = (count(row["points"]), *(str(row[name]) for name in THRESHOLDS), note)
-        rows.append((count(row["pmd_splits"]), mean_count(row["mean_cached_pages"]), *cells))
+        cells = (number(row["points"]), *(str(row[name]) for name in THRESHOLDS), note)
+        rows.append((number(row["pmd_splits"]), number(row["mean_cached_pages"]), *cells))
     table = Table("The exact front, by rising splits", columns, tuple(rows), marked=tuple(marked))
     return Section("front" + title, "The exact front" + title, tuple(text), tables=(table,))
 
@@ -195,4 +198,4 @@ def _cells(result: SweepResult, found: Plateau) -> tuple[str, ...]:
     for name in THRESHOLDS:
         low, high = box[f"{name}_from"], box[f"{name}_to"]
         spans.append(str(low) if low == high else f"{low}..{high}")
-    return (count(splits), mean_count(cached), count(found.points), count(found.box_points), *spans)
+    return (number(splits), number(cached), number(found.points), number(found.box_points), *spans)

@@ -13,7 +13,7 @@ from pba.errors import PbaError
 from pba.report.axes import pages_axis, plain, spread
 from pba.report.figures import new_figure, scale_note, settle
 from pba.report.style import INK, LEVEL_COLOURS, MUTED, RECOMMENDED, SEED, SURFACE, Picture, style
-from pba.report.words import count, mean_count, plural
+from pba.units import number, plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,8 +85,8 @@ def live_picture(trace: Trace) -> Picture:
         _legend(figure, axes, 8)
         settle(figure)
     last = table.iloc[-1]
-    parts = ", ".join(f"{count(last[name])} {name}" for name in levels)
-    alt = f"At most {plural(table.most.max(), 'page')} live; at the end {count(last.total)}: {parts}."
+    parts = ", ".join(f"{number(last[name])} {name}" for name in levels)
+    alt = f"At most {plural(table.most.max(), 'page')} live; at the end {number(last.total)}: {parts}."
     caption = f"At the end of {plural(len(table), 'equal window')} of time; the line is the most in each."
     return Picture("live", figure.get_suptitle(), caption, alt, table, figure)
 
@@ -121,9 +121,9 @@ def rates_picture(trace: Trace) -> Picture:
         settle(figure)
     length = table.to_seconds.iloc[0]
     alt = (
-        f"Up to {mean_count(table.allocs_per_second.max())} allocations and "
-        f"{mean_count(table.frees_per_second.max())} frees a second; {count(table.allocs.sum())} and "
-        f"{count(table.frees.sum())} in all."
+        f"Up to {number(table.allocs_per_second.max())} allocations and "
+        f"{number(table.frees_per_second.max())} frees a second; {number(table.allocs.sum())} and "
+        f"{number(table.frees.sum())} in all."
     )
     caption = f"In windows of {length:.3g} s; both panels have one scale, frees go downwards."
     return Picture("rates", figure.get_suptitle(), caption, alt, table, figure)
@@ -197,7 +197,7 @@ def passes_picture(trace: Trace) -> Picture:
         _legend(figure, axes, 5)
         settle(figure)
     by_priority = table.groupby("priority").passes.sum()
-    parts = ", ".join(f"{count(number)} at {key}" for key, number in by_priority.items())
+    parts = ", ".join(f"{number(passes)} at {key}" for key, passes in by_priority.items())
     alt = f"{plural(table.passes.sum(), 'pass', 'passes')} by priority: {parts}."
     caption = f"A mark's area grows with the passes in {table.to_seconds[0] - table.from_seconds[0]:.3g} s."
     return Picture("passes", figure.get_suptitle(), caption, alt, table, figure)
@@ -233,7 +233,7 @@ def lifetimes_picture(trace: Trace) -> Picture:
             colour, width = (INK, 1.8) if name == ALL else (LEVEL_COLOURS[name], 1.2)
             ages = [least / 2, *line.age_seconds.clip(lower=least / 2), most]
             axes.step(ages, [1.0, *line.survival, line.survival.iloc[-1]], where="post", color=colour,
-                      linewidth=width, label=f"{name} ({count(line.pages.iloc[0])})")  # fmt: skip
+                      linewidth=width, label=f"{name} ({number(line.pages.iloc[0])})")  # fmt: skip
         axes.axhline(0.5, color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
         note = scale_note(spread(axes, "x", [least, most]))
         axes.xaxis.set_major_formatter(_time_tick)
@@ -249,7 +249,7 @@ def lifetimes_picture(trace: Trace) -> Picture:
         f"Half are freed within {half.iloc[0]:.3g} s" if len(half) else "More than half outlive the trace"
     )
     censored = whole.censored.iloc[0]
-    alt = f"{middle}; {count(censored)} of {plural(whole.pages.iloc[0], 'page')} are live at the end."
+    alt = f"{middle}; {number(censored)} of {plural(whole.pages.iloc[0], 'page')} are live at the end."
     caption = (
         "Kaplan-Meier: pages live at the end count as long as they were seen; those live at the start are "
         f"left out. Levels with fewer than {FEWEST_PAGES} pages are in the table only."
@@ -322,8 +322,8 @@ def drawdown_picture(trace: Trace, window_ns: int = NATURAL_WINDOW_NS) -> Pictur
     last = table.iloc[-1]
     alt = (
         f"The largest drawdown is {plural(table.largest_pages.iloc[0], 'page')} in "
-        f"{_time_tick(table.window_seconds.iloc[0])}, {count(natural)} in {within} and "
-        f"{count(last.largest_pages)} overall."
+        f"{_time_tick(table.window_seconds.iloc[0])}, {number(natural)} in {within} and "
+        f"{number(last.largest_pages)} overall."
     )
     caption = (
         "The most by which allocations exceed frees from a window's start on: so many cached pages are "

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from pba.errors import OutputError, StudyError
+from pba.errors import OutputError, StudyError, option
 from pba.files import output_error
 from pba.study.result import (
     FLATNESS_FILE,
@@ -26,18 +26,21 @@ from pba.study.result import (
 OWN_FILES: Final = (RUN_FILE, STUDY_FILE, JOURNAL_FILE, POINTS_FILE, FLATNESS_FILE)
 SHAPING: Final = ("pba", "model", "numpy", "optuna")
 """Versions that a run has to keep from its first point to its last."""
-_OTHER: Final = "say --run another folder, or --force to run it anew here"
+_OTHER: Final = (
+    f"choose another {option('folder', flag='folder with --run')}, "
+    f"or say {option('force', True)} to run it anew here"
+)
 
 
 @contextmanager
-def locked(folder: Path, command: str = "pba tune", option: str = "--run") -> Iterator[None]:
+def locked(folder: Path, command: str = "pba tune", flag: str = "--run") -> Iterator[None]:
     """Make the folder if need be, and hold it alone; a killed process lets go of it by itself.
 
     Parameters
     ----------
     folder : Path
         The folder.
-    command, option : str
+    command, flag : str
         The command that works in it, and its option that names another, for messages.
 
     Raises
@@ -51,7 +54,9 @@ def locked(folder: Path, command: str = "pba tune", option: str = "--run") -> It
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except FileExistsError as error:
-        raise OutputError(f"{folder}: is a file", f"name a folder with {option}") from error
+        raise OutputError(
+            f"{folder}: is a file", f"choose another {option('folder', flag=f'folder with {flag}')}"
+        ) from error
     except OSError as error:
         raise output_error(folder, error) from error
     try:
@@ -85,7 +90,10 @@ def is_run(folder: Path, force: bool = False) -> bool:
     own = [name for name in names if name in OWN_FILES]
     others = [name for name in names if name not in OWN_FILES and not name.endswith(".part")]
     if others and not own:
-        raise StudyError(f"{folder}: not a run's folder: it holds {others[0]}", "say --run another folder")
+        raise StudyError(
+            f"{folder}: not a run's folder: it holds {others[0]}",
+            f"choose another {option('folder', flag='folder with --run')}",
+        )
     if force:
         clear(folder)
         return False

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pba.errors import StudyError
+from pba.errors import StudyError, option
 from pba.study.definition import THRESHOLD_NAMES, StudyDefinition, parse_definition
 
 if TYPE_CHECKING:
@@ -45,7 +45,10 @@ _TRACE_COLUMNS: Final = (
     "inferred_frees", "live_at_start", "recall", "precision",
 )  # fmt: skip
 """What `run.json` says of each recording."""
-_ANEW: Final = "say --force to run it anew, or --run another folder"
+_ANEW: Final = (
+    f"say {option('force', True)} to run it anew, "
+    f"or choose another {option('folder', flag='folder with --run')}"
+)
 
 
 @dataclass(frozen=True)
@@ -184,7 +187,7 @@ def read_record(folder: Path) -> dict[str, Any]:
         raise StudyError(f"{path}: written by a newer pba (layout {version})", "use that one to read it")
     if isinstance(version, int) and version < FORMAT_VERSION:
         raise StudyError(
-            f"{path}: written by an older pba (layout {version})", "pba tune --force runs it anew"
+            f"{path}: written by an older pba (layout {version})", f"run it anew with {option('force', True)}"
         )
     kinds = {"state": str, "versions": dict, "command": str, "traces": list, "study_sha256": str,
              "points": int, "seed": int, "files": dict}  # fmt: skip

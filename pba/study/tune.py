@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from pba.errors import StudyError
+from pba.errors import StudyError, option
 from pba.study import folder as rooms
 from pba.study.definition import StudyDefinition, read_definition
 from pba.study.evaluate import Evaluator, Rows, default_workers
@@ -110,7 +110,7 @@ def tune(
     watch = watch or Silence()
     definition = _with_options(read_definition(study_file), points, seed)
     if workers is not None and not 1 <= workers <= MAX_WORKERS:
-        raise StudyError(f"--workers {workers} is out of range", f"use 1 to {MAX_WORKERS}")
+        raise StudyError(f"{option('workers', workers)} is out of range", f"use 1 to {MAX_WORKERS}")
     place = Path("runs") / definition.name if folder is None else Path(folder)
     asked = {
         "command": command or f"pba tune {study_file}",
@@ -130,9 +130,9 @@ def tune(
 def _with_options(definition: StudyDefinition, points: int | None, seed: int | None) -> StudyDefinition:
     """Return the definition with what the command line puts in place of its words."""
     if points is not None and points < 1:
-        raise StudyError(f"--points {points} is out of range", "use 1 or more")
+        raise StudyError(f"{option('points', points)} is out of range", "use 1 or more")
     if seed is not None and not 0 <= seed < 1 << 32:
-        raise StudyError(f"--seed {seed} is out of range", "use 0 to 4294967295")
+        raise StudyError(f"{option('seed', seed)} is out of range", "use 0 to 4294967295")
     return definition.with_(
         points=definition.points if points is None else points,
         seed=definition.seed if seed is None else seed,

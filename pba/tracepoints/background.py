@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pba._jit import jit
-from pba.errors import TraceError
+from pba.errors import TraceError, option
 from pba.trace.check import MAX_ORDER
 from pba.trace.metadata import Background
 from pba.tracepoints.raw import RAW_FREE, RAW_OTHER, RAW_TABLE, RAW_VISIT, RawEvents, span
@@ -60,7 +60,7 @@ class Orders:
         highest = int(found[2] or lowest) if found else -1
         if not 0 <= lowest <= highest <= MAX_ORDER:
             raise TraceError(
-                f"--background-orders {text!r} is no range of orders",
+                f"{option('background_orders', text)} is not a range of orders",
                 f"write it as 1-10: lowest and highest, from 0 to {MAX_ORDER}",
             )
         return cls(lowest, highest)
@@ -86,7 +86,10 @@ def chosen_orders(background: bool, orders: str | None) -> Orders | None:
         If the orders are none, or stand alone.
     """
     if orders is not None and not background:
-        raise TraceError("--background-orders says nothing without --background", "add --background")
+        raise TraceError(
+            f"{option('background_orders')} says nothing without {option('background')}",
+            f"add {option('background')}",
+        )
     if not background:
         return None
     return DEFAULT_ORDERS if orders is None else Orders.parse(orders)
@@ -198,7 +201,8 @@ class Covered:
         if pages > MAX_PAGES:
             raise TraceError(
                 f"its chunks cover {pages} pages, more than {MAX_PAGES}",
-                "its page frame numbers are damaged: record it again, or import it without --background",
+                "its page frame numbers are damaged: record it again, or import it without "
+                f"{option('background')}",
             )
         return cls(first, after, np.cumsum(size) - size, pages)
 

@@ -339,7 +339,7 @@ OPTIONS = {
     "--memory 1025pages": "not a multiple of 1024 pages",
     "--memory 1001MB": "not a multiple of 1024 pages",
     "--memory 4097K": "not a multiple of the page size",
-    "--memory 0pages": "memory of 0 pages",
+    "--memory 0pages": "cannot have 0 pages of memory",
     "--memory 4": "write it as 4GiB",
     "--memory much": "write it as 4GiB",
     "--memory 64TiB": "too large",
@@ -395,7 +395,7 @@ def test_sizes_are_read_as_people_write_them(
 @pytest.mark.parametrize("name", ["x.parquet", "x.events", "x.events.gz"])
 def test_an_existing_output_is_kept(name: str, tmp_path: Path) -> None:
     path = write(tmp_path / name, "precious")
-    with pytest.raises(OutputError, match=r"exists already.*--force"):
+    with pytest.raises(OutputError, match=r"exists already.*force=True"):
         small_trace().write(path)
     assert path.read_text() == "precious"
     small_trace().write(path, force=True)

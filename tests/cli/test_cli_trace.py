@@ -13,9 +13,9 @@ import pytest
 import pba
 from pba.cli.app import run
 from pba.cli.minimise import minimise as minimise_command
-from pba.cli.times import parse_time
 from pba.errors import EXIT_STATUS
 from pba.probe.minimise import MAX_REPLAYS
+from pba.units import parse_time
 from tests.traces import sawtooth
 
 NEEDED = {

@@ -145,7 +145,7 @@ def test_flatness_always_holds_the_recommended_point_once():
         ({"recall": 0.98999}, ["recall 98.99 %"]),
         ({"precision": 0.5}, ["precision 50.00 %"]),
         ({"recall": np.nan, "precision": np.nan}, ["never held against kpageflags"]),
-        ({"lost_events": 1, "recall": 0.9}, ["1 events lost", "recall 90.00 %"]),
+        ({"lost_events": 1, "recall": 0.9}, ["1 event lost", "recall 90.00 %"]),
     ],
 )
 def test_imperfect_recordings_are_flagged_and_perfect_ones_are_not(changes, words):

@@ -68,7 +68,7 @@ def test_other_contents_are_kept_without_force(run, written, tmp_path):
     only = tmp_path / "r" / "figures"
     only.mkdir(parents=True)
     (only / "front.png").write_bytes(b"mine")
-    with pytest.raises(OutputError, match=r"front\.png: exists already .*--force"):
+    with pytest.raises(OutputError, match=r"front\.png: exists already .*force=True"):
         write_report(run, tmp_path / "r")
     assert files(tmp_path / "r") == {"figures/front.png": b"mine"}
 

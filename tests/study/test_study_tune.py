@@ -260,7 +260,7 @@ def test_a_changed_input_is_refused(tmp_path: Path, change: Callable[[Path], Non
     change(tmp_path)
     with pytest.raises(StudyError, match=says) as caught:
         tune(study, folder, command=COMMAND)
-    assert "--force" in str(caught.value)
+    assert "force=True" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert load_run(folder).points.equals(before.points)
     anew = tune(study, folder, force=True, command=COMMAND)
@@ -412,7 +412,7 @@ def test_a_run_of_an_older_layout_is_refused_and_can_be_run_anew(home: Path, tmp
     for attempt in (lambda: load_run(folder), lambda: tune(home / "small.toml", folder)):
         with pytest.raises(StudyError, match=r"written by an older pba \(layout 1\)") as caught:
             attempt()
-        assert "--force" in str(caught.value)
+        assert "force=True" in str(caught.value)
         assert "\n" not in str(caught.value)
     assert tune(home / "small.toml", folder, force=True, command=COMMAND).complete
 
@@ -422,7 +422,7 @@ def test_a_run_of_another_rule_is_refused(home: Path, tmp_path: Path, change: di
     folder = copy_run(home, tmp_path)
     record = json.loads((folder / RUN_FILE).read_text())
     (folder / RUN_FILE).write_text(json.dumps({**record, **change}))
-    with pytest.raises(StudyError, match=r"chosen by another rule .*--force"):
+    with pytest.raises(StudyError, match=r"chosen by another rule .*force=True"):
         load_run(folder)
 
 
@@ -447,7 +447,7 @@ def test_two_at_once_are_refused(home: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "says"),
-    [({"points": 0}, "--points 0"), ({"seed": -1}, "--seed -1"), ({"workers": 0}, "--workers 0")],
+    [({"points": 0}, "points=0"), ({"seed": -1}, "seed=-1"), ({"workers": 0}, "workers=0")],
 )
 def test_options_out_of_range(home: Path, tmp_path: Path, options: dict[str, int], says: str) -> None:
     with pytest.raises(StudyError, match=says):

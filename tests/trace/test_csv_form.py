@@ -190,7 +190,7 @@ def test_what_is_no_recording_is_refused(written, text, message):
     "mapping", ["", "time", "time=", "=ts", "when=ts", "time=a,time=b", "time=a;op=b;id=c,"]
 )
 def test_mappings_that_are_none(mapping):
-    with pytest.raises(TraceError, match="--columns") as caught:
+    with pytest.raises(TraceError, match="columns: ") as caught:
         parse_columns(mapping)
     assert "fields are time, op, id" in caught.value.hint
 

@@ -193,7 +193,7 @@ def test_a_newer_version_is_refused() -> None:
 def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
     path = sawtooth().write(tmp_path / "x.parquet")
     before = path.read_bytes()
-    with pytest.raises(OutputError, match=r"exists already.*--force"):
+    with pytest.raises(OutputError, match=r"exists already.*force=True"):
         with_pages().write(path)
     assert path.read_bytes() == before
     with_pages().write(path, force=True)

@@ -22,7 +22,7 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
-from pba.errors import StudyError
+from pba.errors import StudyError, option
 from pba.files import output_error, replacing
 from pba.study.definition import THRESHOLD_NAMES
 from pba.study.result import file_facts
@@ -38,7 +38,10 @@ PARTS: Final = "parts"
 PART_SUFFIX: Final = ".bin"
 DIGEST_BYTES: Final = 32
 OWN: Final = (RECORD_FILE, TABLE_FILE, *SUMMARY_FILES, PARTS)
-_OTHER: Final = "say -o another folder, or --force to sweep anew here"
+_OTHER: Final = (
+    f"choose another {option('folder', flag='folder with -o')}, "
+    f"or say {option('force', True)} to sweep anew here"
+)
 
 AXIS_NAMES: Final = dict(zip(("unshrinkable", "min_pages", "batch"), THRESHOLD_NAMES, strict=True))
 """An axis of the grid -> the threshold's name, as tables have it."""

@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPo
 from pathlib import Path
 from typing import Any, Final
 
-from pba.errors import PbaError, StudyError
+from pba.errors import PbaError, StudyError, option
 from pba.machine import Machine, Thresholds
 from pba.study import folder as rooms
 from pba.study.evaluate import default_workers
@@ -87,7 +87,7 @@ def sweep(
     """
     watch = watch or Silence()
     if workers is not None and not 1 <= workers <= MAX_WORKERS:
-        raise StudyError(f"--workers {workers} is out of range", f"use 1 to {MAX_WORKERS}")
+        raise StudyError(f"{option('workers', workers)} is out of range", f"use 1 to {MAX_WORKERS}")
     count = workers or default_workers()
     watch.say("reading the traces")
     named = read_traces(traces)
@@ -238,7 +238,8 @@ class _Work:
             boxes = boxes_of([parts.get(task.key) for task in of_case], self.grid, on_machine)
             if boxes is None:
                 raise StudyError(
-                    f"the parts of {case.trace} do not hold each point once", "say --force to sweep anew"
+                    f"the parts of {case.trace} do not hold each point once",
+                    f"say {option('force', True)} to sweep anew",
                 )
             _hold_against_patch(case, boxes, self.grid)
             found.append(boxes)

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 from numpy.typing import NDArray
 
-from pba.errors import TraceError
+from pba.errors import TraceError, option
 from pba.events import LEVELS, OP_BG_ALLOC, OP_DROP, OP_LETTERS, OP_SHRINK
 from pba.trace.forms.cells import Texts, plain_numbers, times_in_ns
 from pba.trace.forms.gathered import Gathered, whole_lines
@@ -38,7 +38,9 @@ UNITS: Final = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 WORDS: Final = ("alloc", "free", "shrink", "drop", "bg_alloc", "bg_free")
 """What an op may be called beside its letter, in any case; in the order of `OP_LETTERS`."""
 LARGEST_ID: Final = (1 << 31) - 1
-MAPPING_HINT: Final = "write it as --columns time=ts,op=kind,id=page, perhaps with arg=, level= and pfn="
+MAPPING_HINT: Final = (
+    f"write {option('columns')} as time=ts,op=kind,id=page, perhaps with arg=, level= and pfn= too"
+)
 _OPS: Final = {name: code for code, name in enumerate(OP_LETTERS)}
 _LEVELS: Final = {name.lower(): code for code, name in enumerate(LEVELS)}
 
@@ -55,9 +57,9 @@ def parse_columns(text: str) -> dict[str, str]:
     for part in text.split(","):
         name, equals, column = (word.strip() for word in part.partition("="))
         if not equals or not column or name not in FIELDS or name in columns:
-            problem = f"is given twice in {text!r}" if name in columns else f"is no part of {text!r}"
+            problem = f"is given twice in {text!r}" if name in columns else f"cannot be read in {text!r}"
             raise TraceError(
-                f"--columns: {part.strip()!r} {'' if name in columns else 'says nothing: it '}{problem}",
+                f"{option('columns')}: {part.strip()!r} {problem}",
                 f"fields are {', '.join(FIELDS)}; {MAPPING_HINT}",
             )
         columns[name] = column
@@ -276,7 +278,7 @@ class _Reader:
             (
                 "time",
                 lambda time: _times(pa.array([time]), self.scale),
-                "a number from 0 on, within 146 years, in the unit of --time-unit",
+                f"a number from 0 on, within 146 years, in the unit of {option('time_unit')}",
             ),
             ("op", op_code, f"one of {', '.join((*OP_LETTERS, *WORDS))}"),
             ("arg", _small, "a whole number from 0 on: priority of S, order of B"),
