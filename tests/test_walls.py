@@ -32,7 +32,10 @@ FLOOR = {
     "progress": (Room("how long work tells how far it is", "nothing"), set()),
     "events": (Room("the numbers of the events in a trace's `op`", "nothing"), set()),
     "files": (Room("writing files whole or not at all", "`errors`"), {"errors"}),
-    "machine": (Room("`Machine` and `Thresholds`: meaning, unit, range", "`errors`, `units`"), {"errors", "units"}),
+    "machine": (
+        Room("`Machine` and `Thresholds`: meaning, unit, range", "`errors`, `units`"),
+        {"errors", "units"},
+    ),
     "_jit": (Room("how Numba compiles, and where its cache lies", "nothing"), set()),
     "_version": (Room("the version", "nothing"), set()),
 }
