@@ -17,12 +17,15 @@ from pba.engine.members import (
     SHRINK_BLOCK_MIN_FROM,
     SHRINK_BLOCK_MIN_TO,
     UNSHRINKABLE_PAGES,
+    Members,
+    Span,
 )
 from pba.engine.quiet import skip_quiet
+from pba.engine.state import EngineState
 from pba.engine.stretch import end_pass, to_pass
 from pba.events import OP_DROP
 from pba.kernel.reclaim import do_shrink_slab, drop_slab
-from pba.kernel.state import NR_DEFERRED, NR_EVENTS
+from pba.kernel.state import NR_DEFERRED, NR_EVENTS, Tunables
 from pba.machine import Machine, Thresholds
 from pba.results import ReplayResult
 
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @engine_entry
-def run_alone(engine, tunables, members):
+def run_alone(engine: EngineState, tunables: Tunables, members: Members) -> None:
     """Run one set of thresholds from boot to the trace's end.
 
     Parameters
@@ -41,7 +44,7 @@ def run_alone(engine, tunables, members):
     """
     while True:
         members[0, DEFERRED] = engine.state.vars[NR_DEFERRED]
-        skip_quiet(engine, members, (np.int64(0), np.int64(1)))
+        skip_quiet(engine, members, Span(np.int64(0), np.int64(1)))
         engine.state.vars[NR_DEFERRED] = members[0, DEFERRED]
         event = to_pass(engine)
         if event < 0:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from pba.engine.compiled import CompiledTrace
-from pba.engine.fold import Fold, bundle_up, count_net, fold_bundles, fold_groups, fold_level
+from pba.engine.fold import (
+    Fold,
+    Stretches,
+    Trees,
+    bundle_up,
+    count_net,
+    fold_bundles,
+    fold_groups,
+    fold_level,
+)
 from pba.engine.state import (
     ERA_FIELDS,
     HARDEST,
@@ -53,16 +62,17 @@ def _composites(trace: Trace, events: Events, chunk_events: int, fan: int) -> Co
     """Return the stretches of a trace folded, in trees and in eras."""
     others = np.flatnonzero(trace.op > OP_FREE)
     passes = others[(trace.op[others] == OP_SHRINK) | (trace.op[others] == OP_DROP)]
-    stretches = np.concatenate(([0], passes + 1)), np.concatenate((passes, [len(trace)]))
+    stretches = Stretches(np.concatenate(([0], passes + 1)), np.concatenate((passes, [len(trace)])))
     bundle = np.empty(len(passes) + 2, np.int64)
     bundle = bundle[: bundle_up(stretches, chunk_events // BUNDLES, bundle) + 1]
-    fold = _new_fold(trace, (stretches, bundle), chunk_events, fan)
-    first, count = np.empty_like(bundle), np.empty_like(bundle)
-    nr_nodes = fold_bundles(fold, events, stretches, bundle, (first, count))
-    nr_nodes = _fold_trees(fold, nr_nodes, (first, count))
+    nr_nodes = _count_nodes(stretches, bundle, chunk_events, fan)
+    fold = _new_fold(trace, nr_nodes, chunk_events, fan)
+    trees = Trees(np.empty_like(bundle), np.empty_like(bundle))
+    nr_nodes = int(fold_bundles(fold, events, stretches, bundle, trees))
+    nr_nodes = _fold_trees(fold, nr_nodes, trees)
     net = np.empty(len(passes) + 1, np.int64)
     count_net(events, stretches, net)
-    node = np.where(count > 0, first, -1)
+    node = np.where(trees.nr_nodes > 0, trees.first, -1)
     priority = np.where(trace.op[passes] == OP_DROP, NO_PRIORITY, trace.arg[passes]).astype(np.int8)
     levels = [_bundles_as_eras((node[:-1], bundle[:-1]), net, priority)]
     nr_nodes = _fold_eras(fold, nr_nodes, levels)
@@ -82,12 +92,12 @@ def _composites(trace: Trace, events: Events, chunk_events: int, fan: int) -> Co
     )
 
 
-def _fold_trees(fold: Fold, nr_nodes: int, trees: tuple[NDArray[np.int64], NDArray[np.int64]]) -> int:
+def _fold_trees(fold: Fold, nr_nodes: int, trees: Trees) -> int:
     """Join the chunks of each bundle, level by level, into one node; return how many nodes there are then."""
     since = 0
-    while int(trees[1].max()) > 1:
+    while int(trees.nr_nodes.max()) > 1:
         _make_room(fold, nr_nodes, np.arange(since, nr_nodes))
-        since, nr_nodes = nr_nodes, fold_level(fold, trees, nr_nodes)
+        since, nr_nodes = nr_nodes, int(fold_level(fold, trees, nr_nodes))
     return nr_nodes
 
 
@@ -131,7 +141,7 @@ def _fold_eras(fold: Fold, nr_nodes: int, levels: list[NDArray[np.int64]]) -> in
         node = np.empty(len(groups), np.int64)
         children = np.ascontiguousarray(groups[:, :, NODE])
         _make_room(fold, nr_nodes, children[children >= 0])
-        nr_nodes = fold_groups(fold, children, node, nr_nodes)
+        nr_nodes = int(fold_groups(fold, children, node, nr_nodes))
         level[:, NODE] = node
         level[:, MOST] = groups[:, :, MOST].max(axis=1)
         level[:, LEAST] = groups[:, :, LEAST].min(axis=1)
@@ -140,19 +150,10 @@ def _fold_eras(fold: Fold, nr_nodes: int, levels: list[NDArray[np.int64]]) -> in
     return nr_nodes
 
 
-def _new_fold(
-    trace: Trace,
-    parts: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64]],
-    chunk_events: int,
-    fan: int,
-) -> Fold:
-    """Return room for the composites of stretches, as `parts` says in what bundles.
-
-    The chunks have as many moves as there are events at most, and what joins them seldom twice as many
-    in all. Memory that is never written to is never there.
-    """
-    (starts, ends), bundle = parts
-    sizes = -(-(np.append(ends[bundle[1:] - 1], ends[-1]) - starts[bundle]) // chunk_events)
+def _count_nodes(stretches: Stretches, bundle: NDArray[np.int64], chunk_events: int, fan: int) -> int:
+    """Return how many nodes there will be: chunks, what joins those of a bundle, and eras of bundles."""
+    bundle_ends = np.append(stretches.end[bundle[1:] - 1], stretches.end[-1])
+    sizes = -(-(bundle_ends - stretches.first[bundle]) // chunk_events)
     nr_nodes = int(sizes.sum())
     while int(sizes.max()) > 1:
         sizes = np.where(sizes > 1, -(-sizes // fan), 0)
@@ -161,9 +162,23 @@ def _new_fold(
     while nr_eras > 0:
         nr_nodes += nr_eras
         nr_eras //= fan
+    return nr_nodes
+
+
+def _new_fold(trace: Trace, nr_nodes: int, chunk_events: int, fan: int) -> Fold:
+    """Return room for so many nodes.
+
+    The bounds, which `tests.property.test_engine_bounds` holds. A chunk pushes at most its frees and writes
+    at most its allocations; what joins nodes moves no more than they do (`_make_room`), seldom twice as much
+    in all levels together. Memory that is never written to is never there. While a node is folded, the marks
+    on its stack are different pages: those of slots, and those that were taken off the list, which at the
+    moment when most of them were all stood in slots. So they are at most two for each slot, and so are those
+    on their way; in `touched` each slot stands once. One more element is written to before it is known
+    whether it counts.
+    """
     nr_allocs = int(np.count_nonzero(trace.op == OP_ALLOC))
     nr_frees = int(np.count_nonzero(trace.op == OP_FREE))
-    nr_marks = 2 * trace.nr_slots + chunk_events + 1
+    nr_marks = 2 * trace.nr_slots
     node = np.zeros((nr_nodes + 1, NODE_FIELDS), np.int64)  # chunks have no CHILD: no chance bytes
     return Fold(
         node=node,
@@ -172,8 +187,8 @@ def _new_fold(
         mark=np.empty(trace.nr_slots, np.int32),
         stamp=np.full(trace.nr_slots, -1, np.int32),
         stack=np.empty(nr_marks, np.int32),
-        touched=np.empty(nr_marks, np.int32),
-        moved=np.empty(2 * nr_marks, np.int32),
+        touched=np.empty(trace.nr_slots + 1, np.int32),
+        moved=np.empty(nr_marks + trace.nr_slots, np.int32),
         children=np.empty(fan, np.int64),
         chunk_events=chunk_events,
         fan=fan,

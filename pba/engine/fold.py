@@ -32,11 +32,34 @@ from pba.engine.state import (
 )
 from pba.events import OP_ALLOC, OP_FREE
 from pba.kernel.allocator import PBA_NR_RESERVED_PAGES
+from pba.kernel.state import Events, Int
 
-AREA_LIMIT: Final = 1 << 60
+MOST_AREA: Final = 1 << 60
 """Composites keep their time integral below this, so that sums of a few fit 64 bits."""
 GONE: Final = -(1 << 31)
 """No mark: the slot's page has moved on."""
+
+
+class Stretches(NamedTuple):
+    """What lies between passes."""
+
+    first: NDArray[np.int64]  # (s,) the first event of each,
+    end: NDArray[np.int64]  # (s,) and its pass, or the trace's end
+
+
+class Trees(NamedTuple):
+    """The nodes that a level has for each bundle, and for the stretch after the last pass."""
+
+    first: NDArray[np.int64]  # (b + 1,) the first node of each,
+    nr_nodes: NDArray[np.int64]  # (b + 1,) and how many there are
+
+
+class Played(NamedTuple):
+    """How far a node's events have been played. All int."""
+
+    depth: Int  # marks on the stack
+    lowest: Int  # pages taken off the list that it began with
+    nr_touched: Int  # slots that have changed
 
 
 class Fold(NamedTuple):
@@ -56,7 +79,7 @@ class Fold(NamedTuple):
 
 
 @kernel_inline
-def _lay(fold, at, depth, nr_touched, lowest):
+def _lay(fold: Fold, at: Int, depth: Int, nr_touched: Int, lowest: Int) -> None:
     """Write down the transfer of node `at`: `depth` marks on the stack, `lowest` pages taken off the list.
 
     Pages that went back to where they came from at the bottom of all that is left out, and so are slots
@@ -83,7 +106,7 @@ def _lay(fold, at, depth, nr_touched, lowest):
 
 
 @kernel_function
-def _fold_chunk(fold, events, at, first, end):
+def _fold_chunk(fold: Fold, events: Events, at: Int, first: Int, end: Int) -> None:
     """Fold events `first` to `end` - 1 into node `at`."""
     node = fold.node[at]
     depth = np.int64(0)
@@ -133,7 +156,7 @@ def _fold_chunk(fold, events, at, first, end):
     node[ALLOCS_IN] = nr_allocs
     node[FREES_IN] = nr_frees
     node[SPAN_NS] = span
-    node[NEED] = NEVER if span >= AREA_LIMIT // fold.chunk_events else need
+    node[NEED] = NEVER if span >= MOST_AREA // fold.chunk_events else need
     node[PEAK] = peak
     node[AREA] = area
     node[CHILDREN] = 0
@@ -141,7 +164,7 @@ def _fold_chunk(fold, events, at, first, end):
 
 
 @kernel_function
-def _fold_stretch(fold, events, at, first, end):
+def _fold_stretch(fold: Fold, events: Events, at: Int, first: Int, end: Int) -> Int:
     """Fold events `first` to `end` - 1 into chunks, nodes `at` and on; return the node after them."""
     while first < end:
         stop = min(first + fold.chunk_events, end)
@@ -152,25 +175,25 @@ def _fold_stretch(fold, events, at, first, end):
 
 
 @kernel_inline
-def _origin(fold, at, mark, depth, lowest):
+def _origin(fold: Fold, at: Int, mark: Int, depth: Int, lowest: Int) -> Int:
     """Return the mark of the page that a child finds at `mark`, as node `at` has left things so far."""
     if mark >= 0:
         return fold.mark[mark] if fold.stamp[mark] == at else np.int32(mark)
     if mark + depth >= 0:
-        return fold.stack[mark + depth]
+        return np.int32(fold.stack[mark + depth])
     return np.int32(mark + depth - lowest)
 
 
 @kernel_inline
-def _take_away(fold, at, mark):
+def _take_away(fold: Fold, at: Int, mark: Int) -> None:
     """Note that a slot's page has moved on."""
     if mark >= 0 and fold.stamp[mark] == at:
         fold.mark[mark] = GONE
 
 
 @kernel_function
-def _join_child(fold, at, child, so_far):
-    """Play a child's transfer with marks; `so_far` is (depth, lowest, nr_touched), returned anew."""
+def _join_child(fold: Fold, at: Int, child: Int, so_far: Played) -> Played:
+    """Play a child's transfer with marks, after what was played so far; return how far it is then."""
     depth, lowest, nr_touched = so_far
     push, push_end = fold.node[child, PUSH], fold.node[child + 1, PUSH]
     write, write_end = fold.node[child, WRITE], fold.node[child + 1, WRITE]
@@ -198,18 +221,18 @@ def _join_child(fold, at, child, so_far):
         nr_touched += fold.stamp[slot] != at
         fold.stamp[slot] = at
         fold.mark[slot] = fold.moved[push_end - push + i - write]
-    return depth, lowest, nr_touched
+    return Played(depth, lowest, nr_touched)
 
 
 @kernel_function
-def _fold_children(fold, at, children):
+def _fold_children(fold: Fold, at: Int, children: NDArray[np.int64]) -> None:
     """Fold nodes that follow on each other into node `at`."""
     node = fold.node[at]
     before_ns = fold.node[children[0], LAST_TIME_NS]
     first_ns = before_ns - fold.node[children[0], SPAN_NS]
-    so_far = (np.int64(0), np.int64(0), np.int64(0))
+    so_far = Played(np.int64(0), np.int64(0), np.int64(0))
     cached = np.int64(0)
-    widest = np.int64(0)
+    widest = np.int64(1)
     node[FIRST] = fold.node[children[0], FIRST]
     node[ALLOCS_IN] = node[FREES_IN] = node[NEED] = node[PEAK] = node[AREA] = 0
     for i in range(len(children)):
@@ -230,7 +253,7 @@ def _fold_children(fold, at, children):
     node[END] = fold.node[children[-1], END]
     node[LAST_TIME_NS] = before_ns
     node[SPAN_NS] = before_ns - first_ns
-    if node[SPAN_NS] >= AREA_LIMIT // max(widest, 1):
+    if node[SPAN_NS] >= MOST_AREA // widest:
         node[NEED] = NEVER
     node[CHILD] = children[0]
     node[CHILDREN] = len(children)
@@ -239,13 +262,15 @@ def _fold_children(fold, at, children):
 
 
 @engine_entry
-def bundle_up(stretches, limit, bundle):
+def bundle_up(stretches: Stretches, limit: Int, bundle: NDArray[np.int64]) -> Int:
     """Bundle stretches that follow on each other, until a bundle has more than `limit` events, passes too.
 
     Parameters
     ----------
-    stretches : tuple of two ndarrays of int64, shape (s,)
-        The first event of each, and its pass, or the trace's end.
+    stretches : Stretches
+        All of the trace.
+    limit : int
+        Events.
     bundle : ndarray of int64, shape (s + 1,)
         Gets the first stretch of each bundle, and at last that after which no pass comes: it is in none.
 
@@ -270,17 +295,19 @@ def bundle_up(stretches, limit, bundle):
 
 
 @engine_entry
-def fold_bundles(fold, events, stretches, bundle, trees):
+def fold_bundles(
+    fold: Fold, events: Events, stretches: Stretches, bundle: NDArray[np.int64], trees: Trees
+) -> Int:
     """Fold each bundle, and the stretch after the last, into chunks.
 
     Parameters
     ----------
-    stretches : tuple of two ndarrays of int64, shape (s,)
-        The first event of each, and the one after its last.
+    stretches : Stretches
+        All of the trace.
     bundle : ndarray of int64, shape (b + 1,)
         See `bundle_up`.
-    trees : tuple of two ndarrays of int64, shape (b + 1,)
-        Get for each bundle its first node, and how many it has. The last is the stretch after the last pass.
+    trees : Trees
+        Gets the chunks of each.
 
     Returns
     -------
@@ -289,7 +316,7 @@ def fold_bundles(fold, events, stretches, bundle, trees):
     """
     starts, ends = stretches
     first, count = trees
-    at = np.int64(0)
+    at: Int = np.int64(0)
     for i in range(len(bundle)):
         end = ends[bundle[i + 1] - 1] if i + 1 < len(bundle) else ends[-1]
         first[i] = at
@@ -299,7 +326,7 @@ def fold_bundles(fold, events, stretches, bundle, trees):
 
 
 @engine_entry
-def fold_level(fold, trees, at):
+def fold_level(fold: Fold, trees: Trees, at: Int) -> Int:
     """Join the nodes of each bundle that has more than one, nodes `at` and on; return the node after them.
 
     `trees` are those of `fold_bundles`, of the level that has been reached.
@@ -321,7 +348,7 @@ def fold_level(fold, trees, at):
 
 
 @engine_entry
-def fold_groups(fold, groups, found, at):
+def fold_groups(fold: Fold, groups: NDArray[np.int64], found: NDArray[np.int64], at: Int) -> Int:
     """Fold each group of nodes into one, nodes `at` and on; return the node after them.
 
     Parameters
@@ -345,7 +372,7 @@ def fold_groups(fold, groups, found, at):
 
 
 @engine_entry
-def count_net(events, stretches, net):
+def count_net(events: Events, stretches: Stretches, net: NDArray[np.int64]) -> None:
     """Write for each stretch, into `net`, the frees less the allocations of all stretches before it."""
     starts, ends = stretches
     so_far = np.int64(0)

@@ -113,7 +113,7 @@ def behaviours_of(
     status = searching.TICK
     while status != searching.DONE:
         search.cursor[searching.STEPS] = _PASSES_AT_ONCE
-        status = searching.search(engine, search)
+        status = int(searching.search(engine, search))
         search = _with_room(search, status)
         if look is not None:
             done = search.results[: search.cursor[searching.NR_RESULTS]]

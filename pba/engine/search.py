@@ -26,6 +26,8 @@ from pba.engine.members import (
     TAKEN,
     TARGET,
     UNSHRINKABLE_PAGES,
+    Members,
+    Span,
     begin_call,
     classify,
     count_scan,
@@ -36,12 +38,12 @@ from pba.engine.members import (
 )
 from pba.engine.quiet import skip_quiet
 from pba.engine.snapshot import Shelf, has_room, keep, restore
-from pba.engine.state import CALL_FREED, DROP_SHIFT, IN_PASS, STRETCH
+from pba.engine.state import CALL_FREED, DROP_SHIFT, IN_PASS, STRETCH, EngineState
 from pba.engine.stretch import end_pass, to_pass
 from pba.events import OP_DROP
-from pba.kernel.reclaim import DROP_PRIORITY
+from pba.kernel.reclaim import DROP_PRIORITY, drops_again
 from pba.kernel.replay import cache_hash
-from pba.kernel.shrinker import emptiest_block, shrink
+from pba.kernel.shrinker import shrink, walk_cached_list
 from pba.kernel.state import (
     BLOCKS_SPLIT_BY_SHRINKER,
     NIL,
@@ -49,11 +51,12 @@ from pba.kernel.state import (
     NR_CACHED,
     NR_DEFERRED,
     NR_EVENTS,
-    NR_NONBLOCK,
     NR_VARS,
     SCAN_CALLS,
     SCAN_STOPS,
     SHRINK_CALLS,
+    Flag,
+    Int,
 )
 
 # --- progress[IN_PASS] ---
@@ -90,8 +93,8 @@ class Search(NamedTuple):
     """Where a search stands; `search` goes on from here."""
 
     shelf: Shelf
-    members: NDArray[np.int64]  # (m, MEMBER_FIELDS); those of the current group are the last
-    spare: NDArray[np.int64]  # (m, MEMBER_FIELDS)
+    members: Members  # (m, MEMBER_FIELDS); those of the current group are the last
+    spare: Members  # (m, MEMBER_FIELDS)
     weights: NDArray[np.int64]  # (m,)
     pending: NDArray[np.int64]  # (m, 4): a group's first member, the one after its last, its snapshot,
     # whether it is the last that needs it
@@ -100,13 +103,13 @@ class Search(NamedTuple):
 
 
 @kernel_inline
-def _span(search):
+def _span(search: Search) -> Span:
     """Return the current group's members."""
-    return search.cursor[GROUP_FIRST], search.cursor[GROUP_END]
+    return Span(search.cursor[GROUP_FIRST], search.cursor[GROUP_END])
 
 
 @kernel_function
-def _begin_call(engine, search):
+def _begin_call(engine: EngineState, search: Search) -> None:
     """Begin `do_shrink_slab()` for the pass at hand."""
     event = engine.composites.pass_event[engine.progress[STRETCH]]
     priority = np.int64(engine.events.arg[event])
@@ -119,7 +122,7 @@ def _begin_call(engine, search):
 
 
 @kernel_function
-def _to_next_pass(engine, search):
+def _to_next_pass(engine: EngineState, search: Search) -> Flag:
     """Go on to the next pass, or the end; return whether there is a pass."""
     if to_pass(engine) < 0:
         return False
@@ -129,24 +132,23 @@ def _to_next_pass(engine, search):
 
 
 @kernel_function
-def _decide(engine, search):
+def _decide(engine: EngineState, search: Search) -> None:
     """Let the group decide about the next scan."""
     span = _span(search)
     engine.progress[IN_PASS] = TO_ACT
     if not some_scan(search.members, span):
         end_calls(search.members, span)
         return
-    var = engine.state.vars
-    target, nr_target = emptiest_block(engine.state)
-    cache = (var[NR_CACHED], var[NR_NONBLOCK], np.int64(target), np.int64(nr_target))
-    end = decide(search.members, span, cache, 1 << engine.state.orders.block)
+    state = engine.state
+    found = walk_cached_list(state)
+    end = decide(search.members, span, found, state.vars[NR_CACHED], 1 << state.orders.block)
     search.cursor[GROUP_END] = end
-    if end - span[0] > 1:
+    if end - span.first > 1:
         engine.progress[IN_PASS] = TO_PART
 
 
 @kernel_function
-def _part(engine, search):
+def _part(engine: EngineState, search: Search) -> Int:
     """Part the group where its members' decisions differ; return 0 if there is no room to keep the state."""
     span = _span(search)
     nr_classes = classify(search.members, span, search.weights)
@@ -164,11 +166,11 @@ def _part(engine, search):
 
 
 @kernel_function
-def _put_off(search, span, depth):
+def _put_off(search: Search, span: Span, depth: Int) -> None:
     """Put off all classes of the sorted span but the last, which is the current group from now on."""
-    first = span[0]
+    first = span.first
     last_user = 1
-    for i in range(span[0] + 1, span[1]):
+    for i in range(span.first + 1, span.end):
         if search.members[i, CLASS] != search.members[first, CLASS]:
             pending = search.pending[search.cursor[NR_PENDING]]
             pending[0] = first
@@ -182,7 +184,7 @@ def _put_off(search, span, depth):
 
 
 @kernel_function
-def _act(engine, search):
+def _act(engine: EngineState, search: Search) -> Flag:
     """Do what the group has decided; return whether the pass goes on."""
     var = engine.state.vars
     member = search.members[search.cursor[GROUP_FIRST]]
@@ -198,7 +200,9 @@ def _act(engine, search):
         engine.progress[IN_PASS] = TO_DECIDE
         return True
     event = engine.composites.pass_event[engine.progress[STRETCH]]
-    if engine.events.op[event] == OP_DROP and engine.progress[CALL_FREED] >> engine.progress[DROP_SHIFT] > 1:
+    if engine.events.op[event] == OP_DROP and drops_again(
+        engine.progress[CALL_FREED], engine.progress[DROP_SHIFT]
+    ):
         engine.progress[DROP_SHIFT] += 1
         _begin_call(engine, search)
         return True
@@ -208,9 +212,9 @@ def _act(engine, search):
 
 
 @kernel_function
-def _through_pass(engine, search):
+def _through_pass(engine: EngineState, search: Search) -> Int:
     """Bring the pass at hand to its end; return GROUP_OVER, or what there is not enough of."""
-    going_on = True
+    going_on: Flag = True
     while going_on:
         if engine.progress[IN_PASS] == TO_DECIDE:
             if 2 * search.cursor[GROUP_END] - search.cursor[GROUP_FIRST] > len(search.members):
@@ -223,7 +227,7 @@ def _through_pass(engine, search):
 
 
 @kernel_function
-def _run_group(engine, search):
+def _run_group(engine: EngineState, search: Search) -> Int:
     """Bring the current group to the trace's end; return GROUP_OVER, or why not."""
     while True:
         if engine.progress[IN_PASS] == OUTSIDE:
@@ -239,7 +243,7 @@ def _run_group(engine, search):
 
 
 @kernel_function
-def _write_results(engine, search):
+def _write_results(engine: EngineState, search: Search) -> None:
     """Write a row for each member of the group."""
     first, end = _span(search)
     value = np.int64(cache_hash(engine.state))
@@ -262,7 +266,7 @@ def _write_results(engine, search):
 
 
 @kernel_function
-def _next_group(engine, search):
+def _next_group(engine: EngineState, search: Search) -> Flag:
     """Make the group put off last the current one; return whether there is one."""
     if search.cursor[NR_PENDING] == 0:
         return False
@@ -276,7 +280,7 @@ def _next_group(engine, search):
 
 
 @engine_entry
-def search(engine, search):
+def search(engine: EngineState, search: Search) -> Int:
     """Run all groups to the end of the trace; return DONE, or what to do before calling again."""
     while True:
         if search.cursor[NR_RESULTS] + len(search.members) > len(search.results):

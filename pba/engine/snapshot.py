@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pba._jit import engine_entry, kernel_function, kernel_inline
-from pba.engine.state import PROGRESS_FIELDS
-from pba.kernel.state import MAX_LISTS, NR_CACHED, NR_VARS, State
+from pba.engine.state import PROGRESS_FIELDS, EngineState
+from pba.kernel.state import MAX_LISTS, NR_CACHED, NR_VARS, Flag, Int, State
 
 MAX_KEPT = 64
 """Most snapshots at once."""
@@ -50,7 +50,7 @@ def copy_state(state: State) -> State:
 
 
 @kernel_inline
-def _copy(to, at, source, first, length):
+def _copy(to: NDArray[Any], at: Int, source: NDArray[Any], first: Int, length: Int) -> Int:
     """Copy `length` elements from `source[first]` on to `to[at]` on; return where the next ones go."""
     for i in range(length):
         to[at + i] = source[first + i]
@@ -58,7 +58,7 @@ def _copy(to, at, source, first, length):
 
 
 @kernel_function
-def snapshot_size(engine):
+def snapshot_size(engine: EngineState) -> tuple[Int, Int]:
     """Return how many 32-bit and 8-bit numbers a snapshot has."""
     state = engine.state
     orders = state.orders
@@ -74,7 +74,7 @@ def snapshot_size(engine):
 
 
 @kernel_function
-def has_room(shelf, engine, depth):
+def has_room(shelf: Shelf, engine: EngineState, depth: Int) -> Flag:
     """Whether snapshot number `depth` fits."""
     wide, narrow = snapshot_size(engine)
     return shelf.ends[depth, 0] + wide <= len(shelf.wide) and shelf.ends[depth, 1] + narrow <= len(
@@ -83,7 +83,7 @@ def has_room(shelf, engine, depth):
 
 
 @kernel_function
-def _keep_chunk(shelf, state, chunk, wide, narrow):
+def _keep_chunk(shelf: Shelf, state: State, chunk: Int, wide: Int, narrow: Int) -> tuple[Int, Int]:
     """Keep what belongs to a chunk of the highest order; return where the next one goes."""
     orders = state.orders
     page = chunk << orders.max_page
@@ -97,7 +97,7 @@ def _keep_chunk(shelf, state, chunk, wide, narrow):
 
 
 @kernel_function
-def keep(shelf, engine, depth):
+def keep(shelf: Shelf, engine: EngineState, depth: Int) -> None:
     """Keep the state as snapshot number `depth`, on top of those before; there must be room."""
     state = engine.state
     memory = len(state.buddy_order)
@@ -119,7 +119,7 @@ def keep(shelf, engine, depth):
 
 
 @kernel_function
-def _restore_chunk(shelf, state, chunk, wide, narrow):
+def _restore_chunk(shelf: Shelf, state: State, chunk: Int, wide: Int, narrow: Int) -> tuple[Int, Int]:
     """Bring back what belongs to a chunk of the highest order; return where the next one is."""
     orders = state.orders
     page = chunk << orders.max_page
@@ -135,7 +135,7 @@ def _restore_chunk(shelf, state, chunk, wide, narrow):
 
 
 @kernel_function
-def _reset_chunk(origin, state, chunk):
+def _reset_chunk(origin: State, state: State, chunk: Int) -> None:
     """Make a chunk of the highest order what it was at boot."""
     orders = state.orders
     page = chunk << orders.max_page
@@ -149,7 +149,7 @@ def _reset_chunk(origin, state, chunk):
 
 
 @kernel_function
-def restore(shelf, engine, depth):
+def restore(shelf: Shelf, engine: EngineState, depth: Int) -> None:
     """Go back to snapshot number `depth`, which stays where it is."""
     state = engine.state
     memory = len(state.buddy_order)
@@ -179,7 +179,7 @@ def restore(shelf, engine, depth):
 
 
 @engine_entry
-def rewind(engine, origin):
+def rewind(engine: EngineState, origin: State) -> None:
     """Go back to right after boot, at the cost of the memory that it has touched."""
     state = engine.state
     memory = len(state.buddy_order)

@@ -22,9 +22,10 @@ from pba.engine.state import (
     PUSH,
     STRETCH,
     WRITE,
+    EngineState,
 )
 from pba.events import OP_ALLOC, OP_FREE
-from pba.kernel.replay import add_area, background_event, give_page, replay_stretch, take_page
+from pba.kernel.replay import Operand, add_area, background_event, give_page, replay_stretch, take_page
 from pba.kernel.state import (
     ALLOCS,
     AREA_BITS,
@@ -37,18 +38,19 @@ from pba.kernel.state import (
     NR_CACHED,
     NR_NONBLOCK,
     PEAK_CACHED,
+    Int,
 )
 
 
 @kernel_inline
-def pass_time(engine, time_ns):
+def pass_time(engine: EngineState, time_ns: Int) -> None:
     """Let time go on to `time_ns` with the pages that are cached now."""
     add_area(engine.state, time_ns - engine.state.vars[LAST_TIME])
     engine.state.vars[LAST_TIME] = time_ns
 
 
 @kernel_inline
-def _take_up(engine, at, mark, top):
+def _take_up(engine: EngineState, at: Int, mark: Int, top: Int) -> np.uint64:
     """Take up the page at a mark; return its block. `top` is the index above the list's head."""
     page = engine.places[np.uint64(mark + (top if mark < 0 else 0))]
     engine.spare[np.uint64(at)] = page
@@ -56,7 +58,7 @@ def _take_up(engine, at, mark, top):
 
 
 @kernel_inline
-def _count(engine, block, change):
+def _count(engine: EngineState, block: Int, change: Int) -> Int:
     """Add `change` to the free pages of a block; return what of it concerns pages of no block."""
     nr_free = engine.state.block_nr_free[block]
     managed = nr_free != NOT_MANAGED
@@ -65,7 +67,7 @@ def _count(engine, block, change):
 
 
 @kernel_function
-def _transfer(engine, node):
+def _transfer(engine: EngineState, node: Int) -> None:
     """Move the pages of a composite.
 
     Those that come to the list and stood in a slot are counted with `inc_block_nr_free()`, those that go
@@ -96,7 +98,7 @@ def _transfer(engine, node):
 
 
 @kernel_function
-def apply(engine, at):
+def apply(engine: EngineState, at: Int) -> None:
     """Do at once what all events of a composite do."""
     var = engine.state.vars
     node = engine.composites.node[at]
@@ -111,25 +113,21 @@ def apply(engine, at):
 
 
 @kernel_function
-def catch_up(engine, event):
+def catch_up(engine: EngineState, event: Int) -> None:
     """Apply the background events before `event` to the buddy allocator, which is about to be used."""
     background = engine.composites.background
     done = engine.progress[BACKGROUND]
     while done < len(background) and background[done] < event:
         at = background[done]
         if engine.events.slot[at] >= 0:
-            background_event(
-                engine.state,
-                engine.holders,
-                engine.events.op[at],
-                (engine.events.slot[at], engine.events.arg[at]),
-            )
+            about = Operand(engine.events.slot[at], engine.events.arg[at])
+            background_event(engine.state, engine.holders, engine.events.op[at], about)
         done += 1
     engine.progress[BACKGROUND] = done
 
 
 @kernel_function
-def _single_event(engine, at):
+def _single_event(engine: EngineState, at: Int) -> None:
     """Replay one event that is no pass, and for which a stretch of the kernel's ends."""
     var = engine.state.vars
     slot = np.int64(engine.events.slot[at])
@@ -143,12 +141,12 @@ def _single_event(engine, at):
             engine.progress[NR_FAILED] -= engine.holders.page[slot] == NIL
             give_page(engine.state, engine.holders, slot)
         else:
-            background_event(engine.state, engine.holders, op, (slot, engine.events.arg[at]))
+            background_event(engine.state, engine.holders, op, Operand(slot, engine.events.arg[at]))
     var[PEAK_CACHED] = max(var[PEAK_CACHED], var[NR_CACHED])
 
 
 @kernel_function
-def _event_by_event(engine, first, end):
+def _event_by_event(engine: EngineState, first: Int, end: Int) -> None:
     """Replay the events of a chunk, background events among them."""
     catch_up(engine, first)
     at = first
@@ -165,15 +163,16 @@ def _event_by_event(engine, first, end):
 
 
 @kernel_inline
-def _span_of(engine, stretch):
+def _span_of(engine: EngineState, stretch: Int) -> tuple[Int, Int]:
     """Return the first event of a stretch, and the one after its last."""
     passes = engine.composites.pass_event
     first = passes[stretch - 1] + 1 if stretch > 0 else np.int64(0)
-    return first, passes[stretch] if stretch < len(passes) else np.int64(len(engine.events.op))
+    end = passes[stretch] if stretch < len(passes) else len(engine.events.op)
+    return np.int64(first), np.int64(end)
 
 
 @kernel_function
-def through_stretch(engine):
+def through_stretch(engine: EngineState) -> None:
     """Go on through the current stretch, by the largest composites that need no refill.
 
     After a refill the rest of its chunk is replayed event by event; then composites serve again. A short
@@ -201,7 +200,7 @@ def through_stretch(engine):
 
 
 @kernel_function
-def to_pass(engine):
+def to_pass(engine: EngineState) -> Int:
     """Go on to the pass after the current stretch; return its event, or -1 at the trace's end."""
     through_stretch(engine)
     stretch = engine.progress[STRETCH]
@@ -218,7 +217,7 @@ def to_pass(engine):
 
 
 @kernel_inline
-def end_pass(engine):
+def end_pass(engine: EngineState) -> None:
     """End the pass at hand."""
     engine.state.vars[PEAK_CACHED] = max(engine.state.vars[PEAK_CACHED], engine.state.vars[NR_CACHED])
     engine.progress[STRETCH] += 1

@@ -26,6 +26,9 @@ from pba.kernel.state import (
     REFILLS_BLOCK,
     REFILLS_MID,
     REFILLS_MIN,
+    Flag,
+    Int,
+    State,
 )
 
 PBA_NR_RESERVED_PAGES: Final = 4
@@ -36,7 +39,7 @@ TAKE_ONE: Final = np.int64(1)
 
 
 @kernel_function
-def cached_list_add_pages(state, page, nr_pages):
+def cached_list_add_pages(state: State, page: Int, nr_pages: Int) -> None:
     """Add `nr_pages` pages from `page` on, each to the head of the cached list, lowest first.
 
     `cached_list_add_pages()`, which counts neither `block_nr_free` nor, here, non-block pages: the caller
@@ -49,14 +52,14 @@ def cached_list_add_pages(state, page, nr_pages):
 
 
 @kernel_function
-def cached_list_add_nonblock(state, page, nr_pages):
+def cached_list_add_nonblock(state: State, page: Int, nr_pages: Int) -> None:
     """Add pages that lie in no managed block."""
     cached_list_add_pages(state, page, nr_pages)
     state.vars[NR_NONBLOCK] += nr_pages
 
 
 @kernel_function
-def cached_list_del_page(state):
+def cached_list_del_page(state: State) -> Int:
     """Take the head of the list, which must not be empty; `dec_block_nr_free()` is part of it."""
     nr_cached = state.vars[NR_CACHED] - 1
     state.vars[NR_CACHED] = nr_cached
@@ -70,7 +73,7 @@ def cached_list_del_page(state):
 
 
 @kernel_function
-def mark_block_cached(state, page, nr_pages):
+def mark_block_cached(state: State, page: Int, nr_pages: Int) -> None:
     """`mark_block_cached()`: all pages of the block become `in_block`, `nr_pages` of them free."""
     block = page >> state.orders.block
     state.block_nr_free[block] = nr_pages
@@ -79,14 +82,14 @@ def mark_block_cached(state, page, nr_pages):
 
 
 @kernel_function
-def mark_block_noncached(state, block):
+def mark_block_noncached(state: State, block: Int) -> None:
     """`mark_block_noncached()`: all pages of the block lose `in_block`, also those still cached or in use."""
     state.vars[NR_NONBLOCK] += state.block_nr_free[block]
     state.block_nr_free[block] = NOT_MANAGED
 
 
 @kernel_function
-def _split_boundary_refilling(state, page):
+def _split_boundary_refilling(state: State, page: Int) -> Int:
     """Split at a boundary with cached pages alone; return 1, or 0 if they run out."""
     has_table = NO_TABLE
     while split_kernel_leaf_mapping(state, page, has_table) == NEED_TABLE:
@@ -99,7 +102,7 @@ def _split_boundary_refilling(state, page):
 
 
 @kernel_function
-def split_boundary(state, page):
+def split_boundary(state: State, page: Int) -> Int:
     """Split at a boundary, refilling the cache if it runs out of tables; return 1, or 0 on failure."""
     has_table = NO_TABLE
     while split_kernel_leaf_mapping(state, page, has_table) == NEED_TABLE:
@@ -112,7 +115,7 @@ def split_boundary(state, page):
 
 
 @kernel_function
-def set_pkey_pgtable(state, page, order):
+def set_pkey_pgtable(state: State, page: Int, order: Int) -> Int:
     """Protect a refill's pages: `set_memory_pkey()` while the refill is in progress; return 1, or 0.
 
     The preparation (`pba_prepare_direct_map_split()`) goes on at once then.
@@ -123,7 +126,7 @@ def set_pkey_pgtable(state, page, order):
 
 
 @kernel_inline
-def set_pkey_default(state, page, nr_pages):
+def set_pkey_default(state: State, page: Int, nr_pages: Int) -> Int | Flag:
     """Unprotect pages that leave the cache: `set_memory_pkey()` outside of a refill; return 1, or 0.
 
     First `pba_prepare_direct_map_split()`: with fewer than the reserve cached, refill. A single page has one
@@ -138,7 +141,7 @@ def set_pkey_default(state, page, nr_pages):
 
 
 @kernel_function
-def _take_from_buddy(state):
+def _take_from_buddy(state: State) -> tuple[Int, Int]:
     """Take the largest refill that the buddy allocator can give; return (first pfn or NIL, its order)."""
     orders = state.orders
     page = rmqueue_smallest(state, orders.refill_block)
@@ -158,7 +161,7 @@ def _take_from_buddy(state):
 
 
 @kernel_function
-def _add_refill(state, page, order, take_one):
+def _add_refill(state: State, page: Int, order: Int, take_one: Int) -> None:
     """`__refill_pages_add_to_cache()`: mark the block, if it is one, and add all but a page taken at once."""
     nr_pages = (1 << order) - take_one
     if order == state.orders.block:
@@ -169,7 +172,7 @@ def _add_refill(state, page, order, take_one):
 
 
 @kernel_function
-def refill_pages(state, take_one):
+def refill_pages(state: State, take_one: Int) -> Int:
     """Refill the cache: `refill_pages()` (KEEP_ALL), `refill_pages_and_alloc_one()` (TAKE_ONE).
 
     Never called while a refill is in progress. Returns the refill's first pfn, which with `take_one` is
@@ -186,7 +189,7 @@ def refill_pages(state, take_one):
 
 
 @kernel_function
-def pba_pgtable_alloc(state):
+def pba_pgtable_alloc(state: State) -> Int:
     """Allocate a page-table page; return its pfn or NIL. An ordinary caller may not use the reserve."""
     if state.vars[NR_CACHED] > PBA_NR_RESERVED_PAGES:
         return cached_list_del_page(state)
@@ -194,7 +197,7 @@ def pba_pgtable_alloc(state):
 
 
 @kernel_function
-def pba_pgtable_free(state, page):
+def pba_pgtable_free(state: State, page: Int) -> None:
     """Free a page-table page to the head of the list: `pba_pgtable_free()`, with `inc_block_nr_free()`."""
     nr_cached = state.vars[NR_CACHED]
     state.cached[nr_cached] = page
@@ -207,7 +210,7 @@ def pba_pgtable_free(state, page):
 
 
 @kernel_function
-def pba_init(state):
+def pba_init(state: State) -> None:
     """Boot: one refill before pkeys can be set, then `set_pkey_pgtable()` on that region (`pba_init_late()`).
 
     A failure to set its pkey is ignored, as in the kernel.

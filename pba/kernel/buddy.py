@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from pba._jit import kernel_inline
-from pba.kernel.state import FREE_PAGES, NIL
+from pba.kernel.state import FREE_PAGES, NIL, Flag, Int, State
 
 
 @kernel_inline
-def _touch(state, node):
+def _touch(state: State, node: Int) -> None:
     """Note that something changes at this node, a page or a list's head."""
     state.touched[np.int64(node) >> state.orders.max_page] = 1
 
 
 @kernel_inline
-def _unlink(state, page):
+def _unlink(state: State, page: Int) -> None:
     """`list_del()`."""
     node = np.uint32(page)
     before = state.buddy_prev[node]
@@ -29,7 +29,7 @@ def _unlink(state, page):
 
 
 @kernel_inline
-def _insert_after(state, before, page, order):
+def _insert_after(state: State, before: Int, page: Int, order: Int) -> None:
     """`list_add()`: after a list's head, that is at its front; after its last node, at its tail."""
     node = np.uint32(page)
     before = np.uint32(before)
@@ -45,7 +45,7 @@ def _insert_after(state, before, page, order):
 
 
 @kernel_inline
-def rmqueue_smallest(state, order):
+def rmqueue_smallest(state: State, order: Int) -> Int:
     """Take a chunk of `2**order` pages; return its first pfn or NIL.
 
     `__rmqueue_smallest()` and `expand()`: the head of the first non-empty list; while it is too large, the
@@ -68,13 +68,13 @@ def rmqueue_smallest(state, order):
 
 
 @kernel_inline
-def _is_free_chunk(state, page, order):
+def _is_free_chunk(state: State, page: Int, order: Int) -> Flag:
     """`page_is_buddy()` (mm/internal.h): whether a free chunk of exactly this order starts at `page`."""
     return page < len(state.buddy_order) and state.buddy_order[np.uint32(page)] == order
 
 
 @kernel_inline
-def free_one_page(state, page, order):
+def free_one_page(state: State, page: Int, order: Int) -> None:
     """Give a chunk back: `__free_one_page()`.
 
     Merges with its buddy as far as it goes. The chunk goes to its list's tail if the one that it would merge

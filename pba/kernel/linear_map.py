@@ -22,6 +22,9 @@ from pba.kernel.state import (
     PMD_SPLITS,
     PUD_SPLITS,
     SPLIT_TABLE_PAGES,
+    Flag,
+    Int,
+    State,
 )
 
 NO_TABLE: Final = np.int64(0)
@@ -34,20 +37,20 @@ NEED_TABLE: Final = 1
 
 
 @kernel_inline
-def _aligned(page, order):
+def _aligned(page: Int, order: Int) -> Flag:
     """`IS_ALIGNED(page, 1 << order)`."""
     return page & ((1 << order) - 1) == 0
 
 
 @kernel_inline
-def is_pte_mapped(state, page):
+def is_pte_mapped(state: State, page: Int) -> Flag:
     """Whether a PTE of its own maps this page, so that nothing around it can be split any more."""
     orders = state.orders
     return state.leaf[page >> orders.block] == LEAF_PTE and state.contpte[page >> orders.contpte] == 0
 
 
 @kernel_function
-def split_kernel_leaf_mapping(state, page, has_table):
+def split_kernel_leaf_mapping(state: State, page: Int, has_table: Int) -> Int:
     """Split the leaf that maps across the boundary before `page`: `split_kernel_leaf_mapping_locked()`.
 
     Parameters
@@ -89,7 +92,7 @@ def split_kernel_leaf_mapping(state, page, has_table):
 
 
 @kernel_function
-def _split_pud(state, pud):
+def _split_pud(state: State, pud: Int) -> None:
     """Make a PUD leaf contPMD leaves under a new table: `split_pud()`."""
     shift = state.orders.pud - state.orders.block
     for pmd in range(pud << shift, (pud + 1) << shift):
@@ -99,7 +102,7 @@ def _split_pud(state, pud):
 
 
 @kernel_function
-def _split_contpmd(state, contpmd):
+def _split_contpmd(state: State, contpmd: Int) -> None:
     """All PMD leaves of a contPMD lose the mark: `split_contpmd()`."""
     shift = state.orders.contpmd - state.orders.block
     for pmd in range(contpmd << shift, (contpmd + 1) << shift):
@@ -108,7 +111,7 @@ def _split_contpmd(state, contpmd):
 
 
 @kernel_function
-def _split_pmd(state, pmd):
+def _split_pmd(state: State, pmd: Int) -> None:
     """Make a PMD leaf contPTE leaves under a new table: `split_pmd()`."""
     shift = state.orders.block - state.orders.contpte
     state.leaf[pmd] = LEAF_PTE

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from pba._jit import kernel_entry, kernel_function, kernel_inline
 from pba.events import OP_ALLOC, OP_BG_ALLOC, OP_BG_FREE, OP_DROP, OP_FREE, OP_SHRINK
@@ -33,9 +36,12 @@ from pba.kernel.state import (
     NR_VARS,
     PEAK_CACHED,
     PUD_SPLITS,
+    Events,
     Holders,
+    Int,
     Orders,
     State,
+    Tunables,
 )
 
 FNV_OFFSET = 1469598103934665603
@@ -45,6 +51,13 @@ AREA_LIMIT = 1 << AREA_BITS
 GAP_BITS = 30
 LONG_GAP_NS = 1 << GAP_BITS
 """A gap between events up to which its product with a number of pages (31 bits) fits `AREA_BITS`."""
+
+
+class Operand(NamedTuple):
+    """What an event is about: columns of `Events`."""
+
+    slot: Int
+    arg: Int
 
 
 def new_state(
@@ -129,14 +142,14 @@ def _map_memory(state: State, largest_leaf: int) -> None:
 
 
 @kernel_entry
-def boot(state):
+def boot(state: State) -> None:
     """Make the first refill and protect it."""
     pba_init(state)
     state.vars[PEAK_CACHED] = state.vars[NR_CACHED]
 
 
 @kernel_inline
-def add_area(state, elapsed):
+def add_area(state: State, elapsed: Int) -> None:
     """Add `nr_cached` times the time since the event before to `cached_page_ns`.
 
     The gap is taken in two parts of at most 32 and 30 bits, as times have 62 bits: their products with a
@@ -152,7 +165,7 @@ def add_area(state, elapsed):
 
 
 @kernel_function
-def take_page(state, holders, slot):
+def take_page(state: State, holders: Holders, slot: Int) -> None:
     """Event `A`: a page-table page is allocated, or the allocation fails."""
     page = pba_pgtable_alloc(state)
     holders.page[slot] = page
@@ -160,7 +173,7 @@ def take_page(state, holders, slot):
 
 
 @kernel_function
-def give_page(state, holders, slot):
+def give_page(state: State, holders: Holders, slot: Int) -> None:
     """Event `F`: a page-table page is freed, unless its allocation failed."""
     page = np.int64(holders.page[slot])
     if page != NIL:
@@ -169,7 +182,7 @@ def give_page(state, holders, slot):
 
 
 @kernel_inline
-def _background_alloc(state, holders, slot, order):
+def _background_alloc(state: State, holders: Holders, slot: Int, order: Int) -> None:
     """Event `B`: the rest of the system takes a chunk."""
     page = rmqueue_smallest(state, order)
     holders.chunk[slot] = page
@@ -179,7 +192,7 @@ def _background_alloc(state, holders, slot, order):
 
 
 @kernel_inline
-def _background_free(state, holders, slot):
+def _background_free(state: State, holders: Holders, slot: Int) -> None:
     """Event `b`: and gives it back."""
     page = np.int64(holders.chunk[slot])
     if page != NIL:
@@ -187,9 +200,9 @@ def _background_free(state, holders, slot):
 
 
 @kernel_inline
-def background_event(state, holders, op, where):
-    """Event `B` or `b`; `where` is (slot, arg)."""
-    slot, arg = where
+def background_event(state: State, holders: Holders, op: Int, about: Operand) -> None:
+    """Event `B` or `b`."""
+    slot, arg = about
     if op == OP_BG_ALLOC:
         _background_alloc(state, holders, np.uint32(slot), np.int64(arg))
     else:
@@ -197,9 +210,9 @@ def background_event(state, holders, op, where):
 
 
 @kernel_inline
-def _event(state, tunables, holders, op, where):
-    """One event of any kind; `where` is (slot, arg). A free of what is not live (slot -1) does nothing."""
-    slot, arg = where
+def _event(state: State, tunables: Tunables, holders: Holders, op: Int, about: Operand) -> None:
+    """One event of any kind. A free of what is not live (slot -1) does nothing."""
+    slot, arg = about
     if op == OP_ALLOC:
         take_page(state, holders, slot)
     elif op == OP_FREE and slot >= 0:
@@ -215,7 +228,7 @@ def _event(state, tunables, holders, op, where):
 
 
 @kernel_inline
-def replay_stretch(state, holders, events, first, end):
+def replay_stretch(state: State, holders: Holders, events: Events, first: Int, end: Int) -> Int:
     """Replay allocations and frees from event `first` on for as long as the cached list alone serves them.
 
     Does what `_event` does for such an event. Which of the two an event is cannot be predicted, so there
@@ -230,7 +243,7 @@ def replay_stretch(state, holders, events, first, end):
     peak = var[PEAK_CACHED]
     area = var[AREA_LOW]
     last_time = var[LAST_TIME]
-    nr_allocs = 0
+    nr_allocs: Int = 0
     nr_background = 0
     at = first
     while at < end:
@@ -243,7 +256,7 @@ def replay_stretch(state, holders, events, first, end):
         if op > OP_FREE:
             if op < OP_BG_ALLOC:
                 break
-            background_event(state, holders, op, (slot, events.arg[here]))
+            background_event(state, holders, op, Operand(slot, events.arg[here]))
             area += nr_cached * elapsed
             last_time += elapsed
             nr_background += 1
@@ -282,10 +295,13 @@ def replay_stretch(state, holders, events, first, end):
 
 
 @kernel_entry
-def replay_events(state, tunables, holders, events, span):
+def replay_events(
+    state: State, tunables: Tunables, holders: Holders, events: Events, span: tuple[int, int]
+) -> None:
     """Replay events `span[0]` to `span[1]` - 1, which follow on those replayed before."""
     var = state.vars
-    at, end = span
+    at: Int = span[0]
+    end = span[1]
     if var[NR_EVENTS] == 0 and at < end:
         var[LAST_TIME] = events.time_ns[at]
     var[NR_EVENTS] += end - at
@@ -295,14 +311,16 @@ def replay_events(state, tunables, holders, events, span):
             time_ns = events.time_ns[at]
             add_area(state, time_ns - var[LAST_TIME])
             var[LAST_TIME] = time_ns
-            where = (np.int64(events.slot[at]), np.int64(events.arg[at]))
-            _event(state, tunables, holders, events.op[at], where)
+            about = Operand(np.int64(events.slot[at]), np.int64(events.arg[at]))
+            _event(state, tunables, holders, events.op[at], about)
             var[PEAK_CACHED] = max(var[PEAK_CACHED], var[NR_CACHED])
             at += 1
 
 
 @kernel_entry
-def replay_timeline(state, tunables, holders, events, rows):
+def replay_timeline(
+    state: State, tunables: Tunables, holders: Holders, events: Events, rows: NDArray[np.int64]
+) -> None:
     """Replay all events, and after each write `nr_cached`, live pages and the splits so far into `rows`.
 
     Parameters
@@ -316,7 +334,7 @@ def replay_timeline(state, tunables, holders, events, rows):
 
 
 @kernel_inline
-def _write_row(state, row):
+def _write_row(state: State, row: NDArray[np.int64]) -> None:
     """Write one row of the timeline."""
     row[0] = state.vars[NR_CACHED]
     row[1] = state.vars[ALLOCS] - state.vars[FREES]
@@ -325,7 +343,7 @@ def _write_row(state, row):
 
 
 @kernel_entry
-def cache_hash(state):
+def cache_hash(state: State) -> np.uint64:
     """64-bit FNV-1a, from `FNV_OFFSET`, over the pfns from head to tail, each as 8 bytes little-endian."""
     value = np.uint64(FNV_OFFSET)
     prime = np.uint64(FNV_PRIME)

@@ -2,12 +2,13 @@
 
 The kernel walks the whole cached list to count what is on it. Here the counts are kept as pages come and go,
 and a walk happens only where the list's order decides: to find the first of several equally empty blocks, and
-to take pages out.
+to take pages out. What a scan takes is a rule of numbers alone (`choose_scan`), as `pba.engine.members`
+follows it for many sets of thresholds at once.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -38,6 +39,10 @@ from pba.kernel.state import (
     UNPROTECT_CALLS,
     UNPROTECT_PAGES,
     WHOLE_BLOCKS_RELEASED,
+    Flag,
+    Int,
+    State,
+    Tunables,
 )
 
 SHRINK_STOP: Final = -1
@@ -48,20 +53,35 @@ RICH: Final = PBA_NR_RESERVED_PAGES + 2
 """Cached pages with which no page of a block needs a refill: the splits in it take at most two tables."""
 
 
+# --- what a scan chooses to take: `choose_scan` ---
+TAKE_NOTHING: Final = 0
+TAKE_WHOLE_BLOCK: Final = 1
+TAKE_PART_OF_BLOCK: Final = 2
+TAKE_NONBLOCK: Final = 3
+
+
+class ListWalk(NamedTuple):
+    """What the first loop of `pba_shrink_scan()` finds on the cached list. All int."""
+
+    target_block: Int  # the emptiest block, NIL if no cached page is in a block
+    nr_pages_target_block: Int  # cached pages in it
+    nr_pages_nonblock: Int  # cached pages in no block
+
+
 @kernel_inline
-def count_shrinkable_pages(state, tunables):
+def count_shrinkable_pages(nr_cached: Int, unshrinkable_pages: Int) -> Int:
     """`count_shrinkable_pages()`: cached pages above PBA_UNSHRINKABLE_PAGES."""
-    return max(state.vars[NR_CACHED] - tunables.unshrinkable_pages, 0)
+    return max(nr_cached - unshrinkable_pages, 0)
 
 
 @kernel_inline
-def pba_shrink_count(state, tunables):
+def pba_shrink_count(state: State, tunables: Tunables) -> Int:
     """`pba_shrink_count()`; 0 stands for SHRINK_EMPTY."""
-    return count_shrinkable_pages(state, tunables)
+    return count_shrinkable_pages(state.vars[NR_CACHED], tunables.unshrinkable_pages)
 
 
 @kernel_function
-def _first_block_with(state, nr_free):
+def _first_block_with(state: State, nr_free: Int) -> Int:
     """Return the block of the first page on the list whose block has `nr_free` free pages."""
     shift = state.orders.block
     for i in range(state.vars[NR_CACHED] - 1, -1, -1):
@@ -72,16 +92,10 @@ def _first_block_with(state, nr_free):
 
 
 @kernel_function
-def emptiest_block(state):
-    """Find the managed block with the most free pages: the first loop of `pba_shrink_scan()`.
+def _emptiest_block(state: State) -> tuple[Int, Int]:
+    """Return the managed block with the most free pages, or NIL, and how many they are.
 
-    Returns
-    -------
-    block : int
-        Its number, or NIL where no cached page is in a block. Among equals the one that a walk from the
-        list's head meets first.
-    nr_free : int
-        Its free pages.
+    Among equals the one that a walk from the list's head meets first.
     """
     first = state.vars[FIRST_MANAGED]
     end = state.vars[END_MANAGED]
@@ -91,7 +105,7 @@ def emptiest_block(state):
     if best == 0:
         return NIL, 0
     equals = 0
-    target = NIL
+    target: Int = NIL
     for block in range(first, end):
         if state.block_nr_free[block] == best:
             equals += 1
@@ -102,17 +116,60 @@ def emptiest_block(state):
 
 
 @kernel_inline
-def block_worth_shrinking(nr_pages_target_block, nr_pages_nonblock, nr_to_scan, tunables):
+def walk_cached_list(state: State) -> ListWalk:
+    """Find what there is to take: the first loop of `pba_shrink_scan()`."""
+    target, nr_target = _emptiest_block(state)
+    return ListWalk(np.int64(target), np.int64(nr_target), state.vars[NR_NONBLOCK])
+
+
+@kernel_inline
+def block_worth_shrinking(found: ListWalk, nr_to_scan: Int, shrink_block_min_pages: Int) -> Flag:
     """`block_worth_shrinking()`: whether to split a block rather than to take non-block pages."""
     return (
-        nr_pages_nonblock < nr_pages_target_block
-        and nr_pages_nonblock < nr_to_scan
-        and nr_pages_target_block >= tunables.shrink_block_min_pages
+        found.nr_pages_nonblock < found.nr_pages_target_block
+        and found.nr_pages_nonblock < nr_to_scan
+        and found.nr_pages_target_block >= shrink_block_min_pages
     )
 
 
 @kernel_inline
-def _is_wanted(state, page, target):
+def choose_scan(
+    found: ListWalk, nr_to_scan: Int, nr_shrinkable: Int, block_nr_pages: Int, shrink_block_min_pages: Int
+) -> tuple[Int, Int]:
+    """Choose what a scan takes: the rules of `pba_shrink_scan()` between its two loops.
+
+    Parameters
+    ----------
+    found : ListWalk
+        What is on the list.
+    nr_to_scan : int
+        `sc->nr_to_scan`.
+    nr_shrinkable : int
+        `count_shrinkable_pages()`.
+    block_nr_pages : int
+        Pages of a block.
+    shrink_block_min_pages : int
+        PBA_SHRINK_BLOCK_MIN_PAGES; it is only ever compared with `found.nr_pages_target_block`.
+
+    Returns
+    -------
+    choice : int
+        TAKE_WHOLE_BLOCK, TAKE_PART_OF_BLOCK, TAKE_NONBLOCK; or TAKE_NOTHING for an empty block that cannot
+        be released whole: SHRINK_STOP.
+    nr_pages : int
+        Pages to take.
+    """
+    if found.nr_pages_target_block == block_nr_pages:
+        if nr_shrinkable < block_nr_pages:
+            return TAKE_NOTHING, 0
+        return TAKE_WHOLE_BLOCK, block_nr_pages
+    if block_worth_shrinking(found, nr_to_scan, shrink_block_min_pages):
+        return TAKE_PART_OF_BLOCK, min(nr_to_scan, found.nr_pages_target_block, nr_shrinkable)
+    return TAKE_NONBLOCK, min(nr_to_scan, found.nr_pages_nonblock, nr_shrinkable)
+
+
+@kernel_inline
+def _is_wanted(state: State, page: Int, target: Int) -> Flag:
     """Whether a cached page lies in block `target`, or, with `target` NIL, in no managed block."""
     block = page >> state.orders.block
     if target == NIL:
@@ -121,7 +178,7 @@ def _is_wanted(state, page, target):
 
 
 @kernel_function
-def _take_pages(state, target, wanted):
+def _take_pages(state: State, target: Int, wanted: Int) -> None:
     """Move pages of block `target` (NIL: of no block) to the release list, as a walk from the head goes.
 
     `wanted` is at most what there is. The second loop of `pba_shrink_scan()`; the counts are the caller's.
@@ -146,7 +203,7 @@ def _take_pages(state, target, wanted):
 
 
 @kernel_function
-def _chunk_order(state, at, end):
+def _chunk_order(state: State, at: Int, end: Int) -> Int:
     """Return the largest order of which the pages of the release list from `at` on make one whole chunk.
 
     They may stand in any order: as they are different pages, `2**order` of them that agree in all higher bits
@@ -167,7 +224,7 @@ def _chunk_order(state, at, end):
 
 
 @kernel_function
-def _release_chunk(state, page, order):
+def _release_chunk(state: State, page: Int, order: Int) -> None:
     """Unprotect the pages of a chunk one by one, and free it.
 
     For one who has pages enough in the cache that no page of the chunk needs a refill (RICH). Freeing the
@@ -185,7 +242,7 @@ def _release_chunk(state, page, order):
 
 
 @kernel_function
-def release_page_list(state, nr_pages):
+def release_page_list(state: State, nr_pages: Int) -> Int:
     """Unprotect and free pages one by one, the last taken first: `release_page_list()`; return how many.
 
     On a failure that page returns to the list and the pages not reached are lost: nothing points to them.
@@ -194,7 +251,7 @@ def release_page_list(state, nr_pages):
     at = end - nr_pages
     while at < end:
         page = np.int64(state.cached[at])
-        order = np.int64(0)
+        order: Int = np.int64(0)
         if state.vars[NR_CACHED] >= RICH:
             order = _chunk_order(state, at, end)
             _release_chunk(state, page & -(1 << order), order)
@@ -213,7 +270,7 @@ def release_page_list(state, nr_pages):
 
 
 @kernel_function
-def release_whole_block(state, block):
+def release_whole_block(state: State, block: Int) -> Int:
     """Unprotect an empty block at once, then free its pages: `release_whole_block()`; return how many.
 
     Freeing them one by one leaves the buddy allocator as freeing the block does (see `_release_chunk`).
@@ -231,24 +288,7 @@ def release_whole_block(state, block):
 
 
 @kernel_function
-def _choose(state, tunables, nr_to_scan):
-    """Decide what a scan takes; return (block or NIL, its free pages, pages wanted or SHRINK_STOP)."""
-    block_nr_pages = 1 << state.orders.block
-    nr_nonblock = state.vars[NR_NONBLOCK]
-    target, nr_target = emptiest_block(state)
-    if nr_target == block_nr_pages:
-        if count_shrinkable_pages(state, tunables) < block_nr_pages:
-            return NIL, nr_target, SHRINK_STOP
-        return target, nr_target, block_nr_pages
-    if block_worth_shrinking(nr_target, nr_nonblock, nr_to_scan, tunables):
-        state.vars[BLOCKS_SPLIT_BY_SHRINKER] += 1
-        return target, nr_target, min(nr_to_scan, nr_target)
-    state.vars[NONBLOCK_SCANS] += 1
-    return NIL, nr_target, min(nr_to_scan, nr_nonblock)
-
-
-@kernel_function
-def pba_shrink_scan(state, tunables, nr_to_scan):
+def pba_shrink_scan(state: State, tunables: Tunables, nr_to_scan: Int) -> tuple[Int, Int]:
     """One pass of the shrinker: `pba_shrink_scan()`.
 
     Returns
@@ -259,12 +299,18 @@ def pba_shrink_scan(state, tunables, nr_to_scan):
         Pages taken off the list.
     """
     state.vars[SCAN_CALLS] += 1
-    target, nr_target, wanted = _choose(state, tunables, nr_to_scan)
-    if wanted == SHRINK_STOP:
-        state.vars[SCAN_STOPS] += 1
-        return SHRINK_STOP, 0
-    nr_taken = min(wanted, count_shrinkable_pages(state, tunables))
-    nr_freed = shrink(state, target, nr_target, nr_taken)
+    found = walk_cached_list(state)
+    nr_shrinkable = pba_shrink_count(state, tunables)
+    block_nr_pages = 1 << state.orders.block
+    choice, nr_taken = choose_scan(
+        found, nr_to_scan, nr_shrinkable, block_nr_pages, tunables.shrink_block_min_pages
+    )
+    nr_freed: Int = np.int64(0)
+    if choice != TAKE_NOTHING:
+        state.vars[BLOCKS_SPLIT_BY_SHRINKER] += choice == TAKE_PART_OF_BLOCK
+        state.vars[NONBLOCK_SCANS] += choice == TAKE_NONBLOCK
+        target = NIL if choice == TAKE_NONBLOCK else found.target_block
+        nr_freed = shrink(state, target, found.nr_pages_target_block, nr_taken)
     if nr_freed == 0:
         state.vars[SCAN_STOPS] += 1
         return SHRINK_STOP, nr_taken
@@ -272,7 +318,7 @@ def pba_shrink_scan(state, tunables, nr_to_scan):
 
 
 @kernel_function
-def shrink(state, target, nr_target, nr_taken):
+def shrink(state: State, target: Int, nr_target: Int, nr_taken: Int) -> Int:
     """Do what a scan has decided: the second half of `pba_shrink_scan()`; return the pages given back.
 
     Parameters

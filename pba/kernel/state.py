@@ -6,10 +6,15 @@ integers, and never raise: `pba.model` is the door that checks. Page frame numbe
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+Int: TypeAlias = int | np.integer[Any]
+"""A number as jitted functions take and return it: 64 bits, or an element of an array."""
+Flag: TypeAlias = bool | np.bool_
+"""Whether something is so, as jitted functions return it."""
 
 NIL: Final = -1
 """No page: the allocation failed."""
