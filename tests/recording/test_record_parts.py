@@ -87,7 +87,7 @@ def test_tracefs_is_found_or_the_error_says_how_to_mount_it() -> None:
     [
         (PermissionError(13, "Permission denied", "/t/instances/pba-1"), "no permission to trace"),
         (FileNotFoundError(2, "No such file", "/t/events/kmem"), "this kernel has no /t/events/kmem"),
-        (OSError(12, "Cannot allocate memory", "/t/buffer_size_kb"), "--buffer-mib"),
+        (OSError(12, "Cannot allocate memory", "/t/buffer_size_kb"), "buffer_mib"),
     ],
 )
 def test_what_the_kernel_refuses_is_one_line_with_advice(error: OSError, message: str) -> None:

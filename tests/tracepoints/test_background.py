@@ -253,8 +253,8 @@ def test_the_orders_of_a_command_line() -> None:
     assert chosen_orders(True, None) == Orders(1, 13)
     assert chosen_orders(True, "0-3") == Orders(0, 3)
     for text in ("", "x", "3-1", "14", "-1", "1-", "1-14"):
-        with pytest.raises(TraceError, match="no range of orders") as caught:
+        with pytest.raises(TraceError, match="is not a range of orders") as caught:
             Orders.parse(text)
         assert "1-10" in str(caught.value)
-    with pytest.raises(TraceError, match="without --background"):
+    with pytest.raises(TraceError, match="says nothing without background"):
         chosen_orders(False, "1-3")
