@@ -36,6 +36,11 @@ MEMCG_AWARE: Final = frozenset(
 """The shrinkers with `SHRINKER_MEMCG_AWARE` (fs/super.c, mm/workingset.c, mm/huge_memory.c, mm/zswap.c,
 fs/nfs/nfs42xattr.c). All others run in the root cgroup's visits only."""
 
+EARLY: Final = frozenset({"kfree_rcu_shrink_scan", "vmap_node_shrink_scan"})
+"""Shrinkers that are registered before any superblock is made (kfree_rcu_batch_init() of kernel/rcu/tree.c
+or mm/slab_common.c, vmalloc_init() of mm/vmalloc.c): a visit of the root that has their lines begins with
+them."""
+
 RULE: Final = (
     "one pass per run of a task over distinct shrinkers at one node and priority, in registration order, if "
     "the run is the root cgroup's: by memcg id, else by a memcg-unaware shrinker, else by nr_deferred"
@@ -52,6 +57,8 @@ _OVERLAP_NS: Final = 50_000_000
 """Reclaimers this close may work on one shrinker at once, and then share its `nr_deferred`."""
 _SURE_SCAN: Final = 64
 """From this much work on (or from all objects on) a shrinker may have scanned, so that less is deferred."""
+_LEAST_SEEN: Final = 20
+"""So many runs must show an order of two shrinkers before it is believed; fewer may have been cut wrongly."""
 _FITS: Final = 4.0
 """A line at most this far from where its memory cgroup was left belongs to it."""
 
@@ -140,6 +147,7 @@ class _Line(NamedTuple):
     memcg: int
     kswapd: bool
     aware: bool
+    early: bool
 
     @property
     def from_root(self) -> bool:
@@ -281,12 +289,14 @@ def _rows(lines: ShrinkLines) -> list[_Line]:
         lines.delta, lines.total_scan, lines.memcg, lines.kswapd,
     )  # fmt: skip
     values = zip(*(column.tolist() for column in columns), lines.function, strict=True)
-    return [_Line._make((*row[:-1], row[-1] in MEMCG_AWARE)) for row in values]
+    return [_Line._make((*row[:-1], row[-1] in MEMCG_AWARE, row[-1] in EARLY)) for row in values]
 
 
 def _runs(rows: list[_Line]) -> tuple[list[list[int]], _Order]:
     """Cut the lines into runs, one for each `shrink_slab()`, by first line; return the order learned too."""
-    before = _order(rows, _runs_without_repeats(rows, set()))
+    known = _known_order(rows)
+    learned = _order(rows, _runs_without_repeats(rows, known))
+    before = known | {(x, y) for x, y in learned if (y, x) not in known}
     result: list[list[int]] = []
     for run in _runs_without_repeats(rows, before):
         if all(rows[i].aware for i in run):
@@ -346,10 +356,18 @@ def _tail_cut_off(rows: list[_Line], run: list[int], again: int, before: _Order)
     return tail
 
 
+def _known_order(rows: list[_Line]) -> _Order:
+    """Return the pairs that need not be learned: the early shrinkers stand before all others."""
+    early = {line.instance for line in rows if line.early}
+    others = {line.instance for line in rows} - early
+    return {(x, y) for x in early for y in others}
+
+
 def _order(rows: list[_Line], runs: list[list[int]]) -> _Order:
     """Learn which shrinker is registered before which, from the runs with memcg-unaware shrinkers.
 
-    A pair counts if one order is seen at least 5 times as often as the other. Where there are no such
+    A pair counts if one order is seen at least 20 times, and at least 5 times as often as the other.
+    Where there are no such
     runs, the first runs of kswapd's and `drop_slab()`'s rounds serve, which mostly are the root's.
     """
     shapes: dict[tuple[int, ...], int] = defaultdict(int)
@@ -363,7 +381,9 @@ def _order(rows: list[_Line], runs: list[list[int]]) -> _Order:
         for place, x in enumerate(shape):
             for y in shape[place + 1 :]:
                 counts[x, y] += times
-    return {(x, y) for (x, y), times in counts.items() if times > 1 and times >= 5 * counts.get((y, x), 0)}
+    return {
+        (x, y) for (x, y), times in counts.items() if times >= max(_LEAST_SEEN, 5 * counts.get((y, x), 0))
+    }
 
 
 def _is_sure(rows: list[_Line], run: list[int]) -> bool:
@@ -377,6 +397,7 @@ def _label(rows: list[_Line], runs: list[list[int]], sure: list[bool], backward:
     is_root = list(sure)
     first = _first_of_round(rows, runs)
     dropped = _unproven_drops(rows, runs, sure)
+    reclaimed = _global_reclaim_seen(rows, runs, sure)
     alive = _alive_spans(rows)
     chains: dict[tuple[int, int], _Chains] = defaultdict(_Chains)
     others_seen = False
@@ -384,7 +405,7 @@ def _label(rows: list[_Line], runs: list[list[int]], sure: list[bool], backward:
         head, end = rows[run[0]], rows[run[-1]].time
         if not sure[place] and head.memcg == MEMCG_UNKNOWN:
             missing = any(start < head.time and end < stop for start, stop in alive.get(head.nid, []))
-            elsewhere = backward[place] or dropped[place] or missing
+            elsewhere = backward[place] or dropped[place] or missing or not (head.from_root or reclaimed)
             is_root[place] = not elsewhere and _fits_root(rows, run, chains, first[place], others_seen)
         others_seen = others_seen or not is_root[place]
         for i in run:
@@ -434,6 +455,16 @@ def _unproven_drops(rows: list[_Line], runs: list[list[int]], sure: list[bool]) 
         for place in members:
             marked[place] = proven and not sure[place]
     return marked
+
+
+def _global_reclaim_seen(rows: list[_Line], runs: list[list[int]], sure: list[bool]) -> bool:
+    """Say whether anyone reclaimed from all cgroups: kswapd, or another task with a sure run (no drop).
+
+    Whoever does has woken kswapd first (`__alloc_pages_slowpath()` of mm/page_alloc.c); reclaim at a
+    cgroup's own limit does not, and has no run of the root at all.
+    """
+    heads = [rows[run[0]] for run in runs]
+    return any(head.kswapd or (known and head.priority > 0) for head, known in zip(heads, sure, strict=True))
 
 
 def _alive_spans(rows: list[_Line]) -> dict[int, list[tuple[int, int]]]:
