@@ -46,7 +46,7 @@ PIECES = (
 def samples(parser: str) -> list[bytes]:
     """Return what to mutate: the events of all importers, and pieces of the golden files."""
     found = [IMPORTERS[parser].write()]
-    for path in sorted(GOLDEN.iterdir()):
+    for path in sorted(path for path in GOLDEN.iterdir() if path.is_file()):
         content = path.read_bytes()
         content = lzma.decompress(content) if path.suffix == ".xz" else content
         wanted = {"ftrace": ".ftrace", "perf": ".perf", "bpftrace": ".bpftrace", "systrace": ".html"}
