@@ -251,7 +251,6 @@ def test_imports_go_one_way(path: Path) -> None:
 
 
 KNOWN_CIRCLES: tuple[set[str], ...] = (
-    {"pba.engine.compile", "pba.engine.explore", "pba.engine.store"},
     {"pba.trace.check", "pba.trace.forms.gathered", "pba.trace.forms.parquet", "pba.trace.forms.text"}
     | {"pba.trace.table"},
 )

@@ -45,9 +45,7 @@ def new_engine_state(compiled: CompiledTrace, machine: Machine) -> tuple[EngineS
         composites=compiled.composites,
         places=places,
         spare=np.empty(compiled.most_moves, np.int32),
-        todo=np.empty(
-            64 * compiled.fan, np.int64
-        ),  # fewer than `fan` wait at each of at most 63 levels, and a node's
+        todo=np.empty(64 * compiled.fan, np.int64),  # fewer than `fan` wait at each of at most 63 levels
         progress=np.zeros(PROGRESS_FIELDS, np.int64),
         fan=compiled.fan,
     )

@@ -53,6 +53,34 @@ class Composites(NamedTuple):
     page after it). It takes all pages from where they are first, then lays them down: `DROP` pages leave the
     list, then those of `push` are laid on it from the bottom up, and those of `write` go to slots. Pages that
     only come and go meanwhile do not appear.
+
+    Examples
+    --------
+    Five events: pages for 1 and 2 are taken off the list, 1's comes back and is taken for 3, 2's comes back.
+
+    >>> import pba
+    >>> trace = pba.Trace.from_arrays(
+    ...     {
+    ...         "time_ns": [0, 10, 20, 30, 40],
+    ...         "op": [0, 0, 1, 0, 1],  # A A F A F
+    ...         "id": [1, 2, 1, 3, 2],
+    ...         "arg": [0, 0, 0, 0, 0],
+    ...     }
+    ... )
+    >>> found = pba.compile_trace(trace).composites
+
+    All that is left of them is that the page at the head of the list goes to slot 0, which was 1's and is 3's
+    now; the page below it, which came back, has not moved.
+
+    >>> node = found.node[0]
+    >>> int(node[DROP]), found.push.tolist(), found.write.tolist()
+    (1, [], [[-1, 0]])
+
+    It counts three allocations and two frees in 40 ns. To go without a refill it needs six cached pages, two
+    above the reserve; no more are cached meanwhile than before, and 60 page-ns fewer than had all stayed.
+
+    >>> [int(node[field]) for field in (ALLOCS_IN, FREES_IN, SPAN_NS, NEED, PEAK, AREA)]
+    [3, 2, 40, 6, 0, -60]
     """
 
     node: NDArray[np.int64]  # (nodes + 1, NODE_FIELDS); the last row only says where `push` and `write` end

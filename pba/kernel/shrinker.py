@@ -288,6 +288,25 @@ def release_whole_block(state: State, block: Int) -> Int:
 
 
 @kernel_function
+def _choose(state: State, tunables: Tunables, nr_to_scan: Int) -> tuple[Int, Int, Int]:
+    """Choose what a scan takes; return (block or NIL, its free pages, pages to take or SHRINK_STOP)."""
+    found = walk_cached_list(state)
+    nr_shrinkable = pba_shrink_count(state, tunables)
+    block_nr_pages = 1 << state.orders.block
+    choice, nr_pages = choose_scan(
+        found, nr_to_scan, nr_shrinkable, block_nr_pages, tunables.shrink_block_min_pages
+    )
+    if choice == TAKE_NOTHING:
+        return NIL, found.nr_pages_target_block, SHRINK_STOP
+    if choice == TAKE_NONBLOCK:
+        state.vars[NONBLOCK_SCANS] += 1
+        return NIL, found.nr_pages_target_block, nr_pages
+    if choice == TAKE_PART_OF_BLOCK:
+        state.vars[BLOCKS_SPLIT_BY_SHRINKER] += 1
+    return found.target_block, found.nr_pages_target_block, nr_pages
+
+
+@kernel_function
 def pba_shrink_scan(state: State, tunables: Tunables, nr_to_scan: Int) -> tuple[Int, Int]:
     """One pass of the shrinker: `pba_shrink_scan()`.
 
@@ -299,18 +318,11 @@ def pba_shrink_scan(state: State, tunables: Tunables, nr_to_scan: Int) -> tuple[
         Pages taken off the list.
     """
     state.vars[SCAN_CALLS] += 1
-    found = walk_cached_list(state)
-    nr_shrinkable = pba_shrink_count(state, tunables)
-    block_nr_pages = 1 << state.orders.block
-    choice, nr_taken = choose_scan(
-        found, nr_to_scan, nr_shrinkable, block_nr_pages, tunables.shrink_block_min_pages
-    )
-    nr_freed: Int = np.int64(0)
-    if choice != TAKE_NOTHING:
-        state.vars[BLOCKS_SPLIT_BY_SHRINKER] += choice == TAKE_PART_OF_BLOCK
-        state.vars[NONBLOCK_SCANS] += choice == TAKE_NONBLOCK
-        target = NIL if choice == TAKE_NONBLOCK else found.target_block
-        nr_freed = shrink(state, target, found.nr_pages_target_block, nr_taken)
+    target, nr_target, nr_taken = _choose(state, tunables, nr_to_scan)
+    if nr_taken == SHRINK_STOP:
+        state.vars[SCAN_STOPS] += 1
+        return SHRINK_STOP, 0
+    nr_freed = shrink(state, target, nr_target, nr_taken)
     if nr_freed == 0:
         state.vars[SCAN_STOPS] += 1
         return SHRINK_STOP, nr_taken

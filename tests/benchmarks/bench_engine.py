@@ -82,7 +82,7 @@ class Subject:
             raise SystemExit(f"{self.trace.name}: the replays differ: {', '.join(different)}")
         return float(done["seconds"])
 
-    def behaviours_of(self, unshrinkable: Any, batch: Any) -> int:
+    def explore(self, unshrinkable: Any, batch: Any) -> int:
         """Explore all M with some U and B; return how many behaviours there are."""
         every = (1, self.machine.block_nr_pages)
         return len(behaviours_of(self.compiled, self.machine, unshrinkable, batch, every).batch)
