@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import glob
 import os
 import tempfile
 from collections.abc import Iterator
@@ -16,14 +18,44 @@ PART: Final = ".part"
 """Ending of a file that is being written; the writer's pid stands before it."""
 
 
-def abandoned(folder: Path) -> list[Path]:
-    """Return the temporary files in a folder whose writers are gone: they were killed."""
+NAME_BYTES: Final = 200
+"""What is taken of a file's name into that of its temporary file, which may have 255."""
+
+
+def abandoned(folder: Path, name: str = "") -> list[Path]:
+    """Return the temporary files in a folder (of one file's name) whose writers are gone: they were killed.
+
+    A writer is gone if no process has its pid, and nobody holds the lock that a writer holds for as long as
+    it lives: the pid alone says nothing of a writer in another container that shares the folder.
+    """
     found = []
-    for path in sorted(folder.glob(f".*{PART}")):
+    for path in sorted(folder.glob(f"{glob.escape(_begin(name)) if name else '.'}*{PART}")):
         pid = path.name.removesuffix(PART).rpartition(".")[2]
-        if pid.isdigit() and not Path("/proc", pid).exists() and path.is_file():
+        if pid.isdigit() and not Path("/proc", pid).exists() and path.is_file() and not _is_locked(path):
             found.append(path)
     return found
+
+
+def _begin(name: str) -> str:
+    """Return what the names of a file's temporary files begin with."""
+    return f".{os.fsdecode(os.fsencode(name)[:NAME_BYTES])}."
+
+
+def _is_locked(path: Path) -> bool:
+    """Say whether a writer lives that holds a temporary file's lock, or this cannot be known."""
+    try:
+        with path.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    return False
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove what killed writers of a file have left behind."""
+    for left in abandoned(path.parent, path.name):
+        with suppress(OSError):  # another process's, or removed by another
+            left.unlink()
 
 
 def refuse_overwrite(path: Path, force: bool) -> None:
@@ -48,6 +80,8 @@ def refuse_overwrite(path: Path, force: bool) -> None:
 def replacing(path: str | Path, *, force: bool = False) -> Iterator[Path]:
     """Give a temporary name beside `path`; on success it becomes `path`, on failure it is removed.
 
+    What was left behind by writers of the same path that were killed is removed first (`abandoned`).
+
     Parameters
     ----------
     path : str or Path
@@ -67,13 +101,15 @@ def replacing(path: str | Path, *, force: bool = False) -> Iterator[Path]:
     """
     path = Path(path)
     refuse_overwrite(path, force)
+    _remove_abandoned(path)
     try:
-        handle, name = tempfile.mkstemp(f".{os.getpid()}{PART}", f".{path.name}.", path.parent)
+        handle, name = tempfile.mkstemp(f".{os.getpid()}{PART}", _begin(path.name), path.parent)
     except OSError as error:
         raise output_error(path, error) from error
-    os.close(handle)
     temporary = Path(name)
     try:
+        with suppress(OSError):  # a file system without locks: the pid alone tells
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield temporary
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
@@ -82,6 +118,7 @@ def replacing(path: str | Path, *, force: bool = False) -> Iterator[Path]:
     except OSError as error:
         raise output_error(path, error) from error
     finally:
+        os.close(handle)
         with suppress(FileNotFoundError):
             temporary.unlink()
 

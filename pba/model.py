@@ -32,7 +32,7 @@ from pba.kernel.state import (
 )
 from pba.machine import LINEAR_MAPS, Machine, Thresholds
 from pba.results import ReplayResult
-from pba.trace.check import refuse_unknown_frees
+from pba.trace.table import refuse_unknown_frees
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -250,17 +250,9 @@ def test_imports_go_one_way(path: Path) -> None:
     assert not {module for module in modules if under(module, {"tests"})}
 
 
-KNOWN_CIRCLES: tuple[set[str], ...] = (
-    {"pba.trace.check", "pba.trace.forms.gathered", "pba.trace.forms.parquet", "pba.trace.forms.text"}
-    | {"pba.trace.table"},
-)
-"""Circles that still stand; a smaller one among the same modules will do."""
-
-
 def test_no_circles_between_modules() -> None:
     sources = {name_of(path): path.read_text(encoding="utf-8") for path in SOURCES}
-    found = circles(imports_between(sources))
-    assert not [circle for circle in found if not any(known.issuperset(circle) for known in KNOWN_CIRCLES)]
+    assert circles(imports_between(sources)) == []
 
 
 def test_the_wall_test_sees_a_circle() -> None:

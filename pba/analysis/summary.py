@@ -100,7 +100,7 @@ class Summary:
     last_event_ns: int
     ops: dict[str, int]
     levels: dict[str, int]
-    live_start_pages: int
+    live_start_pages: int | None
     live_peak_pages: int
     live_end_pages: int
     passes: dict[int, int]

@@ -50,7 +50,7 @@ def at_start(trace: Trace) -> NDArray[np.bool_]:
     if len(trace):
         first = int(np.searchsorted(trace.time_ns, trace.time_ns[0], side="right"))
         allocations = np.flatnonzero(trace.op[:first] == OP_ALLOC)
-        found[allocations[: trace.metadata.quality.live_at_start]] = True
+        found[allocations[: trace.metadata.quality.live_at_start or 0]] = True
     return found
 
 

@@ -64,6 +64,8 @@ def _row(recording: Recording) -> Sequence[str]:
     checked = "not held against truth"
     if truth is not None:
         checked = f"recall {fine_percent(truth.recall)}, precision {fine_percent(truth.precision)}"
+    if known.start_is_unknown:
+        checked += ", live at the start unknown"
     return (
         recording.name,
         " ".join(filter(None, (known.kernel, known.architecture))) or "?",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def refuse_output(output: Path, force: bool) -> None:
     """Refuse an output that cannot be, before any work is done."""
     from pba.files import refuse_overwrite
-    from pba.trace.forms.parquet import refuse_unknown_form
+    from pba.trace.forms.writing import refuse_unknown_form
 
     refuse_unknown_form(output)
     refuse_overwrite(output, force)

@@ -88,7 +88,7 @@ def import_(
     from pba.errors import TraceError
     from pba.files import refuse_overwrite
     from pba.imports.read import read_any
-    from pba.trace.forms.parquet import refuse_unknown_form
+    from pba.trace.forms.writing import refuse_unknown_form
     from pba.tracepoints.background import chosen_orders
 
     refuse_unknown_form(output)
@@ -126,7 +126,7 @@ def import_(
 
 def summarize(output: Path, trace: Trace) -> str:
     """Return what was imported, and how far it can be trusted, in a few lines."""
-    from pba.trace.forms.parquet import TEXT_LOSES
+    from pba.trace.forms.writing import TEXT_LOSES
 
     counts = trace.counts()
     quality = trace.metadata.quality

@@ -147,11 +147,11 @@ def _content_rows(summary: Summary) -> Rows:
     if summary.passes:
         by_priority = ", ".join(f"{number(count)} at {key}" for key, count in summary.passes.items())
         rows.append(("passes by priority", f"{by_priority} (0 is the hardest pressure)"))
-    unknown = summary.metadata.start_is_unknown
+    at_start = summary.live_start_pages
     rows.append(
         (
             "live pages",
-            f"{'unknown' if unknown else number(summary.live_start_pages)} at the start, "
+            f"{'unknown' if at_start is None else number(at_start)} at the start, "
             f"{number(summary.live_peak_pages)} at the peak, {number(summary.live_end_pages)} at the end",
         )
     )

@@ -175,13 +175,13 @@ class LiveLine:
 def summarize(recording: Recording) -> str:
     """Return what was recorded, and how far it can be trusted, in a few lines."""
     from pba.cli.info import background_words, counted_words
-    from pba.trace.forms.parquet import TEXT_LOSES
+    from pba.trace.forms.writing import TEXT_LOSES
 
     trace = recording.trace
     quality, counts = trace.metadata.quality, trace.counts()
     lines = [
         f"{recording.path}: {trace.metadata.duration_ns / 1e9:.1f} s, {counts['A']} page tables allocated "
-        f"({quality.live_at_start} before the start), {counts['F']} freed, {counts['S']} shrinker passes"
+        f"({quality.live_at_start or 0} before the start), {counts['F']} freed, {counts['S']} shrinker passes"
     ]
     if quality.truth is not None:
         lines.append(

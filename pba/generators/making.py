@@ -16,7 +16,7 @@ from pba.generators.parameters import Values
 from pba.generators.play import Columns, Source, map_columns, play, source_of
 from pba.generators.workloads import find
 from pba.machine import Machine
-from pba.trace.forms.parquet import stream_trace
+from pba.trace.forms.writing import write_parts
 from pba.trace.metadata import Metadata, Quality
 from pba.trace.table import Trace
 
@@ -129,7 +129,7 @@ class Recipe:
         path = Path(path)
         name = path.name.removesuffix(".gz").rpartition(".")[0]
         metadata = self.metadata.with_(name=name, duration_ns=self.span_ns())
-        return stream_trace(path, metadata, parts(), force=force)
+        return write_parts(path, metadata, parts(), force=force)
 
 
 def recipe(

@@ -21,6 +21,7 @@ from pba.imports import ftrace_scan as scan
 from pba.imports import systrace
 from pba.imports.gfp import FlagsOfRecording
 from pba.imports.suspects import Suspects
+from pba.trace.forms.lines import BoundedLines
 from pba.trace.forms.opening import HEAD_BYTES, open_stream
 from pba.trace.metadata import Metadata, Quality
 from pba.trace.table import Trace
@@ -213,7 +214,7 @@ def _whole_events(path: Path, form: Form) -> Iterator[bytes]:
     """Yield chunks of whole lines that cut no stack from the event before it."""
     rest = b""
     with open_stream(path) as opened:
-        stream = form.unwrap(opened, path)
+        stream = BoundedLines(form.unwrap(opened, path), path, form.expected)
         while block := stream.read(CHUNK_BYTES):
             rest += block
             cut = _last_event(rest, form)

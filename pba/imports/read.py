@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from pba.errors import TraceError, option
-from pba.trace.check import refuse_unknown_frees
 from pba.trace.corpus import resolve
 from pba.trace.forms.opening import HEAD_BYTES, open_stream
 from pba.trace.forms.piped import reads_pipes
-from pba.trace.table import Trace
+from pba.trace.table import Trace, refuse_unknown_frees
 
 if TYPE_CHECKING:
     from pba.imports.ftrace import Options
@@ -93,7 +92,7 @@ def _reader(path: Path) -> tuple[Callable[..., Trace], bool]:
     from pba.trace.forms import csv as csv_form
     from pba.trace.forms import text
 
-    if text.looks_like_text(head):
+    if text.sniff(head):
         return text.read_text, True
     if csv_form.sniff(head):
         return csv_form.read_csv, True

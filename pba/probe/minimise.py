@@ -198,8 +198,9 @@ def part_of(trace: Trace, wanted: NDArray[np.bool_]) -> Trace:
     columns = {name: values[wanted] for name in DTYPES if len(values := getattr(trace, name))}
     columns = {name: columns.get(name, getattr(trace, name)) for name in DTYPES}
     quality = trace.metadata.quality
-    at_start = np.flatnonzero(trace.op == OP_ALLOC)[: quality.live_at_start]
-    changed = replace(quality, live_at_start=int(np.count_nonzero(wanted[at_start])), truth=None)
+    at_start = np.flatnonzero(trace.op == OP_ALLOC)[: quality.live_at_start or 0]
+    known = None if quality.live_at_start is None else int(np.count_nonzero(wanted[at_start]))
+    changed = replace(quality, live_at_start=known, truth=None)
     return Trace.from_arrays(columns, trace.metadata.with_(quality=changed))
 
 

@@ -44,7 +44,7 @@ from pba.recording.tracing import (
     pages_in,
     with_chunks,
 )
-from pba.trace.forms.parquet import ENDINGS, refuse_unknown_form
+from pba.trace.forms.writing import ENDINGS, refuse_unknown_form
 from pba.trace.metadata import Metadata, Quality
 from pba.trace.table import Trace
 from pba.tracepoints.assemble import assemble

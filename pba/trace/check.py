@@ -23,16 +23,10 @@ from pba.events import (
     OP_LETTERS,
     OP_SHRINK,
 )
+from pba.trace.columns import DTYPES, LARGEST_TIME_NS, MAX_ORDER, NEEDED
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from pba.trace.table import Trace
-
-MAX_ORDER = 13
-"""Largest `MAX_PAGE_ORDER` of all page sizes."""
-LARGEST_TIME_NS = (1 << 62) - 1
-"""146 years: no difference of two times, and no sum in the kernel's time integral, overflows."""
 
 GOOD, BACKWARDS, DOUBLE_ALLOC, BAD_OP, BAD_ID, BAD_ARG = range(6)
 """What `_assign_slots` found."""
@@ -42,15 +36,13 @@ NR_SPARE, NR_SLOTS, NR_UNKNOWN, LAST_TIME, NR_COUNTERS = 0, 2, 4, 5, 6
 
 
 def cast_columns(columns: dict[str, Any], path: str | Path | None = None) -> dict[str, NDArray[Any]]:
-    """Return the columns in the types of `pba.trace.table.DTYPES`.
+    """Return the columns in the types of `pba.trace.columns.DTYPES`.
 
     Raises
     ------
     TraceError
         If a column is missing, unknown, of another length, or holds values that its type cannot.
     """
-    from pba.trace.table import DTYPES
-
     refuse_columns(columns, path)
     length = len(columns["time_ns"])
     cast = {}
@@ -73,10 +65,8 @@ def cast_columns(columns: dict[str, Any], path: str | Path | None = None) -> dic
 
 def refuse_columns(names: Iterable[str], path: str | Path | None = None) -> None:
     """Raise `TraceError` if a column that a trace must have is missing, or one is none of a trace's."""
-    from pba.trace.table import DTYPES
-
     given = set(names)
-    missing = [name for name in ("time_ns", "op", "id", "arg") if name not in given]
+    missing = [name for name in NEEDED if name not in given]
     unknown = sorted(given - set(DTYPES))
     if missing or unknown:
         problem = f"column {missing[0]} is missing" if missing else f"column {unknown[0]} is unknown"
@@ -146,7 +136,7 @@ class Slots:
         )
         if status != GOOD:
             _refuse_times(time_ns, self._path)
-            raise describe(self._arrays, status, where, self._path)
+            raise _contradiction(self._arrays, status, where, self._path)
         self._reached = end
 
     def _make_room(self, rows: int, width: int) -> None:
@@ -255,20 +245,9 @@ def _assign_slots(time_ns, op, ids, arg, slot, start, end, holder, spare, counte
     return GOOD, -1
 
 
-def refuse_unknown_frees(trace: Trace, path: str | Path | None = None, line: int | None = None) -> None:
-    """Raise `TraceError` if a trace frees what is not live; `line` is the line of its first such event."""
-    where = trace.first_unknown_free()
-    if where is not None:
-        raise TraceError(
-            f"id {trace.id[where]} is freed but not live, the first of {trace.unknown_frees} such frees",
-            "without strict they are skipped and counted",
-            path=path or trace.name,
-            line=line,
-            event=where,
-        )
-
-
-def describe(arrays: dict[str, NDArray[Any]], status: int, where: int, path: str | Path | None) -> TraceError:
+def _contradiction(
+    arrays: dict[str, NDArray[Any]], status: int, where: int, path: str | Path | None
+) -> TraceError:
     """Say in words what is wrong with an event."""
     time_ns, op, ids, arg = (arrays[name] for name in ("time_ns", "op", "id", "arg"))
     letter = OP_LETTERS[op[where]] if 0 <= op[where] < len(OP_LETTERS) else "?"
@@ -314,4 +293,4 @@ def columns_from_frame(frame: pd.DataFrame) -> dict[str, Any]:
     return columns
 
 
-__all__ = ["Slots", "cast_columns", "columns_from_frame"]
+__all__ = ["Slots", "cast_columns", "columns_from_frame", "refuse_columns", "translate"]

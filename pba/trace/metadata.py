@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import zip_longest
 from typing import Any
 
 from pba.errors import TraceError
 
-FORMAT_VERSION = 2
-"""Version of the stored form; a reader refuses a newer one. Since 2 inferred frees have an `arg`."""
+FORMAT_VERSION = 3
+"""Newest version of the stored form; a reader refuses a newer one. Since 2 inferred frees have an `arg`;
+since 3 `live_at_start` may be unknown: only such traces are written as 3; older readers take the others."""
+KNOWING_VERSION = 2
+"""Version in which a trace is written whose `live_at_start` is known."""
+IMPORTED = ("ftrace", "systrace", "perf", "bpftrace", "csv")
+"""Sources of recordings that do not say which page tables were live before."""
+DEEPEST = 16
+"""Most dictionaries and lists within one another in metadata."""
 MAX_LISTS = 32
 """Most orders that a zone of `/proc/buddyinfo` can have."""
 AGAIN = "record or import it again"
@@ -116,8 +125,9 @@ class Quality:
         Frees that were not seen but follow from a page being allocated again while it was live; the
         free stands immediately before the new allocation. `pba replay --bounds` asks what if it came
         earlier.
-    live_at_start : int
-        Page-table pages known to be live before the recording began: allocations at its first instant.
+    live_at_start : int, optional
+        Page-table pages known to be live before the recording began: allocations at its first instant. None
+        where the recording does not say which were (what is imported from event text or CSV).
     unparsed_lines : int
         Lines of the source that could not be understood and were left out.
     visits_rule : str
@@ -135,13 +145,16 @@ class Quality:
     lost_events: int = 0
     unknown_frees: int = 0
     inferred_frees: int = 0
-    live_at_start: int = 0
+    live_at_start: int | None = 0
     unparsed_lines: int = 0
     visits_rule: str = ""
     truth: Truth | None = None
     notes: tuple[str, ...] = ()
     background: Background | None = None
     counted: Counted | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "notes", _stored(self.notes))
 
 
 @dataclass(frozen=True)
@@ -188,11 +201,14 @@ class Metadata:
     quality: Quality = field(default_factory=Quality)
     recipe: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for text in ("name", "source", "kernel", "architecture"):
+            object.__setattr__(self, text, _stored(getattr(self, text)))
+
     @property
     def start_is_unknown(self) -> bool:
         """Whether this was recorded on a machine at work and knows of no page table from before."""
-        imported = self.source in ("ftrace", "perf", "csv") and self.quality.truth is None
-        return imported and self.quality.live_at_start == 0
+        return self.quality.live_at_start is None
 
     @property
     def free_chunks(self) -> tuple[int, ...]:
@@ -206,7 +222,8 @@ class Metadata:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that JSON takes, the format version among them."""
-        return {"format_version": FORMAT_VERSION, **json.loads(json.dumps(asdict(self)))}
+        version = FORMAT_VERSION if self.start_is_unknown else KNOWING_VERSION
+        return {"format_version": version, **json.loads(json.dumps(asdict(self)))}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], path: str = "") -> Metadata:
@@ -229,7 +246,10 @@ class Metadata:
         known = {item.name for item in fields(cls)}
         picked = {key: value for key, value in values.items() if key in known}
         try:
+            picked = _stored(picked)
             quality = dict(picked.pop("quality", {}))
+            if version < FORMAT_VERSION and _start_was_unknown(picked, quality):
+                quality["live_at_start"] = None
             truth = quality.pop("truth", None)
             background = quality.pop("background", None)
             counted = quality.pop("counted", None)
@@ -244,12 +264,48 @@ class Metadata:
             _check_buddyinfo(found.buddyinfo)
             for part in (found, found.quality, *filter(None, parts.values())):
                 _check_types(part)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
             reason = str(error)[:160].encode("unicode_escape").decode()  # it may quote the file's bytes
             raise TraceError(
                 f"the trace's metadata is damaged: {reason}", AGAIN, path=path or None
             ) from error
         return found
+
+
+def _start_was_unknown(values: dict[str, Any], quality: dict[str, Any]) -> bool:
+    """Whether what an older pba stored knows of no page table from before, where it said that there are 0."""
+    at_work = values.get("source") in IMPORTED and not quality.get("truth")
+    return at_work and quality.get("live_at_start", 0) == 0
+
+
+def _as_utf8(text: str) -> str:
+    """Return text that is UTF-8: bytes of a name that are not, and other lone surrogates, are written out."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        with suppress(UnicodeEncodeError):
+            return os.fsencode(text).decode("utf-8", "backslashreplace")
+        return text.encode("utf-8", "backslashreplace").decode()
+    return text
+
+
+def _stored(value: Any, depth: int = 0) -> Any:
+    """Return a value whose texts can be stored and printed (`_as_utf8`).
+
+    Raises
+    ------
+    ValueError
+        If it is nested too deep.
+    """
+    if depth > DEEPEST:
+        raise ValueError(f"it is nested more than {DEEPEST} deep")
+    if isinstance(value, str):
+        return value if value.isascii() else _as_utf8(value)
+    if isinstance(value, dict):
+        return {_stored(key): _stored(each, depth + 1) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_stored(each, depth + 1) for each in value)
+    return value
 
 
 def _check_types(part: Metadata | Quality | Truth | Background | Counted) -> None:
@@ -273,9 +329,9 @@ def _check_buddyinfo(zones: tuple[dict[str, Any], ...]) -> None:
 
 _IS_OF_TYPE: dict[str, Callable[[Any], bool]] = {
     "str": lambda value: isinstance(value, str),
-    "int": lambda value: type(value) is int,
+    "int": lambda value: type(value) is int and abs(value) < 1 << 63,
     "float": lambda value: type(value) in (int, float) and math.isfinite(value),
-    "int | None": lambda value: value is None or type(value) is int,
+    "int | None": lambda value: value is None or (type(value) is int and abs(value) < 1 << 63),
     "tuple[str, ...]": lambda value: all(isinstance(item, str) for item in value),
     "dict[str, Any]": lambda value: isinstance(value, dict),
     "tuple[dict[str, Any], ...]": lambda value: all(isinstance(item, dict) for item in value),

@@ -18,11 +18,9 @@ from numpy.typing import NDArray
 
 from pba.errors import TraceError
 from pba.events import OP_ALLOC, OP_BG_ALLOC, OP_BG_FREE, OP_DROP, OP_FREE, OP_SHRINK
-from pba.trace.check import MAX_ORDER
+from pba.trace.columns import DTYPES, MAX_ORDER, NO_PFN, Columns
 from pba.trace.metadata import Background, Metadata, Quality
-from pba.trace.table import DTYPES, NO_PFN, Trace
-
-Columns = dict[str, NDArray[Any]]
+from pba.trace.table import Trace
 
 MAX_EVENTS: Final = 1 << 28
 """Most events of a new trace: 6 GiB of columns."""
@@ -245,7 +243,7 @@ def merge(traces: Sequence[Trace], passes_from: int | None = None) -> Trace:
     )
     dropped = sum(_dropped(trace, 0, len(trace)) for trace in traces)
     lengths = [end - start for start, end in map(extent, traces)]
-    live = sum(trace.metadata.quality.live_at_start for trace in traces)
+    live = _live_at_start(traces)
     quality = _quality(traces, note, dropped=dropped, live_at_start=live, truth=_truth_of(traces))
     return _finish(columns, _metadata(traces, max(lengths), quality, "|"))
 
@@ -375,7 +373,7 @@ def _quality(traces: Sequence[Trace], note: str, *, dropped: int = 0, **changes:
         "lost_events": sum(part.lost_events for part in parts),
         "unknown_frees": sum(part.unknown_frees for part in parts) + dropped,
         "inferred_frees": sum(part.inferred_frees for part in parts),
-        "live_at_start": sum(part.live_at_start for part in parts),
+        "live_at_start": _live_at_start(traces),
         "unparsed_lines": sum(part.unparsed_lines for part in parts),
         "visits_rule": "; ".join(dict.fromkeys(part.visits_rule for part in parts if part.visits_rule)),
         "background": _background([part.background for part in parts]),
@@ -386,6 +384,12 @@ def _quality(traces: Sequence[Trace], note: str, *, dropped: int = 0, **changes:
     if any((values["lost_events"], values["inferred_frees"], values["unparsed_lines"])):
         values["notes"] += ("lost events, inferred frees and lines left out are those of whole recordings",)
     return Quality(**(values | changes))
+
+
+def _live_at_start(traces: Sequence[Trace]) -> int | None:
+    """Return how many page tables were live at the starts of several traces; None if one does not say."""
+    known = [trace.metadata.quality.live_at_start for trace in traces]
+    return None if None in known else sum(filter(None, known))
 
 
 def _background(parts: Sequence[Background | None]) -> Background | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,26 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pba.errors import TraceError
 from pba.events import LEVELS, OP_BG_FREE, OP_FREE, OP_LETTERS
+from pba.trace.check import Slots, cast_columns, columns_from_frame
+from pba.trace.columns import DTYPES, NO_PFN, Columns
 from pba.trace.metadata import Metadata
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pba.trace.check import Slots
 
-NO_PFN = -1
-"""In the `pfn` column: this event has none."""
-
-DTYPES: dict[str, np.dtype[Any]] = {
-    "time_ns": np.dtype(np.int64),
-    "op": np.dtype(np.int8),
-    "id": np.dtype(np.int32),
-    "arg": np.dtype(np.int8),
-    "level": np.dtype(np.int8),
-    "pfn": np.dtype(np.int64),
-}
-"""Columns and their types: 23 bytes an event, and 4 more for the slot."""
+WRITTEN_EVENTS = 1 << 20
+"""Events that are made ready to be written at a time: four row groups of the stored form."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +90,6 @@ class Trace:
             If time goes backwards, an id is allocated twice without a free between, an op, priority or
             order is unknown, or the columns differ in length. The error carries the event's number.
         """
-        from pba.trace.check import Slots, cast_columns
-
         arrays = cast_columns(columns, path)
         return cls.from_checked(arrays, Slots(arrays, path), metadata or Metadata(source="frame"))
 
@@ -130,8 +121,6 @@ class Trace:
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, metadata: Metadata | None = None) -> Trace:
         """Make a trace from a DataFrame as `to_frame` returns it (letters for ops, names for levels)."""
-        from pba.trace.check import columns_from_frame
-
         return cls.from_arrays(columns_from_frame(frame), metadata)
 
     def __len__(self) -> int:
@@ -183,9 +172,16 @@ class Trace:
         OutputError
             If `path` exists and `force` is not given, or cannot be written, or has another ending.
         """
-        from pba.trace.forms.parquet import write_trace
+        from pba.trace.forms.writing import COMPRESSION_LEVEL, write_parts  # pyarrow, when it is needed
 
-        return write_trace(self, Path(path), force=force)
+        parts = self._parts(WRITTEN_EVENTS)
+        return write_parts(Path(path), self.metadata, parts, force=force, level=COMPRESSION_LEVEL)
+
+    def _parts(self, size: int) -> Iterator[Columns]:
+        """Yield the columns in pieces of so many events: one at least, without columns that are not known."""
+        known = {name: getattr(self, name) for name in DTYPES if len(getattr(self, name)) == len(self)}
+        for start in range(0, max(len(self), 1), size):
+            yield {name: values[start : start + size] for name, values in known.items()}
 
     def first_unknown_free(self) -> int | None:
         """Return the number of the first event that frees what is not live, or None."""
@@ -198,3 +194,19 @@ class Trace:
         """Return how many events there are of each op, by its letter."""
         found = np.bincount(self.op, minlength=len(OP_LETTERS))
         return {letter: int(found[code]) for code, letter in enumerate(OP_LETTERS)}
+
+
+def refuse_unknown_frees(trace: Trace, path: str | Path | None = None, line: int | None = None) -> None:
+    """Raise `TraceError` if a trace frees what is not live; `line` is the line of its first such event."""
+    where = trace.first_unknown_free()
+    if where is not None:
+        raise TraceError(
+            f"id {trace.id[where]} is freed but not live, the first of {trace.unknown_frees} such frees",
+            "without strict they are skipped and counted",
+            path=path or trace.name,
+            line=line,
+            event=where,
+        )
+
+
+__all__ = ["DTYPES", "NO_PFN", "Trace", "refuse_unknown_frees"]

@@ -48,7 +48,8 @@ def assemble(
         What is known; its `time_origin_ns`, `duration_ns` and the counts in its quality are filled in.
     live_at_start : ndarray of int64, optional
         Page frame numbers known to be page tables when the recording began; they become
-        allocations at time 0, lowest first, so that their frees are known.
+        allocations at time 0, lowest first, so that their frees are known. By default that is unknown
+        (`Quality.live_at_start`).
     start_ns, end_ns : int, optional
         When the recording began and ended on its own clock, in ns; unless told, its first and last event.
     background : Orders, optional
@@ -89,7 +90,7 @@ def assemble(
     quality = replace(
         metadata.quality,
         inferred_frees=metadata.quality.inferred_frees + inferred,
-        live_at_start=len(start_pages),
+        live_at_start=None if live_at_start is None else len(start_pages),
         background=found,
     )
     metadata = metadata.with_(

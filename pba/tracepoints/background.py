@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from pba._jit import jit
 from pba.errors import TraceError, option
-from pba.trace.check import MAX_ORDER
+from pba.trace.columns import MAX_ORDER
 from pba.trace.metadata import Background
 from pba.tracepoints.raw import RAW_FREE, RAW_OTHER, RAW_TABLE, RAW_VISIT, RawEvents, span
 

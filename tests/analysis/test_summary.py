@@ -58,7 +58,7 @@ def test_the_figures() -> None:
 @pytest.mark.parametrize(
     ("source", "quality", "told"),
     [
-        ("ftrace", Quality(), "unknown at the start"),
+        ("ftrace", Quality(live_at_start=None), "unknown at the start"),
         ("ftrace", Quality(live_at_start=2), "2 at the start"),
         ("tracefs", Quality(truth=Truth(100, 99, 98)), "0 at the start"),
         ("text", Quality(), "0 at the start"),

@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 
 import pba
 from pba.events import LEVELS, OP_LETTERS
-from pba.trace.forms.parquet import write_trace
 from pba.trace.metadata import Metadata
 
 ALIEN_EVENT = "1500 A 7"
@@ -152,7 +151,7 @@ def as_parquet(events: tuple[Event, ...] = EVENTS) -> bytes:
     }
     trace = pba.Trace.from_arrays(columns, Metadata(name="x"))
     with tempfile.TemporaryDirectory() as folder:
-        stored = write_trace(trace, Path(folder) / "x.parquet").read_bytes()
+        stored = trace.write(Path(folder) / "x.parquet").read_bytes()
     if list(time_ns) == sorted(time_ns):
         return stored
     table = pq.read_table(io.BytesIO(stored))

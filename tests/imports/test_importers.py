@@ -212,10 +212,10 @@ def test_names_that_are_no_text(form: Importer, written: Writer) -> None:
 
 @TEXTS
 def test_a_very_long_line(form: Importer, written: Writer, refusal: Refusal) -> None:
-    """Longer than the pieces in which files are read."""
+    """Nearly as long as a line may be."""
     lines = form.write().splitlines(keepends=True)
     at = len(lines) - 3
-    path = written(b"".join([*lines[:at], b"x" * (9 << 20) + b"\n", *lines[at:]]))
+    path = written(b"".join([*lines[:at], b"x" * 1_000_000 + b"\n", *lines[at:]]))
     if not form.counts_lines:
         message = refusal(path)
         assert f"{path}:{at + 1}: " in message
@@ -224,6 +224,17 @@ def test_a_very_long_line(form: Importer, written: Writer, refusal: Refusal) -> 
     trace = pba.read_trace(path)
     assert content(trace) == content(EXPECTED)
     assert trace.metadata.quality.unparsed_lines == 1
+
+
+@TEXTS
+def test_a_line_that_is_too_long(form: Importer, written: Writer, refusal: Refusal) -> None:
+    """Longer than the pieces in which files are read."""
+    lines = form.write().splitlines(keepends=True)
+    at = len(lines) - 3
+    path = written(b"".join([*lines[:at], b"x" * (9 << 20) + b"\n", *lines[at:]]))
+    message = refusal(path)
+    assert "a line of more than 1 MiB" in message
+    assert str(path) in message
 
 
 @pytest.mark.parametrize("form", [f for f in IMPORTERS.values() if f.lost], ids=lambda form: form.name)

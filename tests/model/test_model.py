@@ -12,7 +12,7 @@ import pba
 from pba import model
 from pba.errors import MachineError, PbaError, ThresholdError, TraceError
 from pba.results import MEANINGS
-from pba.trace.check import LARGEST_TIME_NS
+from pba.trace.columns import LARGEST_TIME_NS
 from tests.traces import sawtooth
 
 MACHINE = pba.Machine(4, 16384, "pud")

@@ -116,7 +116,12 @@ def test_pages_that_the_kernel_knew_alone_are_added() -> None:
 
 def test_what_cannot_be_bounded_is_said() -> None:
     quality = Quality(
-        lost_events=3, unparsed_lines=2, unknown_frees=4, inferred_frees=5, visits_rule="a rule"
+        live_at_start=None,
+        lost_events=3,
+        unparsed_lines=2,
+        unknown_frees=4,
+        inferred_frees=5,
+        visits_rule="a rule",
     )
     trace = trace_of((10, 0, 1, 0), (20, 5, 2, 0), quality=quality, source="ftrace")
     bounds = pba.replay_bounds(trace, machine=MACHINE)

@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pba.errors import TraceError
-from pba.trace.check import LARGEST_TIME_NS
-from pba.trace.forms import gathered
+from pba.trace.columns import LARGEST_TIME_NS
+from pba.trace.forms import gathered, lines
 from pba.trace.forms.cells import Texts, plain_numbers, times_in_ns
 from pba.trace.forms.csv import read_csv
-from pba.trace.forms.gathered import Gathered, whole_lines
+from pba.trace.forms.gathered import Gathered
+from pba.trace.forms.lines import whole_lines
 from pba.trace.forms.text import read_text
 from pba.trace.metadata import Metadata
 
@@ -127,7 +128,7 @@ def test_pieces_end_at_line_ends(parts, size):
 def test_a_line_without_end_is_refused(name, first, tmp_path, monkeypatch):
     path = tmp_path / name
     path.write_text(first + "7" * (3 << 20))
-    monkeypatch.setattr(gathered, "LONGEST_LINE", 1 << 20)
+    monkeypatch.setattr(lines, "LONGEST_LINE", 1 << 20)
     with pytest.raises(TraceError, match="a line of more than 1 MiB") as caught:
         (read_csv if name == "x.csv" else read_text)(path)
     assert str(caught.value).startswith(f"{path}:2: ")

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pba._jit import jit
-from pba.trace.check import LARGEST_TIME_NS
+from pba.trace.columns import LARGEST_TIME_NS
 
 LARGEST: Final = 900_000_000_000_000_000
 """No digit can follow a number as large as this."""

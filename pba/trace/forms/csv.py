@@ -21,12 +21,14 @@ from numpy.typing import NDArray
 
 from pba.errors import TraceError, option
 from pba.events import LEVELS, OP_BG_ALLOC, OP_DROP, OP_LETTERS, OP_SHRINK
+from pba.trace.columns import LARGEST_ID, NO_PFN
 from pba.trace.forms.cells import Texts, plain_numbers, times_in_ns
-from pba.trace.forms.gathered import Gathered, whole_lines
+from pba.trace.forms.gathered import Gathered
+from pba.trace.forms.lines import whole_lines
 from pba.trace.forms.opening import open_stream
 from pba.trace.forms.piped import reads_pipes
 from pba.trace.metadata import Metadata, Quality
-from pba.trace.table import NO_PFN, Trace
+from pba.trace.table import Trace
 
 CHUNK_BYTES: Final = 1 << 20
 """Arrow splits what fits into a core's cache twice as fast as larger chunks."""
@@ -37,7 +39,6 @@ NEEDED: Final = ("time", "op", "id")
 UNITS: Final = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 WORDS: Final = ("alloc", "free", "shrink", "drop", "bg_alloc", "bg_free")
 """What an op may be called beside its letter, in any case; in the order of `OP_LETTERS`."""
-LARGEST_ID: Final = (1 << 31) - 1
 MAPPING_HINT: Final = (
     f"write {option('columns')} as time=ts,op=kind,id=page, perhaps with arg=, level= and pfn= too"
 )
@@ -114,7 +115,7 @@ def read_csv(
         for line, chunk in whole_lines(stream, CHUNK_BYTES, path, MAPPING_HINT):
             if reader is None:
                 header, _, rows = chunk.partition(b"\n")
-                reader = _Reader(path, *_find_columns(header, columns, path), scale=UNITS[time_unit])
+                reader = _Rows(path, *_find_columns(header, columns, path), scale=UNITS[time_unit])
                 reader.take(rows, line + 1)
             else:
                 reader.take(chunk, line)
@@ -167,7 +168,7 @@ def _find_columns(
 
 
 @dataclass
-class _Reader:
+class _Rows:
     """What has been read so far."""
 
     path: Path
@@ -311,7 +312,7 @@ class _Reader:
             name=told.name or self.path.name.split(".")[0],
             source="csv",
             time_origin_ns=origin,
-            quality=Quality(notes=("pages live when the recording began are unknown",)),
+            quality=Quality(live_at_start=None, notes=("pages live when the recording began are unknown",)),
         )
         return self.events.trace(metadata, self.path)
 

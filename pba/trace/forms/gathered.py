@@ -7,48 +7,19 @@ the memory of its trace and of a few blocks, whatever the file's size.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pba.errors import TraceError
+from pba.trace.columns import DTYPES
 from pba.trace.metadata import Metadata
-from pba.trace.table import DTYPES, Trace
+from pba.trace.table import Trace
 
 STEP: Final = 1 << 20
 """Events for which there is room beyond those that are there, at most: 23 MiB of columns."""
-LONGEST_LINE: Final = 1 << 24
-"""Bytes in which a line must end."""
-
-
-def whole_lines(stream: BinaryIO, size: int, path: str | Path, hint: str) -> Iterator[tuple[int, bytes]]:
-    """Yield a stream in pieces of about `size` bytes that end at line ends (the last may not).
-
-    With each piece comes the number of its first line.
-
-    Raises
-    ------
-    TraceError
-        If a line has no end; `hint` says what the lines should be.
-    """
-    rest = b""
-    line = 1
-    while block := stream.read(size):
-        cut = block.rfind(b"\n") + 1
-        if cut:
-            piece = rest + block[:cut]
-            rest = block[cut:]
-            yield line, piece
-            line += piece.count(b"\n")
-        else:
-            rest += block
-        if len(rest) > LONGEST_LINE:
-            raise TraceError(f"a line of more than {LONGEST_LINE >> 20} MiB", hint, path=path, line=line)
-    if rest:
-        yield line, rest
 
 
 class Gathered:
@@ -57,8 +28,8 @@ class Gathered:
     Attributes
     ----------
     columns : dict of ndarray
-        By the names of `pba.trace.table.DTYPES`, those that the first block had. Of each, so many values are
-        set as there are events; it moves when events are added.
+        By the names of `pba.trace.columns.DTYPES`, those that the first block had. Of each, so many values
+        are set as there are events; it moves when events are added.
     """
 
     def __init__(self) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,19 +12,18 @@ from numpy.typing import NDArray
 from pba._jit import jit
 from pba.errors import TraceError
 from pba.events import OP_ALLOC, OP_BG_ALLOC, OP_BG_FREE, OP_DROP, OP_FREE, OP_LETTERS, OP_SHRINK
-from pba.trace.check import LARGEST_TIME_NS, refuse_unknown_frees
-from pba.trace.forms.gathered import Gathered, whole_lines
+from pba.trace.columns import LARGEST_ID, LARGEST_TIME_NS
+from pba.trace.forms.gathered import Gathered
+from pba.trace.forms.lines import whole_lines
 from pba.trace.forms.opening import open_stream
+from pba.trace.forms.writing import METADATA_MARK
 from pba.trace.metadata import Metadata
-from pba.trace.table import Trace
+from pba.trace.table import Trace, refuse_unknown_frees
 
-METADATA_MARK = b"# pba metadata "
 CHUNK_BYTES = 1 << 20
 LINES = "expected lines such as '1500 A 7'"
-NAMES = ("time_ns", "op", "id", "arg")
 LARGEST_TENTH = LARGEST_TIME_NS // 10
 """A time that is larger than this before its last digit is out of range."""
-LARGEST_ID = (1 << 31) - 1
 
 EXPECTED = {
     "A": "time_ns A id",
@@ -38,7 +35,7 @@ EXPECTED = {
 }
 
 
-def looks_like_text(head: bytes) -> bool:
+def sniff(head: bytes) -> bool:
     """Return whether the beginning of a file can be the text form (comments, or a number and a letter)."""
     for line in head.split(b"\n"):
         fields = line.split()
@@ -78,7 +75,7 @@ def read_text(path: str | Path, *, strict: bool = False) -> Trace:
 
 
 def _find_metadata(chunk: bytes, path: str | Path) -> Metadata | None:
-    """Return the metadata that `write_text` put into the first lines, if it did."""
+    """Return the metadata that `pba.trace.forms.writing` put into the first lines, if it did."""
     for line in chunk.split(b"\n", 8)[:8]:
         if line.startswith(METADATA_MARK):
             try:
@@ -223,32 +220,4 @@ def _letter(data, at):  # type: ignore[no-untyped-def]
     return kind, at + 1
 
 
-def write_text(metadata: Metadata, parts: Iterable[dict[str, NDArray[Any]]], stream: BinaryIO) -> None:
-    """Write the text form: a line of metadata, then the events. Levels and pfns have no place in it."""
-    stream.write(b"# time_ns op id [arg]\n")
-    stream.write(METADATA_MARK + json.dumps(metadata.to_dict()).encode() + b"\n")
-    step = 1 << 16
-    for columns in parts:
-        for start in range(0, len(columns["op"]), step):
-            rows = zip(*(columns[name][start : start + step].tolist() for name in NAMES), strict=True)
-            stream.write("".join(_format(*row) for row in rows).encode())
-
-
-def _format(time_ns: int, op: int, name: int, arg: int) -> str:
-    """Return one line."""
-    letter = OP_LETTERS[op]
-    if op == OP_SHRINK:
-        return f"{time_ns} {letter} {arg}\n"
-    if op == OP_DROP:
-        return f"{time_ns} {letter}\n"
-    if op == OP_BG_ALLOC:
-        return f"{time_ns} {letter} {name} {arg}\n"
-    return f"{time_ns} {letter} {name}\n"
-
-
-def compressed(stream: BinaryIO) -> gzip.GzipFile:
-    """Return a gzip writer whose bytes depend on what is written alone (no name, no date)."""
-    return gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0)
-
-
-__all__ = ["compressed", "looks_like_text", "read_text", "write_text"]
+__all__ = ["read_text", "sniff"]
