@@ -19,7 +19,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pba import caches
 from pba.errors import OutputError, StudyError, option
 from pba.files import PART, output_error, replacing
 from pba.printable import printable
@@ -300,7 +299,10 @@ def model_hash() -> str:
     counters. It stands under `model` among the versions of a run and of a sweep, and in the keys of a sweep's
     parts: what was begun with other sources is not gone on with.
     """
-    return str(caches.hash_of_sources(sources_of_figures()).hexdigest()[:16])
+    digest, package = hashlib.sha256(), Path(__file__).resolve().parents[1]
+    for path in sources_of_figures():
+        digest.update(str(path.relative_to(package)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
 
 
 def sources_of_figures() -> list[Path]:
