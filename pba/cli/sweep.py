@@ -114,7 +114,7 @@ def sweep(
     any number of workers. From Python: pba.sweep, pba.load_sweep.
 
       pba sweep                         all recordings, 63 x 512 x 16 points
-      pba sweep pgbench-x86 --unshrinkable-pages 0:512:8 --batch 32,64,128
+      pba sweep pgbench-x86 -U 0:512:8 --batch 32,64,128
       pba sweep x.parquet --memory 2GiB --memory 8GiB -o sweeps/memory
     """
     from pba.report.sweep import write_sweep_summary
