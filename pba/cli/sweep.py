@@ -131,7 +131,7 @@ def sweep(
         DEFAULT_SHRINK_BLOCK_MIN_PAGES if shrink_block_min_pages is None else shrink_block_min_pages,
         DEFAULT_BATCH if batch is None else batch,
     )
-    settings = settings_from(page_size or [], memory or [], linear_map or [])
+    settings = machine_rules(page_size or [], memory or [], linear_map or [])
     place = output or Path("sweeps") / folder_name(traces or [])
     axes = {
         "--unshrinkable-pages": unshrinkable_pages,
@@ -156,7 +156,7 @@ def sweep(
     print(f"\nin {place}: behaviours.parquet, sweep.json, summary.txt, summary.md")
 
 
-def settings_from(
+def machine_rules(
     page_sizes: list[str], memories: list[str], linear_maps: list[str]
 ) -> dict[str, Callable[[Trace], Machine]] | None:
     """Return a rule for each combination of the machine's options, by what it is called; None for none."""

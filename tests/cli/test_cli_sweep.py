@@ -9,7 +9,7 @@ import pytest
 
 import pba as package
 from pba.cli.app import run as pba
-from pba.cli.sweep import command_line, folder_name, settings_from
+from pba.cli.sweep import command_line, folder_name, machine_rules
 from tests.study.sweep_fixture import GRID, arguments, write_traces
 
 
@@ -71,7 +71,7 @@ def test_options_of_the_machine_make_every_combination(
     assert [case.machine.memory_pages for case in found.cases] == [16384, 8192]
     for setting in found.settings:
         assert f"The exact front ({setting})" in out
-    assert settings_from([], [], []) is None
+    assert machine_rules([], [], []) is None
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ def _are_whole(first: Ints, last: Ints, shape: tuple[int, int, int]) -> bool:
     )
 
 
-def cached_page_ns(boxes: Boxes) -> list[int]:
+def page_ns_of(boxes: Boxes) -> list[int]:
     """Return the time integral of the cached pages of each behaviour, in page-ns."""
     high = boxes.counters[:, COUNTER_COLUMNS.index(HIGH)].tolist()
     low = boxes.counters[:, COUNTER_COLUMNS.index(LOW)].tolist()

@@ -28,7 +28,7 @@ from pba.study.folder import (
     differences_of_traces,
     differences_of_versions,
 )
-from pba.study.sweep.boxes import Boxes, cached_page_ns
+from pba.study.sweep.boxes import Boxes, page_ns_of
 from pba.study.sweep.grid import AXES, Grid
 from pba.study.sweep.parts import PARTS
 from pba.study.sweep.tasks import Case
@@ -103,7 +103,7 @@ def mean_cached_pages(case: Case, boxes: Boxes) -> Any:
     """Return the mean of each behaviour, as `ReplayResult.mean_cached_pages` has it."""
     if case.duration_ns == 0:
         return boxes.counters[:, COUNTER_COLUMNS.index("nr_cached")].astype(float)
-    return np.array([value / case.duration_ns for value in cached_page_ns(boxes)])
+    return np.array([value / case.duration_ns for value in page_ns_of(boxes)])
 
 
 def read_table(place: Folder, grid: Grid, cases: Sequence[Case]) -> list[Boxes]:

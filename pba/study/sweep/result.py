@@ -15,7 +15,7 @@ from pba.study.definition import THRESHOLD_NAMES
 from pba.study.objective import AIMS
 from pba.study.recommend import distance_in_factors, recommend
 from pba.study.space import PATCH_POINT, Point
-from pba.study.sweep.boxes import Boxes, cached_page_ns
+from pba.study.sweep.boxes import Boxes, page_ns_of
 from pba.study.sweep.folder import mean_cached_pages, table_columns
 from pba.study.sweep.front import (
     Aims,
@@ -200,7 +200,7 @@ class SweepResult:
         for case, boxes in chosen:
             splits = boxes.counters[:, COUNTER_COLUMNS.index("pmd_splits")]
             held = boxes.counters[:, COUNTER_COLUMNS.index("nr_cached")].tolist()
-            cached = cached_page_ns(boxes) if case.duration_ns else held
+            cached = page_ns_of(boxes) if case.duration_ns else held
             traces.append(TraceAims(boxes, splits, cached, case.duration_ns or 1))
         return Landscape(traces, self.grid.shape)
 
@@ -311,7 +311,7 @@ def _counters_frame(case: Case, boxes: Boxes, numbers: Any) -> pd.DataFrame:
     """Return the counters, the mean and the hash of some behaviours by their numbers."""
     import pandas as pd
 
-    page_ns: Any = cached_page_ns(boxes)
+    page_ns: Any = page_ns_of(boxes)
     fits = all(value < 1 << 63 for value in page_ns)
     columns: dict[str, Any] = {}
     for at, name in enumerate(COUNTER_COLUMNS):

@@ -19,7 +19,7 @@ from pba.results import COUNTER_COLUMNS
 from pba.study.folder import COMPLETE, RUNNING, Folder, Record
 from pba.study.inputs import versions
 from pba.study.space import PATCH_POINT
-from pba.study.sweep.boxes import Boxes, boxes_of, cached_page_ns
+from pba.study.sweep.boxes import Boxes, boxes_of, page_ns_of
 from pba.study.sweep.folder import RECORD_FILE, SWEEP, TABLE_FILE, differences, read_table, write_table
 from pba.study.sweep.grid import Grid
 from pba.study.sweep.parts import PARTS, PartFiles, Parts, PartsInMemory
@@ -326,7 +326,7 @@ def _hold_against_patch(case: Case, boxes: Boxes, grid: Grid) -> None:
     row = boxes.at(cell)
     swept = (
         int(boxes.counters[row, COUNTER_COLUMNS.index("pmd_splits")]),
-        cached_page_ns(boxes)[row],
+        page_ns_of(boxes)[row],
         int(boxes.counters[row, COUNTER_COLUMNS.index("nr_cached")]),
     )
     if swept != case.patch:
