@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pba.cli.live import LiveLine
 from pba.cli.options import MACHINE
 
 if TYPE_CHECKING:
@@ -28,17 +29,21 @@ def sweep(
             help="Trace files, names or patterns of recordings ('arm64-*'). Default: all recordings of pba.",
         ),
     ] = None,
-    unshrinkable: Annotated[
+    unshrinkable_pages: Annotated[
         str | None,
         typer.Option(
+            "--unshrinkable-pages",
+            "-U",
             metavar="AXIS",
             rich_help_panel=GRID,
-            help="PBA_UNSHRINKABLE_PAGES: 0:512:8, say. Default: 64 values from 0 to 16384.",
+            help="PBA_UNSHRINKABLE_PAGES: 0:512:8, say. Default: 63 values from 4 to 16384.",
         ),
     ] = None,
-    min_pages: Annotated[
+    shrink_block_min_pages: Annotated[
         str | None,
         typer.Option(
+            "--shrink-block-min-pages",
+            "-M",
             metavar="AXIS",
             rich_help_panel=GRID,
             help="PBA_SHRINK_BLOCK_MIN_PAGES. Default: 1:512, all there are; they cost no more than a few.",
@@ -47,6 +52,8 @@ def sweep(
     batch: Annotated[
         str | None,
         typer.Option(
+            "--batch",
+            "-B",
             metavar="AXIS",
             rich_help_panel=GRID,
             help="shrinker->batch: 32,64,128, say. Default: 16 values from 8 to 8192.",
@@ -106,42 +113,50 @@ def sweep(
     same command goes on after a stop or a kill, and gives the same bytes for
     any number of workers. From Python: pba.sweep, pba.load_sweep.
 
-      pba sweep                         all recordings, 64 x 512 x 16 points
-      pba sweep pgbench-x86 --unshrinkable 0:512:8 --batch 32,64,128
+      pba sweep                         all recordings, 63 x 512 x 16 points
+      pba sweep pgbench-x86 -U 0:512:8 --batch 32,64,128
       pba sweep x.parquet --memory 2GiB --memory 8GiB -o sweeps/memory
     """
     from pba.report.sweep import write_sweep_summary
-    from pba.study.sweep.grid import DEFAULT_BATCH, DEFAULT_MIN_PAGES, DEFAULT_UNSHRINKABLE, Grid
-    from pba.study.sweep.progress import SweepProgress
+    from pba.study.sweep.grid import (
+        DEFAULT_BATCH,
+        DEFAULT_SHRINK_BLOCK_MIN_PAGES,
+        DEFAULT_UNSHRINKABLE_PAGES,
+        Grid,
+    )
     from pba.study.sweep.run import sweep as run_sweep
 
     grid = Grid(
-        DEFAULT_UNSHRINKABLE if unshrinkable is None else unshrinkable,
-        DEFAULT_MIN_PAGES if min_pages is None else min_pages,
+        DEFAULT_UNSHRINKABLE_PAGES if unshrinkable_pages is None else unshrinkable_pages,
+        DEFAULT_SHRINK_BLOCK_MIN_PAGES if shrink_block_min_pages is None else shrink_block_min_pages,
         DEFAULT_BATCH if batch is None else batch,
     )
-    settings = settings_from(page_size or [], memory or [], linear_map or [])
+    settings = machine_rules(page_size or [], memory or [], linear_map or [])
     place = output or Path("sweeps") / folder_name(traces or [])
-    axes = {"--unshrinkable": unshrinkable, "--min-pages": min_pages, "--batch": batch}
+    axes = {
+        "--unshrinkable-pages": unshrinkable_pages,
+        "--shrink-block-min-pages": shrink_block_min_pages,
+        "--batch": batch,
+    }
     machines = {"--page-size": page_size, "--memory": memory, "--linear-map": linear_map}
-    watch = SweepProgress()
+    progress = LiveLine()
     try:
         found = run_sweep(
             traces or ["*"], grid, settings, workers=workers, folder=place, force=force,
-            command=command_line(traces or [], axes, machines, output), watch=watch,
+            command=command_line(traces or [], axes, machines, output), progress=progress,
         )  # fmt: skip
         paths = write_sweep_summary(found, place)
     except KeyboardInterrupt:
-        watch.end()
-        watch.say(f"stopped; what is done is kept in {place}, and the same command goes on from here")
+        progress.end()
+        progress.say(f"stopped; what is done is kept in {place}, and the same command goes on from here")
         raise
     finally:
-        watch.end()
+        progress.end()
     print(paths[0].read_text(encoding="utf-8"), end="")
     print(f"\nin {place}: behaviours.parquet, sweep.json, summary.txt, summary.md")
 
 
-def settings_from(
+def machine_rules(
     page_sizes: list[str], memories: list[str], linear_maps: list[str]
 ) -> dict[str, Callable[[Trace], Machine]] | None:
     """Return a rule for each combination of the machine's options, by what it is called; None for none."""

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pba.cli.live import LiveLine
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -56,10 +58,9 @@ def tune(
     from rich.console import Console
 
     from pba.study.definition import quickstart
-    from pba.study.progress import ProgressWatch
     from pba.study.tune import tune as run_study
 
-    watch = ProgressWatch()
+    progress = LiveLine()
     try:
         found = run_study(
             quickstart() if study is None else study,
@@ -69,14 +70,14 @@ def tune(
             workers=workers,
             force=force,
             command=command_line(study, run, points, seed),
-            watch=watch,
+            progress=progress,
         )
     except KeyboardInterrupt:
-        watch.end()
-        watch.say("stopped; the same command goes on from here")
+        progress.end()
+        progress.say("stopped; the same command goes on from here")
         raise
     finally:
-        watch.end()
+        progress.end()
     console = Console(highlight=False)
     show(found, console)
     for path in write_report(found):

@@ -11,7 +11,6 @@ from pba.report.document import Column, Document, Section, Table
 from pba.report.words import moves
 from pba.study.recommend import RULE
 from pba.study.space import PATCH_POINT, Point
-from pba.study.sweep.folder import AXIS_NAMES
 from pba.units import format_time, number, percent, plural
 
 if TYPE_CHECKING:
@@ -64,10 +63,10 @@ def _what_was_run(result: SweepResult) -> Section:
 
 def _facts(result: SweepResult) -> tuple[tuple[str, str], ...]:
     traces, grid = result.traces, result.grid.to_dict()
-    axes = "; ".join(f"{letter} {grid[axis]}" for letter, axis in zip("UMB", AXIS_NAMES, strict=True))
+    axes = "; ".join(f"{letter} {grid[axis]}" for letter, axis in zip("UMB", THRESHOLDS, strict=True))
     cases = plural(len(traces), "trace and machine", "traces and machines")
     length = f"{format_time(traces.duration_ns.sum())}, {number(traces.events.sum())} events"
-    shown = ("pba", "engine", "numpy", "numba")
+    shown = ("pba", "model", "numpy", "numba")
     return (
         ("command", f"`{result.command}`"),
         ("grid", f"{result.grid}, as for 4 KiB pages: M and B grow with the block, U does not"),

@@ -11,10 +11,12 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
-from pba.errors import StudyError
+from pba.errors import PbaError, StudyError
 from pba.machine import LINEAR_MAPS, ORDERS
+from pba.printable import printable
+from pba.units import parse_bytes
 
 THRESHOLD_NAMES: Final = ("unshrinkable_pages", "shrink_block_min_pages", "batch")
 """The three thresholds, in the order of `pba.Thresholds`."""
@@ -32,7 +34,6 @@ _LIMITS: Final = {
 }
 """Lowest and highest value that a threshold may have in a space, in pages (M ends at a block)."""
 
-_UNITS: Final = {"KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40}
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -64,7 +65,7 @@ DEFAULT_SPACE: Final[dict[str, Range]] = {
     "shrink_block_min_pages": Range(1, 512, False),
     "batch": Range(8, 8192, True),
 }
-"""What is searched unless a study says otherwise.
+"""What is searched by default.
 
 U begins at `PBA_NR_RESERVED_PAGES`, below which a pass would take what splitting the linear map needs,
 and ends at 16384 (64 MiB of 4 KiB pages), where hardly any cache is shrunk. M has all its range, up to a
@@ -150,7 +151,7 @@ def read_definition(path: str | Path) -> StudyDefinition:
 
 
 def quickstart() -> Path:
-    """Return the study file that `pba tune` runs unless told: in `studies/` of a clone, or in the package."""
+    """Return the study file that `pba tune` runs by default: in `studies/` of a clone, or in the package."""
     package = Path(__file__).resolve().parents[1]
     inside = package / "studies" / "quickstart.toml"
     return inside if inside.is_file() else package.parent / "studies" / "quickstart.toml"
@@ -160,8 +161,10 @@ def parse_definition(text: str, path: Path) -> StudyDefinition:
     """Read the text of a study file; `path` is for messages and for relative traces."""
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise StudyError(f"{path}: not a TOML file: {error}", "see studies/README.md") from error
+    except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
+        raise StudyError(
+            f"{path}: not a TOML file: {printable(error, 300)}", "see studies/README.md"
+        ) from error
     top = _Table(path, "", values)
     name = top.text("name")
     if not _NAME.fullmatch(name):
@@ -195,19 +198,13 @@ def _page_size(machine: _Table) -> int | None:
 
 
 def _memory(machine: _Table) -> int | None:
-    value = machine.take("memory", "trace")
+    value, expected = machine.take("memory", "trace"), '"trace" or a size such as "4 GiB"'
     if value == "trace":
         return None
-    size = parse_size(value) if isinstance(value, str) else None
-    if not size:
-        machine.refuse("memory", '"trace" or a size such as "4 GiB"', value)
-    return size
-
-
-def parse_size(text: str) -> int | None:
-    """Return the bytes that a size such as `4 GiB` or `512MiB` stands for; None if it is none."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]iB)\s*", text)
-    return int(float(match[1]) * (1 << _UNITS[match[2]])) if match else None
+    try:
+        return parse_bytes(value) or machine.refuse("memory", expected, value)
+    except (PbaError, AttributeError):
+        return machine.refuse("memory", expected, value)
 
 
 def _space(table: _Table) -> dict[str, Range]:
@@ -240,9 +237,9 @@ class _Table:
         self.asked.append(key)
         return self.values.get(key, default)
 
-    def refuse(self, key: str, expected: str, found: object) -> None:
+    def refuse(self, key: str, expected: str, found: object) -> NoReturn:
         where = f"[{self.name}] {key}" if self.name else key
-        raise StudyError(f"{self.path}: {where}: expected {expected}, found {found!r}")
+        raise StudyError(f"{self.path}: {where}: expected {expected}, found {printable(repr(found))}")
 
     def text(self, key: str, default: str | None = None) -> str:
         value = self.take(key, default)
@@ -289,4 +286,6 @@ class _Table:
         for key in self.values:
             if key not in self.asked:
                 where = f"[{self.name}] {key}" if self.name else key
-                raise StudyError(f"{self.path}: {where}: unknown key", "known here: " + ", ".join(self.asked))
+                raise StudyError(
+                    f"{self.path}: {printable(where)}: unknown key", "known here: " + ", ".join(self.asked)
+                )

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Any
 
-from pba.study.inputs import Recording
+from pba.study.inputs import Input
 from pba.study.objective import row_of
 from pba.study.space import Point
+from pba.study.workers import Threads
 
 Rows = list[dict[str, Any]]
 """What is kept of one point: a row per recording, in the recordings' order."""
-
-
-def default_workers() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 class Evaluator:
@@ -28,11 +23,11 @@ class Evaluator:
     other machines) has to keep `rows_of` alone.
     """
 
-    def __init__(self, recordings: Sequence[Recording], workers: int) -> None:
-        self.recordings = list(recordings)
+    def __init__(self, inputs: Sequence[Input], workers: int) -> None:
+        self.inputs = list(inputs)
         # Long ones first, so that no thread is left alone with one at the end.
-        self._order = sorted(range(len(recordings)), key=lambda at: -len(recordings[at].trace))
-        self._pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="replay")
+        self._order = sorted(range(len(inputs)), key=lambda at: -len(inputs[at].trace))
+        self._pool = Threads(max_workers=workers, thread_name_prefix="replay")
         self._known: dict[Point, Rows] = {}
 
     def __enter__(self) -> Evaluator:
@@ -70,7 +65,7 @@ class Evaluator:
             futures: list[Future[dict[str, Any]]] = []
             if point not in self._known:
                 by_recording = {at: self._pool.submit(self._replay, point, at) for at in self._order}
-                futures = [by_recording[at] for at in range(len(self.recordings))]
+                futures = [by_recording[at] for at in range(len(self.inputs))]
             waiting.append((point, futures))
         for point, futures in waiting:
             if point not in self._known:
@@ -82,5 +77,5 @@ class Evaluator:
     def _replay(self, point: Point, at: int) -> dict[str, Any]:
         from pba.model import replay
 
-        recording = self.recordings[at]
-        return row_of(replay(recording.trace, point.on(recording.machine), recording.machine))
+        one = self.inputs[at]
+        return row_of(replay(one.trace, point.on(one.machine), one.machine))

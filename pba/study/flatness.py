@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from pba.study.definition import THRESHOLD_NAMES, StudyDefinition
-from pba.study.result import FLATNESS_COLUMNS
 from pba.study.space import Point, value_at
 
 if TYPE_CHECKING:
@@ -18,6 +17,9 @@ STEPS: Final = 12
 """Values along each range, evenly on its own scale, beside the recommended one."""
 HALVINGS: Final = 3
 """How often the edge of the flat part is halved in: to 1/8 of a step."""
+
+FLATNESS_COLUMNS: Final = ("threshold", "value", "pmd_splits", "mean_cached_pages")
+"""Columns of the table of replays around a point."""
 
 Aims = tuple[float, float]
 

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 from pba._version import __version__
 from pba.errors import MachineError, StudyError, TraceError
 from pba.machine import Machine
+from pba.printable import printable
 from pba.study.definition import StudyDefinition
-from pba.study.result import sha256_of
+from pba.study.folder import model_hash, sha256_of
 
 if TYPE_CHECKING:
     from pba.trace.table import Trace
 
 
 @dataclass(frozen=True)
-class Recording:
+class Input:
     """A trace of a study, and the machine on which it is replayed.
 
     Attributes
@@ -70,7 +71,7 @@ class Recording:
         }
 
 
-def read_recordings(definition: StudyDefinition) -> list[Recording]:
+def read_inputs(definition: StudyDefinition) -> list[Input]:
     """Read the traces of a study.
 
     Raises
@@ -86,9 +87,9 @@ def read_recordings(definition: StudyDefinition) -> list[Recording]:
     found = []
     for path in trace_files(definition):
         trace = read_trace(path)
-        name = trace.metadata.name or path.name.split(".")[0]
+        name = printable(trace.metadata.name or path.name.split(".")[0])
         machine = machine_for(definition, trace, path)
-        found.append(Recording(name, path, sha256_of(path.read_bytes()), trace, machine))
+        found.append(Input(name, path, sha256_of(path.read_bytes()), trace, machine))
     twice = [name for name, count in Counter(item.name for item in found).items() if count > 1]
     if twice:
         raise StudyError(f"{definition.path}: traces: two are called {twice[0]!r}", "leave one of them out")
@@ -106,6 +107,10 @@ def trace_files(definition: StudyDefinition) -> list[Path]:
             found.update((path.resolve(), None) for path in find_all(pattern, base))
         except TraceError as error:
             raise StudyError(f"{definition.path}: traces: {error.message}", error.hint) from error
+        except (OSError, ValueError, NotImplementedError) as error:  # too long, or `a**`
+            reason = error.strerror if isinstance(error, OSError) else error
+            told = f"{definition.path}: traces: {printable(pattern)!r} cannot be looked for: {reason}"
+            raise StudyError(told, "name recordings, paths, or patterns with *") from error
     return list(found)
 
 
@@ -134,14 +139,8 @@ def machine_for(definition: StudyDefinition, trace: Trace, path: Path) -> Machin
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of all that shapes a run's figures; `model` is a hash of the simulated kernel."""
-    package = Path(__file__).resolve().parents[1]
-    sources = sorted([*package.glob("kernel/*.py"), package / "events.py", package / "machine.py"])
-    found = {
-        "pba": __version__,
-        "model": sha256_of(b"\0".join(path.read_bytes() for path in sources))[:16],
-        "python": platform.python_version(),
-    }
+    """Return the versions of all that shapes figures; `model` is a hash of sources (`folder.model_hash`)."""
+    found = {"pba": __version__, "model": model_hash(), "python": platform.python_version()}
     found.update((name, version(name)) for name in ("numpy", "numba", "optuna", "pandas", "pyarrow"))
     found["machine"] = platform.machine()
     return found

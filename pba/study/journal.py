@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from pba.files import output_error
 from pba.study.definition import THRESHOLD_NAMES, StudyDefinition
+from pba.study.folder import Folder
 from pba.study.objective import AIMS
-from pba.study.result import JOURNAL_FILE, damaged
+from pba.study.result import JOURNAL_FILE
 from pba.study.search import Tried, quiet
 from pba.study.space import Point
 
@@ -24,14 +25,14 @@ if TYPE_CHECKING:
 
 
 class Journal:
-    """The journal of one run. Only one process may have it open (see `pba.study.folder.locked`)."""
+    """The journal of one run. Only one process may have it open (see `pba.study.folder.Folder.held`)."""
 
-    def __init__(self, folder: Path, definition: StudyDefinition) -> None:
+    def __init__(self, place: Folder, definition: StudyDefinition) -> None:
         import optuna
         from optuna.storages.journal import JournalFileBackend
 
         quiet()
-        self.path = folder / JOURNAL_FILE
+        self.path = place.path / JOURNAL_FILE
         self.definition = definition
         _repair(self.path)
         try:
@@ -50,7 +51,7 @@ class Journal:
             raise output_error(self.path, error) from error
         except (ValueError, KeyError, TypeError, AttributeError, LookupError) as error:
             # What Optuna raises on a journal that is not one depends on where it stumbles.
-            raise damaged(self.path, f"Optuna cannot read it ({type(error).__name__})") from error
+            raise place.damaged(JOURNAL_FILE, f"Optuna cannot read it ({type(error).__name__})") from error
 
     def append(self, generation: Sequence[Tried]) -> None:
         """Store the points of a generation that are not stored yet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,39 +11,48 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pba
+from pba.engine.grid import Behaviours, behaviours_of
 from pba.errors import ThresholdError
-from pba.study.sweep import run
-from pba.study.sweep.boxes import Rows
-from pba.study.sweep.tasks import COLUMNS, Engine
-from tests.property.brute_explore import brute_engine, brute_explore, row_of
+from pba.results import COUNTER_COLUMNS
+from tests.property.brute_explore import brute_explore, row_of
 from tests.property.generate import random_scenario
 from tests.study.study_fixture import make_trace
 from tests.traces import sawtooth
 
-ENGINES = {"brute force": brute_engine, "engine": run.core}
+Explore = Callable[..., Behaviours]
+
+
+def engine_explore(trace: pba.Trace, *grid: Any, **options: Any) -> Behaviours:
+    return behaviours_of(pba.compile_trace(trace), *grid, **options)
+
+
+ENGINES: dict[str, Explore] = {"brute force": brute_explore, "engine": engine_explore}
 OPS = {letter: code for code, letter in enumerate("AFSDBb")}
 
 
 @pytest.fixture(params=list(ENGINES))
-def engine(request: pytest.FixtureRequest) -> Engine:
-    return ENGINES[request.param]()
+def engine(request: pytest.FixtureRequest) -> Explore:
+    return ENGINES[request.param]
 
 
-def explored(engine: Engine, trace: pba.Trace, machine: pba.Machine, grid: Any) -> Rows:
+def explored(engine: Explore, trace: pba.Trace, machine: pba.Machine, grid: Any) -> Behaviours:
     u, b, m = grid
-    found = engine.explore(engine.compile(trace), machine, np.array(u), np.array(b), m)
-    return Rows(*found)
+    return engine(trace, machine, np.array(u), np.array(b), m)
 
 
-def assert_each_point_is_its_replay(rows: Rows, trace: pba.Trace, machine: pba.Machine, grid: Any) -> None:
+def assert_each_point_is_its_replay(
+    rows: Behaviours, trace: pba.Trace, machine: pba.Machine, grid: Any
+) -> None:
     u, b, m = grid
     met = []
     for at in range(len(rows.batch)):
-        for least in range(int(rows.min_pages_from[at]), int(rows.min_pages_to[at]) + 1):
-            point = (int(rows.unshrinkable[at]), least, int(rows.batch[at]))
+        for least in range(
+            int(rows.shrink_block_min_pages_from[at]), int(rows.shrink_block_min_pages_to[at]) + 1
+        ):
+            point = (int(rows.unshrinkable_pages[at]), least, int(rows.batch[at]))
             counters, cache_hash = row_of(pba.replay(trace, pba.Thresholds(*point), machine))
-            assert dict(zip(COLUMNS, rows.counters[at].tolist(), strict=True)) == dict(
-                zip(COLUMNS, counters, strict=True)
+            assert dict(zip(COUNTER_COLUMNS, rows.counters[at].tolist(), strict=True)) == dict(
+                zip(COUNTER_COLUMNS, counters, strict=True)
             ), point
             assert int(rows.cache_hash[at]) == cache_hash, point
             met.append((point[0], point[2], least))
@@ -51,7 +61,7 @@ def assert_each_point_is_its_replay(rows: Rows, trace: pba.Trace, machine: pba.M
 
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("page_size_kib", [4, 16, 64])
-def test_each_point_is_its_replay(engine: Engine, seed: int, page_size_kib: int) -> None:
+def test_each_point_is_its_replay(engine: Explore, seed: int, page_size_kib: int) -> None:
     trace = make_trace("waves", seed, events=1200, page_size_kib=page_size_kib)
     machine = pba.machine_of(trace)
     block = machine.block_nr_pages
@@ -60,7 +70,7 @@ def test_each_point_is_its_replay(engine: Engine, seed: int, page_size_kib: int)
     assert_each_point_is_its_replay(explored(engine, trace, machine, grid), trace, machine, grid)
 
 
-def test_all_of_m_is_all_of_its_replays(engine: Engine) -> None:
+def test_all_of_m_is_all_of_its_replays(engine: Explore) -> None:
     trace, machine = sawtooth(teeth=3), pba.Machine(4, 8192)
     grid = ((0, 40), (48,), (1, 512))
     rows = explored(engine, trace, machine, grid)
@@ -81,35 +91,35 @@ def test_random_scenarios_are_as_by_brute_force(seed: int) -> None:
     u = sorted({0, scenario.thresholds.unshrinkable_pages, 30})
     b = sorted({1, scenario.thresholds.batch, min(512, machine.memory_pages)})
     grid = (u, b, (max(1, m - 2), min(m + 2, machine.block_nr_pages)))
-    found = explored(run.core(), trace, machine, grid)
+    found = explored(engine_explore, trace, machine, grid)
     right = brute_explore(trace, machine, np.array(u), np.array(b), grid[2])
     wanted = {key: value for key, *value in expanded(right)}
     assert {key: value for key, *value in expanded(found)} == wanted
 
 
-def expanded(rows: Rows) -> list[tuple[Any, ...]]:
+def expanded(rows: Behaviours) -> list[tuple[Any, ...]]:
     return [
         (
-            (int(rows.unshrinkable[at]), int(rows.batch[at]), m),
+            (int(rows.unshrinkable_pages[at]), int(rows.batch[at]), m),
             rows.counters[at].tolist(),
             int(rows.cache_hash[at]),
         )
         for at in range(len(rows.batch))
-        for m in range(int(rows.min_pages_from[at]), int(rows.min_pages_to[at]) + 1)
+        for m in range(int(rows.shrink_block_min_pages_from[at]), int(rows.shrink_block_min_pages_to[at]) + 1)
     ]
 
 
-def test_a_threshold_out_of_range_is_refused(engine: Engine) -> None:
+def test_a_threshold_out_of_range_is_refused(engine: Explore) -> None:
     trace, machine = sawtooth(teeth=1), pba.Machine(4, 8192)
     with pytest.raises(ThresholdError):
         explored(engine, trace, machine, ((9000,), (8,), (1, 2)))
 
 
-def test_what_look_raises_ends_it(engine: Engine) -> None:
+def test_what_look_raises_ends_it(engine: Explore) -> None:
     trace, machine = sawtooth(teeth=1), pba.Machine(4, 8192)
 
     def look(_: int) -> None:
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        engine.explore(engine.compile(trace), machine, np.array([0]), np.array([8]), (1, 2), look=look)
+        engine(trace, machine, np.array([0]), np.array([8]), (1, 2), look=look)

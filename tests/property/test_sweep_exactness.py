@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pba.engine.grid import Behaviours
+from pba.results import COUNTER_COLUMNS
 from pba.study.sweep import front as fronts
-from pba.study.sweep.boxes import Boxes, Ints, Rows, boxes_of, distinct_rows
+from pba.study.sweep.boxes import Boxes, Ints, boxes_of, distinct_rows
 from pba.study.sweep.front import Aims, Landscape, TraceAims, beats, count_dominating, front_of, points_with
 from pba.study.sweep.grid import Grid, MachineAxes
 from pba.study.sweep.plateau import largest_box_around, largest_plateaus, plateau_around
-from pba.study.sweep.tasks import COLUMNS
 
 GRIDS = st.builds(
     Grid,
@@ -30,15 +31,15 @@ def cells(shape: tuple[int, int, int]) -> itertools.product[tuple[int, ...]]:
     return itertools.product(*(range(size) for size in shape))
 
 
-def rows_from(axes: MachineAxes, kinds: Ints, chunk: int) -> list[Rows]:
+def rows_from(axes: MachineAxes, kinds: Ints, chunk: int) -> list[Behaviours]:
     """Return what an engine would of a trace that behaves as `kinds[u % 10, b % 10, m % 60]` says."""
-    unshrinkable, batch = np.unique(axes.unshrinkable), np.unique(axes.batch)
-    low, high = int(axes.min_pages[0]), int(axes.min_pages[-1])
+    unshrinkable_pages, batch = np.unique(axes.unshrinkable_pages), np.unique(axes.batch)
+    low, high = int(axes.shrink_block_min_pages[0]), int(axes.shrink_block_min_pages[-1])
     parts = []
-    for start in range(0, len(unshrinkable), chunk):
+    for start in range(0, len(unshrinkable_pages), chunk):
         keys: list[list[int]] = []
         values: list[int] = []
-        for u in unshrinkable[start : start + chunk].tolist():
+        for u in unshrinkable_pages[start : start + chunk].tolist():
             for b in batch.tolist():
                 for m in range(low, high + 1):
                     kind = int(kinds[u % 10, b % 10, m % 60])
@@ -48,9 +49,9 @@ def rows_from(axes: MachineAxes, kinds: Ints, chunk: int) -> list[Rows]:
                         keys.append([u, b, m, m])
                         values.append(kind)
         columns = np.array(keys, np.int64).T
-        counters = np.array([[kind // 3, *range(1, len(COLUMNS))] for kind in values], np.int64)
+        counters = np.array([[kind // 3, *range(1, len(COUNTER_COLUMNS))] for kind in values], np.int64)
         hashes = np.array([kind % 3 for kind in values], np.uint64)
-        parts.append(Rows(columns[0], columns[1], columns[2], columns[3], counters, hashes))
+        parts.append(Behaviours(columns[0], columns[1], columns[2], columns[3], counters, hashes))
     return parts
 
 
@@ -97,7 +98,7 @@ def test_rows_that_are_not_each_point_once_are_no_boxes(fault: str) -> None:
         kept = np.arange(rows) if fault == "twice" else np.arange(rows - 1)
         kept = np.append(kept, kept[3]) if fault == "twice" else kept
         columns: list[Any] = [column[kept] for column in parts[0]]
-        parts[0] = Rows(*columns)
+        parts[0] = Behaviours(*columns)
     assert boxes_of(parts, grid, axes) is None
 
 
@@ -127,7 +128,7 @@ def landscapes(draw: st.DrawFn) -> Landscape:
         splits = np.array(draw(st.lists(st.integers(0, 3), min_size=kinds, max_size=kinds)))
         cached = [base + part for part in draw(st.lists(st.integers(0, 3), min_size=kinds, max_size=kinds))]
         corners = np.array(list(cells(shape)), np.int64)
-        counters = np.zeros((kinds, len(COLUMNS)), np.int64)
+        counters = np.zeros((kinds, len(COUNTER_COLUMNS)), np.int64)
         boxes = Boxes(corners, corners, np.array(numbers, np.int64), counters, np.zeros(kinds, np.uint64))
         traces.append(TraceAims(boxes, splits, cached, draw(st.sampled_from([1, 3, 7, 10**9 + 7]))))
     return Landscape(traces, shape)

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pba
-from pba.study.sweep.folder import PART_SUFFIX
 from pba.study.sweep.grid import Grid
+from pba.study.sweep.parts import PART_SUFFIX
 from tests.study.study_fixture import make_trace
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,12 +20,12 @@ GRID = Grid("0:200:8", "60:70", "16,64,512")
 SLOW = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with it ignored
-from pba.study.sweep import run
-fast = run.core()
+from pba.study.sweep import tasks
+fast = tasks.behaviours_of
 def slow(*args, **options):
     time.sleep(1.0)
-    return fast.explore(*args, **options)
-run.core = lambda: run.Engine(fast.compile, slow)
+    return fast(*args, **options)
+tasks.behaviours_of = slow
 from pba.cli.app import run as pba
 sys.exit(pba(sys.argv[1:]))
 """
@@ -43,7 +43,7 @@ def arguments(traces: list[str], folder: Path) -> list[str]:
     """Return the command line that sweeps `GRID`."""
     axes = GRID.to_dict()
     return [
-        "sweep", *traces, "--unshrinkable", axes["unshrinkable"], "--min-pages", axes["min_pages"],
+        "sweep", *traces, "-U", axes["unshrinkable_pages"], "-M", axes["shrink_block_min_pages"],
         "--batch", axes["batch"], "-o", str(folder),
     ]  # fmt: skip
 

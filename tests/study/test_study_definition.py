@@ -10,7 +10,6 @@ from pba.study.definition import (
     Range,
     StudyDefinition,
     parse_definition,
-    parse_size,
     quickstart,
     read_definition,
 )
@@ -92,7 +91,6 @@ def test_every_key_is_read() -> None:
         ("search", 'sampler = "grid"', '[search] sampler: expected one of "tpe", "nsga2", "random"'),
         ("machine", "page_size_kib = 8", 'page_size_kib: expected one of "trace", 4, 16, 64, found 8'),
         ("machine", "page_size_kib = []", "[machine] page_size_kib: expected"),
-        ("machine", 'memory = "4 GB"', '[machine] memory: expected "trace" or a size such as "4 GiB"'),
         ("machine", "memory = 4", "[machine] memory: expected"),
         ("machine", 'linear_map = "pte"', "[machine] linear_map: expected one of"),
         ("space.batch", "low = 9\nhigh = 8", "[space.batch] high: expected at least low = 9, found 8"),
@@ -133,11 +131,3 @@ def test_a_missing_file_and_a_foreign_one(tmp_path: Path) -> None:
         read_definition(tmp_path / "bytes.toml")
     with pytest.raises(StudyError, match="cannot be read as a study file"):
         read_definition(tmp_path)
-
-
-def test_sizes() -> None:
-    assert parse_size("4 GiB") == 4 << 30
-    assert parse_size("512MiB") == 512 << 20
-    assert parse_size("0.5 TiB") == 1 << 39
-    assert parse_size("4 GB") is None
-    assert parse_size("GiB") is None

@@ -20,16 +20,16 @@ from pba.errors import OutputError, PbaError, StudyError
 from pba.imports.read import read_trace
 from pba.machine import Machine
 from pba.model import replay
-from pba.study.folder import locked
+from pba.study.folder import Folder, write_parquet
 from pba.study.result import (
     FLATNESS_FILE,
     JOURNAL_FILE,
     POINTS_FILE,
+    RUN,
     RUN_FILE,
     STUDY_FILE,
     Run,
     load_run,
-    write_parquet,
 )
 from pba.study.space import Point
 from pba.study.tune import tune
@@ -52,7 +52,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     """Return what has to be the same: all files but the journal (it has times), whose hash is left out."""
     found = {name: (folder / name).read_bytes() for name in SAME_BYTES}
     record = json.loads(found[RUN_FILE])
-    del record["files"][JOURNAL_FILE]
+    del record["files"][JOURNAL_FILE], record["sha256"]
     found[RUN_FILE] = json.dumps(record).encode()
     return found
 
@@ -182,12 +182,7 @@ elif moment == "within the journal":
 elif moment == "before the end":
     room.around = die
 elif moment == "before the record":
-    plain = room.write_record
-    def write_record(folder, record):
-        if record["state"] == "complete":
-            die()
-        plain(folder, record)
-    room.write_record = write_record
+    room.Folder.complete = die
 room.tune(study, folder, workers=2, command="pba tune small.toml")
 """
 
@@ -237,7 +232,7 @@ def test_more_points_go_on_from_those_there_are(home: Path, tmp_path: Path) -> N
     assert longer.study.points == 60
     tune(study, tmp_path / "long", points=60, command=COMMAND)
     assert contents(tmp_path / "short") == contents(tmp_path / "long")
-    with pytest.raises(StudyError, match="has 60 points, more than 40"):
+    with pytest.raises(StudyError, match="was begun for 60 points, more than 40"):
         tune(study, tmp_path / "short")
 
 
@@ -275,7 +270,7 @@ def test_another_seed_is_refused_and_other_versions_too(tmp_path: Path) -> None:
         tune(study, folder, seed=4)
     record = json.loads((folder / RUN_FILE).read_text())
     record["versions"]["model"] = "other"
-    (folder / RUN_FILE).write_text(json.dumps(record))
+    Folder(folder, RUN).write(record)
     assert tune(study, folder).versions["model"] == "other"
     with pytest.raises(StudyError, match="another version of model: other, now"):
         tune(study, folder, points=34)
@@ -293,7 +288,7 @@ def rewrite_points(path: Path) -> None:
 
 def change_first_trace(path: Path, row: object) -> None:
     record = json.loads(path.read_text())
-    path.write_text(json.dumps({**record, "traces": [row, *record["traces"][1:]]}))
+    Folder(path.parent, RUN).write({**record, "traces": [row, *record["traces"][1:]]})
 
 
 @pytest.mark.parametrize("name", [RUN_FILE, STUDY_FILE, POINTS_FILE, FLATNESS_FILE, JOURNAL_FILE])
@@ -321,7 +316,7 @@ def copy_run(home: Path, tmp_path: Path, state: str = "complete") -> Path:
         (folder / path.name).write_bytes(path.read_bytes())
     if state != "complete":
         record = json.loads((folder / RUN_FILE).read_text())
-        (folder / RUN_FILE).write_text(json.dumps({**record, "state": state, "files": {}}))
+        Folder(folder, RUN).write({**record, "state": state, "files": {}})
         (folder / FLATNESS_FILE).unlink()
     return folder
 
@@ -421,7 +416,7 @@ def test_a_run_of_an_older_layout_is_refused_and_can_be_run_anew(home: Path, tmp
 def test_a_run_of_another_rule_is_refused(home: Path, tmp_path: Path, change: dict[str, object]) -> None:
     folder = copy_run(home, tmp_path)
     record = json.loads((folder / RUN_FILE).read_text())
-    (folder / RUN_FILE).write_text(json.dumps({**record, **change}))
+    Folder(folder, RUN).write({**record, **change})
     with pytest.raises(StudyError, match=r"chosen by another rule .*force=True"):
         load_run(folder)
 
@@ -436,12 +431,12 @@ def test_other_peoples_folders_are_left_alone(home: Path, tmp_path: Path) -> Non
         tune(home / "small.toml", tmp_path / "letters.txt")
     with pytest.raises(StudyError, match="no such run folder"):
         load_run(tmp_path / "none")
-    with pytest.raises(StudyError, match="no run folder"):
+    with pytest.raises(StudyError, match="no run's folder"):
         load_run(tmp_path)
 
 
 def test_two_at_once_are_refused(home: Path, tmp_path: Path) -> None:
-    with locked(tmp_path / "run"), pytest.raises(StudyError, match="another pba tune is at work"):
+    with Folder(tmp_path / "run", RUN).held(), pytest.raises(StudyError, match="another pba tune is at work"):
         tune(home / "small.toml", tmp_path / "run")
 
 

@@ -17,8 +17,8 @@ VALUES = st.sets(st.integers(0, 3000), min_size=1, max_size=60)
 @given(VALUES)
 def test_text_of_an_axis_reads_back_as_the_axis(values: set[int]) -> None:
     ascending = tuple(sorted(values))
-    assert parse_axis("unshrinkable", axis_text(ascending)) == ascending
-    assert parse_axis("unshrinkable", list(values)) == ascending
+    assert parse_axis("unshrinkable_pages", axis_text(ascending)) == ascending
+    assert parse_axis("unshrinkable_pages", list(values)) == ascending
 
 
 @given(st.integers(0, 500), st.integers(0, 500), st.integers(1, 50), st.integers(0, 900))
@@ -26,12 +26,12 @@ def test_a_range_is_what_it_says_and_a_mixture_is_the_union(
     low: int, width: int, step: int, extra: int
 ) -> None:
     high = low + width
-    stepped = parse_axis("unshrinkable", f"{low}:{high}:{step}")
+    stepped = parse_axis("unshrinkable_pages", f"{low}:{high}:{step}")
     assert stepped is not None
     assert set(stepped) == {value for value in range(low, high + 1) if (value - low) % step == 0}
-    whole = parse_axis("unshrinkable", f"{low}:{high}")
+    whole = parse_axis("unshrinkable_pages", f"{low}:{high}")
     assert whole == tuple(range(low, high + 1))
-    mixed = parse_axis("unshrinkable", f" {extra} , {low}:{high}:{step},{extra}")
+    mixed = parse_axis("unshrinkable_pages", f" {extra} , {low}:{high}:{step},{extra}")
     assert mixed == tuple(sorted({extra, *stepped}))
 
 
@@ -41,35 +41,35 @@ def test_an_arithmetic_axis_is_one_item_of_text(start: int, step: int, count: in
     assert axis_text(values).count(",") == 0
 
 
-def test_the_default_is_64_by_512_by_16_and_has_the_patch() -> None:
+def test_the_default_is_63_by_512_by_16_begins_at_4_and_has_the_patch() -> None:
     grid = Grid()
-    assert grid.shape == (64, 16, 512)
-    assert len(grid) == 64 * 16 * 512
+    assert grid.shape == (63, 16, 512)
+    assert len(grid) == 63 * 16 * 512
     cell = grid.cell_of(PATCH_POINT)
     assert cell is not None
     assert grid.point_at(cell) == PATCH_POINT
     assert Grid(**grid.to_dict()) == grid
-    assert "524,288" in str(grid)
+    assert "516,096" in str(grid)
 
 
 @pytest.mark.parametrize(
     ("axis", "text", "told"),
     [
-        ("unshrinkable", "", "is no range"),
-        ("unshrinkable", "1,,2", "is no range"),
-        ("unshrinkable", "1-5", "is no range"),
-        ("unshrinkable", "-1", "is no range"),
-        ("unshrinkable", "1:2:3:4", "is no range"),
-        ("unshrinkable", "all,1", "is no range"),
-        ("unshrinkable", "\u0661", "is no range"),
-        ("unshrinkable", "1.5", "is no range"),
+        ("unshrinkable_pages", "", "is no range"),
+        ("unshrinkable_pages", "1,,2", "is no range"),
+        ("unshrinkable_pages", "1-5", "is no range"),
+        ("unshrinkable_pages", "-1", "is no range"),
+        ("unshrinkable_pages", "1:2:3:4", "is no range"),
+        ("unshrinkable_pages", "all,1", "is no range"),
+        ("unshrinkable_pages", "\u0661", "is no range"),
+        ("unshrinkable_pages", "1.5", "is no range"),
         ("batch", "9:3", "goes down"),
         ("batch", "1:9:0", "step of 0"),
-        ("batch", "0", "--batch: 0 is out of range"),
+        ("batch", "0", "batch: 0 is out of range"),
         ("batch", "8:67108865:67108857", "67108865 is out of range"),
-        ("min_pages", "0:512", "--min-pages: 0 is out of range"),
-        ("min_pages", "513", "ranges from 1 to 512"),
-        ("unshrinkable", f"0:{LIMITS['unshrinkable'][1]}", "more than"),
+        ("shrink_block_min_pages", "0:512", "shrink_block_min_pages: 0 is out of range"),
+        ("shrink_block_min_pages", "513", "ranges from 1 to 512"),
+        ("unshrinkable_pages", f"0:{LIMITS['unshrinkable_pages'][1]}", "more than"),
     ],
 )
 def test_a_bad_axis_ends_in_one_line_that_says_what_to_do(axis: str, text: str, told: str) -> None:
@@ -81,7 +81,7 @@ def test_a_bad_axis_ends_in_one_line_that_says_what_to_do(axis: str, text: str, 
 
 def test_values_that_are_no_whole_numbers_are_refused() -> None:
     with pytest.raises(ThresholdError, match="whole numbers"):
-        Grid(unshrinkable=[1, 2.5])  # type: ignore[list-item]
+        Grid(unshrinkable_pages=[1, 2.5])  # type: ignore[list-item]
     with pytest.raises(ThresholdError, match="no value"):
         Grid(batch=[])
     assert Grid(batch=7).batch == (7,)
@@ -97,11 +97,11 @@ def test_all_is_every_value_that_can_matter() -> None:
     with pytest.raises(ThresholdError, match="still says all"):
         len(grid)
     found = grid.resolved(lambda: 30)
-    assert found.unshrinkable == tuple(range(31))
-    assert found.min_pages == tuple(range(1, 513))
+    assert found.unshrinkable_pages == tuple(range(31))
+    assert found.shrink_block_min_pages == tuple(range(1, 513))
     assert found.batch == tuple(range(1, 61))
     mixed = Grid("5,6", "64", "all").resolved(lambda: 2)
-    assert (mixed.unshrinkable, mixed.batch) == ((5, 6), (1, 2, 3, 4))
+    assert (mixed.unshrinkable_pages, mixed.batch) == ((5, 6), (1, 2, 3, 4))
 
 
 def test_what_says_no_all_is_not_asked_how_much_is_cached() -> None:
@@ -121,10 +121,10 @@ def test_on_larger_pages_the_axes_are_what_a_study_makes_of_each_point() -> None
         for at_m, m in enumerate((1, 64, 512)):
             for at_b, b in enumerate((8, 512, 1024)):
                 meant = Point(u, m, b).on(machine)
-                assert axes.unshrinkable[at_u] == meant.unshrinkable_pages
-                assert axes.min_pages[at_m] == meant.shrink_block_min_pages
+                assert axes.unshrinkable_pages[at_u] == meant.unshrinkable_pages
+                assert axes.shrink_block_min_pages[at_m] == meant.shrink_block_min_pages
                 assert axes.batch[at_b] == meant.batch
-    assert axes.unshrinkable.tolist() == [0, 16, 8192, 8192]
+    assert axes.unshrinkable_pages.tolist() == [0, 16, 8192, 8192]
 
 
 def test_a_point_off_the_grid_has_no_cell() -> None:

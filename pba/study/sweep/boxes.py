@@ -13,25 +13,15 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pba.engine.grid import Behaviours
 from pba.kernel.state import AREA_BITS
-from pba.results import CACHED_PAGE_NS_PARTS
+from pba.results import CACHED_PAGE_NS_PARTS, COUNTER_COLUMNS
 from pba.study.sweep.grid import Grid, MachineAxes
 
 Ints = NDArray[np.int64]
 
 HIGH, LOW = CACHED_PAGE_NS_PARTS
 _MIX: Final = 0x9E3779B97F4A7C15
-
-
-class Rows(NamedTuple):
-    """Intervals of M that behave alike, as the engine returns them (its `Behaviours`)."""
-
-    unshrinkable: Ints
-    batch: Ints
-    min_pages_from: Ints
-    min_pages_to: Ints
-    counters: Ints
-    cache_hash: NDArray[np.uint64]
 
 
 class Boxes(NamedTuple):
@@ -83,19 +73,21 @@ class Boxes(NamedTuple):
         return int(self.behaviour[np.flatnonzero(inside)[0]])
 
 
-def boxes_of(parts: Sequence[Rows], grid: Grid, axes: MachineAxes) -> Boxes | None:
+def boxes_of(parts: Sequence[Behaviours], grid: Grid, axes: MachineAxes) -> Boxes | None:
     """Merge the rows of a trace's parts into boxes; None if they do not hold each point exactly once.
 
     Parameters
     ----------
-    parts : sequence of Rows
+    parts : sequence of Behaviours
         Of ascending chunks of U.
     grid : Grid
         Its points are kept, others dropped.
     axes : MachineAxes
         The grid's axes on the machine of these rows.
     """
-    joined = Rows(*(np.concatenate([part[at] for part in parts]) for at in range(len(Rows._fields))))
+    joined = Behaviours(
+        *(np.concatenate([part[at] for part in parts]) for at in range(len(Behaviours._fields)))
+    )
     first, last = _on_grid(joined, axes)
     kept = (last >= first).all(axis=1)
     first, last = first[kept], last[kept]
@@ -115,12 +107,12 @@ def boxes_of(parts: Sequence[Rows], grid: Grid, axes: MachineAxes) -> Boxes | No
     return Boxes(first, last, rank[inverse], counters[shown], cache_hash[shown])
 
 
-def _on_grid(rows: Rows, axes: MachineAxes) -> tuple[Ints, Ints]:
+def _on_grid(rows: Behaviours, axes: MachineAxes) -> tuple[Ints, Ints]:
     """Return each row's first and last indices on the grid; last < first where no point of it is inside."""
     columns = (
-        (axes.unshrinkable, rows.unshrinkable, rows.unshrinkable),
+        (axes.unshrinkable_pages, rows.unshrinkable_pages, rows.unshrinkable_pages),
         (axes.batch, rows.batch, rows.batch),
-        (axes.min_pages, rows.min_pages_from, rows.min_pages_to),
+        (axes.shrink_block_min_pages, rows.shrink_block_min_pages_from, rows.shrink_block_min_pages_to),
     )
     first = [np.searchsorted(values, low, "left") for values, low, _ in columns]
     last = [np.searchsorted(values, high, "right") - 1 for values, _, high in columns]
@@ -177,8 +169,8 @@ def _are_whole(first: Ints, last: Ints, shape: tuple[int, int, int]) -> bool:
     )
 
 
-def cached_page_ns(boxes: Boxes, columns: Sequence[str]) -> list[int]:
+def page_ns_of(boxes: Boxes) -> list[int]:
     """Return the time integral of the cached pages of each behaviour, in page-ns."""
-    high = boxes.counters[:, list(columns).index(HIGH)].tolist()
-    low = boxes.counters[:, list(columns).index(LOW)].tolist()
+    high = boxes.counters[:, COUNTER_COLUMNS.index(HIGH)].tolist()
+    low = boxes.counters[:, COUNTER_COLUMNS.index(LOW)].tolist()
     return [(above << AREA_BITS) + below for above, below in zip(high, low, strict=True)]

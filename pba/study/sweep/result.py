@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from pba.errors import PbaError
+from pba.results import COUNTER_COLUMNS
 from pba.study.definition import THRESHOLD_NAMES
 from pba.study.objective import AIMS
 from pba.study.recommend import distance_in_factors, recommend
 from pba.study.space import PATCH_POINT, Point
-from pba.study.sweep.boxes import Boxes, cached_page_ns
-from pba.study.sweep.folder import AXIS_NAMES, mean_cached_pages, table_columns
+from pba.study.sweep.boxes import Boxes, page_ns_of
+from pba.study.sweep.folder import mean_cached_pages, table_columns
 from pba.study.sweep.front import (
     Aims,
     FrontStep,
@@ -27,13 +28,13 @@ from pba.study.sweep.front import (
 )
 from pba.study.sweep.grid import AXES, Grid
 from pba.study.sweep.plateau import Cell, Plateau, largest_box_around, largest_plateaus, plateau_around
-from pba.study.sweep.tasks import COLUMNS, Case
+from pba.study.sweep.tasks import Case
 
 if TYPE_CHECKING:
     import pandas as pd
 
-OFF_GRID: Final = -1
-"""The number of the patch's point where the grid leaves it out."""
+_BESIDE: Final = -1
+"""The number of the patch's point in a table of other points."""
 
 
 class Place(NamedTuple):
@@ -129,11 +130,11 @@ class SweepResult:
         values = [np.array(values) for values in self.grid.values]
         grids = dict(zip(AXES, np.meshgrid(*values, indexing="ij"), strict=True))
         frame = _counters_frame(case, boxes, numbers)
-        for at, (axis, name) in enumerate(AXIS_NAMES.items()):
-            frame.insert(at, name, grids[axis].reshape(-1))
+        for at, name in enumerate(THRESHOLD_NAMES):
+            frame.insert(at, name, grids[name].reshape(-1))
         return frame
 
-    def at(self, unshrinkable: int, min_pages: int, batch: int) -> pd.DataFrame:
+    def at(self, unshrinkable_pages: int, shrink_block_min_pages: int, batch: int) -> pd.DataFrame:
         """Return a row per trace and machine for one point of the grid: counters, mean, hash.
 
         Raises
@@ -143,7 +144,7 @@ class SweepResult:
         """
         import pandas as pd
 
-        point = Point(unshrinkable, min_pages, batch)
+        point = Point(unshrinkable_pages, shrink_block_min_pages, batch)
         cell = self.grid.cell_of(point)
         if cell is None:
             raise PbaError(f"{point} is not on the grid", f"it has {self.grid.to_dict()}")
@@ -197,9 +198,9 @@ class SweepResult:
         chosen = self._chosen(setting)
         traces = []
         for case, boxes in chosen:
-            splits = boxes.counters[:, COLUMNS.index("pmd_splits")]
-            held = boxes.counters[:, COLUMNS.index("nr_cached")].tolist()
-            cached = cached_page_ns(boxes, COLUMNS) if case.duration_ns else held
+            splits = boxes.counters[:, COUNTER_COLUMNS.index("pmd_splits")]
+            held = boxes.counters[:, COUNTER_COLUMNS.index("nr_cached")].tolist()
+            cached = page_ns_of(boxes) if case.duration_ns else held
             traces.append(TraceAims(boxes, splits, cached, case.duration_ns or 1))
         return Landscape(traces, self.grid.shape)
 
@@ -211,9 +212,10 @@ class SweepResult:
 
     @property
     def patch_number(self) -> int:
-        """The number of the patch's point on the grid, in the axes' order; `OFF_GRID` where it has none."""
+        """The number of the patch's point, in the axes' order: every sweep's grid holds it."""
         cell = self.grid.cell_of(PATCH_POINT)
-        return OFF_GRID if cell is None else int(np.ravel_multi_index(cell, self.grid.shape))
+        assert cell is not None
+        return int(np.ravel_multi_index(cell, self.grid.shape))
 
     def patch_place(self, setting: str | None = None) -> Place:
         """Return where the patch's point lies beside the front."""
@@ -285,15 +287,14 @@ class SweepResult:
 
         indices = dict(zip(AXES, np.unravel_index(numbers, self.grid.shape), strict=True))
         columns = {
-            name: np.array(self.grid.values[AXES.index(axis)])[indices[axis]]
-            for axis, name in AXIS_NAMES.items()
+            name: np.array(self.grid.values[AXES.index(name)])[indices[name]] for name in THRESHOLD_NAMES
         }
         return pd.DataFrame(columns, index=pd.Index(numbers, name="number"))
 
     def _nearest(self, step: FrontStep) -> Point:
         """Return the point of a step whose thresholds are nearest to the patch's, in factors."""
         frame = self._frame_of(step.points)
-        frame.loc[OFF_GRID] = PATCH_POINT._asdict()
+        frame.loc[_BESIDE] = PATCH_POINT._asdict()
         at = int(distance_in_factors(frame, len(frame) - 1)[:-1].argmin())
         return Point(*(int(value) for value in frame.iloc[at]))
 
@@ -310,10 +311,10 @@ def _counters_frame(case: Case, boxes: Boxes, numbers: Any) -> pd.DataFrame:
     """Return the counters, the mean and the hash of some behaviours by their numbers."""
     import pandas as pd
 
-    page_ns: Any = cached_page_ns(boxes, COLUMNS)
+    page_ns: Any = page_ns_of(boxes)
     fits = all(value < 1 << 63 for value in page_ns)
     columns: dict[str, Any] = {}
-    for at, name in enumerate(COLUMNS):
+    for at, name in enumerate(COUNTER_COLUMNS):
         if name == "cached_page_ns_high":
             columns["cached_page_ns"] = np.array(page_ns, np.int64 if fits else object)[numbers]
         elif name != "cached_page_ns_low":

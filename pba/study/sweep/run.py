@@ -5,39 +5,35 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from pathlib import Path
 from typing import Any, Final
 
+from pba.engine.compile import compile_trace
+from pba.engine.compiled import CompiledTrace
 from pba.errors import PbaError, StudyError, option
 from pba.machine import Machine, Thresholds
-from pba.study import folder as rooms
-from pba.study.evaluate import default_workers
+from pba.printable import printable
+from pba.progress import SILENT, Progress
+from pba.results import COUNTER_COLUMNS
+from pba.study.folder import COMPLETE, RUNNING, Folder, Record
 from pba.study.inputs import versions
 from pba.study.space import PATCH_POINT
-from pba.study.sweep import folder as files
-from pba.study.sweep.boxes import Boxes, Rows, boxes_of, cached_page_ns
-from pba.study.sweep.folder import PartFiles, Parts, PartsInMemory
+from pba.study.sweep.boxes import Boxes, boxes_of, page_ns_of
+from pba.study.sweep.folder import RECORD_FILE, SWEEP, TABLE_FILE, differences, read_table, write_table
 from pba.study.sweep.grid import Grid
-from pba.study.sweep.progress import Silence, SweepWatch
+from pba.study.sweep.parts import PARTS, PartFiles, Parts, PartsInMemory
 from pba.study.sweep.result import SweepResult
-from pba.study.sweep.tasks import COLUMNS, Case, Engine, Task, engine_version, tasks_of, trace_sha256
-from pba.study.tune import MAX_WORKERS
+from pba.study.sweep.tasks import Case, Task, tasks_of, trace_sha256
+from pba.study.workers import Threads, check_memory, check_workers
 from pba.trace.table import Trace
+from pba.units import number, plural
 
 RECORDED: Final = "recorded"
 """The setting in which each trace is replayed on the machine that it was recorded on."""
 
 Traces = Trace | str | Path | Iterable[Trace | str | Path]
 Settings = Mapping[str, Callable[[Trace], Machine]]
-
-
-def core() -> Engine:
-    """Return the engine that explores many thresholds at once."""
-    from pba.engine.compile import compile_trace
-    from pba.engine.grid import behaviours_of
-
-    return Engine(compile_trace, behaviours_of)
 
 
 def sweep(
@@ -49,7 +45,7 @@ def sweep(
     folder: str | Path | None = None,
     force: bool = False,
     command: str = "",
-    watch: SweepWatch | None = None,
+    progress: Progress = SILENT,
 ) -> SweepResult:
     """Evaluate every point of a grid of thresholds exactly, on every trace.
 
@@ -58,19 +54,19 @@ def sweep(
     traces : Trace, str, Path, or several of them
         Traces; files, names or patterns of recordings (`"arm64-*"`).
     grid : Grid, optional
-        Which points: 64 x 512 x 16 of them unless told.
+        Which points: 63 x 512 x 16 of them by default. The patch's own values are added to each axis.
     machine : Machine, several, or mapping, optional
-        On which machine each trace is replayed: the one it was recorded on (`machine_of`) unless told. Of
+        On which machine each trace is replayed: the one it was recorded on (`machine_of`) by default. Of
         several, each with all traces. A mapping gives a name to each rule from a trace to its machine.
     workers : int, optional
-        Threads; one per processor unless told. The result does not depend on it.
+        Threads; one per processor by default. The result does not depend on it.
     folder : str or Path, optional
-        Where to keep the result, and what is done of it after a kill. Only in memory unless told.
+        Where to keep the result, and what is done of it after a kill. Only in memory by default.
     force : bool
         Whether to forget what an earlier sweep left in the folder.
     command : str
         The command that does the same, for the record.
-    watch : SweepWatch, optional
+    progress : Progress, optional
         Who is told how far it is.
 
     Returns
@@ -85,29 +81,29 @@ def sweep(
     StudyError
         If the folder is another sweep's, or damaged.
     """
-    watch = watch or Silence()
-    if workers is not None and not 1 <= workers <= MAX_WORKERS:
-        raise StudyError(f"{option('workers', workers)} is out of range", f"use 1 to {MAX_WORKERS}")
-    count = workers or default_workers()
-    watch.say("reading the traces")
-    named = read_traces(traces)
-    rules = _settings(machine)
+    workers = check_workers(workers)
     grid = Grid() if grid is None else grid  # not by its truth: a grid that says all has no length
-    if folder is None:
-        work = _Work(named, rules, grid, count, watch)
-        return work.result(work.explored(PartsInMemory()), command, None)
-    place = Path(folder)
-    with rooms.locked(place, "pba sweep", "-o"):
-        begun = files.is_begun(place, force)
-        work = _Work(named, rules, grid, count, watch)
-        record = _open(place, work.record(command), begun)
-        if record["state"] == "complete":
-            watch.say(f"{place}: done already; nothing is replayed again")
-        else:
-            found = work.explored(PartFiles(place))
-            files.write_table(place / files.TABLE_FILE, work.grid, work.cases, found)
-            files.finish(place, record)
-        return load_sweep(place)
+    try:
+        progress.stage("reading the traces")
+        named, rules = read_traces(traces), _settings(machine)
+        if folder is None:
+            work = _Work(named, rules, grid, workers, progress)
+            return work.result(work.explored(PartsInMemory()), command, None)
+        place = Folder(Path(folder), SWEEP)
+        with place.held():
+            begun = place.is_begun(force)
+            work = _Work(named, rules, grid, workers, progress)
+            record = _open(place, work.record(command), begun)
+            if record["state"] == COMPLETE:
+                progress.say(f"{place.path}: done already; nothing is replayed again")
+            else:
+                found = work.explored(PartFiles(place.path))
+                write_table(place.path / TABLE_FILE, work.grid, work.cases, found)
+                place.complete(record, (TABLE_FILE,))
+                place.remove(PARTS)
+            return load_sweep(place.path)
+    finally:
+        progress.end()
 
 
 def load_sweep(folder: str | Path) -> SweepResult:
@@ -118,18 +114,18 @@ def load_sweep(folder: str | Path) -> SweepResult:
     StudyError
         If it is no sweep's folder, is damaged, or the sweep is not done.
     """
-    folder = Path(folder)
-    record = files.read_record(folder)
-    if record["state"] != "complete":
+    place = Folder(Path(folder), SWEEP)
+    record = place.read()
+    if record["state"] != COMPLETE:
         raise StudyError(f"{folder}: the sweep is not done", f"go on with it: {record['command']}")
-    files.check_files(folder, record)
+    place.check_files(record)
     try:
         grid = Grid(**record["grid"])
         cases = tuple(Case.from_dict(row) for row in record["cases"])
     except (KeyError, TypeError, ValueError, PbaError) as error:
-        raise files.damaged(folder / files.RECORD_FILE, error) from error
-    found = tuple(files.read_table(folder / files.TABLE_FILE, grid, cases))
-    return SweepResult(grid, cases, found, record["versions"], record["command"], folder)
+        raise place.damaged(RECORD_FILE, error) from error
+    found = tuple(read_table(place, grid, cases))
+    return SweepResult(grid, cases, found, record["versions"], record["command"], place.path)
 
 
 def read_traces(traces: Traces) -> list[tuple[Trace, str]]:
@@ -157,7 +153,7 @@ def read_traces(traces: Traces) -> list[tuple[Trace, str]]:
 
 
 def _name(trace: Trace, path: str) -> str:
-    return trace.metadata.name or Path(path).name.split(".")[0] or trace.name
+    return printable(trace.metadata.name or Path(path).name.split(".")[0] or trace.name)
 
 
 def _settings(machine: Machine | Sequence[Machine] | Settings | None) -> Settings:
@@ -172,15 +168,15 @@ def _settings(machine: Machine | Sequence[Machine] | Settings | None) -> Setting
     return {str(one): lambda _, one=one: one for one in machines}  # type: ignore[misc]
 
 
-def _open(place: Path, wanted: dict[str, Any], begun: bool) -> dict[str, Any]:
+def _open(place: Folder, wanted: Record, begun: bool) -> Record:
     """Return the record of the sweep in a folder, new or old; check the files of one that is done."""
     if not begun:
-        files.write_record(place, wanted)
-        return wanted
-    record = files.refuse_another(place, wanted)
-    if record["state"] == "complete":
-        files.check_files(place, record)
-        files.drop_parts(place)
+        return place.write(wanted)
+    record = place.read()
+    place.refuse(differences(record, wanted))
+    if record["state"] == COMPLETE:
+        place.check_files(record)
+        place.remove(PARTS)
     return record
 
 
@@ -188,16 +184,19 @@ class _Work:
     """The traces on their machines, and the tasks that are left to do."""
 
     def __init__(
-        self, named: list[tuple[Trace, str]], rules: Settings, grid: Grid, workers: int, watch: SweepWatch
+        self, named: list[tuple[Trace, str]], rules: Settings, grid: Grid, workers: int, progress: Progress
     ) -> None:
         self.traces = [trace for trace, _ in named]
-        self.workers, self.watch = workers, watch
+        self.workers, self.progress = workers, progress
         pairs = [(at, setting) for setting in rules for at in range(len(named))]
         machines = [rules[setting](self.traces[at]) for at, setting in pairs]
-        watch.say("replaying the patch's own thresholds (the first time, the model is compiled)")
-        with ThreadPoolExecutor(max_workers=workers) as pool:
+        names = [f"{_name(*named[at])}, {setting}" for at, setting in pairs]
+        check_memory(dict(zip(names, machines, strict=True)), workers, progress)
+        progress.stage("replaying the patch's own thresholds (the first time, the model is compiled)")
+        with Threads(max_workers=workers, thread_name_prefix="sweep") as pool:
             patches = list(pool.map(_patch_figures, [self.traces[at] for at, _ in pairs], machines))
-            self.grid = grid.resolved(lambda: max(pool.map(_most_cached, self.traces * len(rules), machines)))
+            most = grid.resolved(lambda: max(pool.map(_most_cached, self.traces * len(rules), machines)))
+        self.grid = most.with_patch()
         hashes = [trace_sha256(trace) for trace in self.traces]
         self.of_trace = [at for at, _ in pairs]
         self.cases = [
@@ -211,10 +210,9 @@ class _Work:
     def record(self, command: str) -> dict[str, Any]:
         """Return what `sweep.json` says when the sweep begins."""
         return {
-            "format_version": files.FORMAT_VERSION,
-            "state": "running",
+            "state": RUNNING,
             "command": command or "pba.sweep",
-            "versions": {**versions(), "engine": engine_version()},
+            "versions": versions(),
             "grid": self.grid.to_dict(),
             "cases": [case.to_dict() for case in self.cases],
             "files": {},
@@ -226,13 +224,17 @@ class _Work:
         tasks = [tasks_of(*three) for three in zip(self.cases, self.of_trace, axes, strict=True)]
         left = {task.key: task for of_case in tasks for task in of_case if task.key not in parts}
         total = len({task.key for of_case in tasks for task in of_case})
-        self.watch.begin([task.weight for task in left.values()], total - len(left))
-        try:
-            # Heavy ones first, so that no thread is left alone with one at the end.
-            self._do(sorted(left.values(), key=lambda task: -task.weight), parts)
-        finally:
-            self.watch.end()
-        self.watch.say("merging what behaves alike")
+        weights = sum(task.weight for task in {task.key: task for each in tasks for task in each}.values())
+        done = weights - sum(task.weight for task in left.values())
+        if len(left) < total:
+            self.progress.say(f"going on: {total - len(left)} of {total} pieces are done")
+        points, pairs = number(len(self.grid)), number(len(self.grid) // self.grid.shape[2])
+        cases = plural(len(self.cases), "trace and machine", "traces and machines")
+        self.progress.say(f"{points} points ({pairs} pairs of U and B, a replay each or less) on {cases}")
+        self.progress.stage("exploring the grid", weights, "", done)
+        # Heavy ones first, so that no thread is left alone with one at the end.
+        self._do(sorted(left.values(), key=lambda task: -task.weight), parts, done)
+        self.progress.stage("merging what behaves alike")
         found = []
         for of_case, case, on_machine in zip(tasks, self.cases, axes, strict=True):
             boxes = boxes_of([parts.get(task.key) for task in of_case], self.grid, on_machine)
@@ -252,10 +254,9 @@ class _Work:
             self.grid, tuple(self.cases), tuple(found), made["versions"], made["command"], folder
         )
 
-    def _do(self, tasks: list[Task], parts: Parts) -> None:
+    def _do(self, tasks: list[Task], parts: Parts, weight_done: float) -> None:
         """Do tasks, several at a time. A stop ends those that have begun, and nothing of them is kept."""
-        engine = core()
-        compiled = _Compiled(self.traces, engine)
+        compiled = _Compiled(self.traces)
         stopped = threading.Event()
 
         def look(_: int) -> None:
@@ -263,17 +264,16 @@ class _Work:
                 raise CancelledError
 
         def do(task: Task) -> float:
-            rows: Rows = task.run(engine, compiled.of(task.trace), look)
-            parts.put(task.key, rows)
+            parts.put(task.key, task.run(compiled.of(task.trace), look))
             return task.weight
 
-        pool = ThreadPoolExecutor(max_workers=self.workers, thread_name_prefix="sweep")
-        waiting: set[Future[float]] = {pool.submit(do, task) for task in tasks}
+        pool = Threads(max_workers=self.workers, thread_name_prefix="sweep")
         try:
+            waiting: set[Future[float]] = {pool.submit(do, task) for task in tasks}
             while waiting:
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in done:
-                    self.watch.task(future.result())
+                weight_done += sum(future.result() for future in done)
+                self.progress.advance(weight_done)
         finally:
             stopped.set()
             pool.shutdown(wait=True, cancel_futures=True)
@@ -282,16 +282,16 @@ class _Work:
 class _Compiled:
     """The traces compiled, each when it is first asked for."""
 
-    def __init__(self, traces: list[Trace], engine: Engine) -> None:
-        self._traces, self._engine = traces, engine
-        self._found: dict[int, Any] = {}
+    def __init__(self, traces: list[Trace]) -> None:
+        self._traces = traces
+        self._found: dict[int, CompiledTrace] = {}
         self._locks = [threading.Lock() for _ in traces]
 
-    def of(self, trace: int) -> Any:
+    def of(self, trace: int) -> CompiledTrace:
         """Return a compiled trace by its number."""
         with self._locks[trace]:
             if trace not in self._found:
-                self._found[trace] = self._engine.compile(self._traces[trace])
+                self._found[trace] = compile_trace(self._traces[trace])
             return self._found[trace]
 
 
@@ -320,15 +320,14 @@ def _passes(trace: Trace) -> int:
 
 
 def _hold_against_patch(case: Case, boxes: Boxes, grid: Grid) -> None:
-    """Hold the sweep's figures for the patch's point against those of its replay, if the grid has it."""
+    """Hold the sweep's figures for the patch's point against those of its replay."""
     cell = grid.cell_of(PATCH_POINT)
-    if cell is None:
-        return
+    assert cell is not None
     row = boxes.at(cell)
     swept = (
-        int(boxes.counters[row, COLUMNS.index("pmd_splits")]),
-        cached_page_ns(boxes, COLUMNS)[row],
-        int(boxes.counters[row, COLUMNS.index("nr_cached")]),
+        int(boxes.counters[row, COUNTER_COLUMNS.index("pmd_splits")]),
+        page_ns_of(boxes)[row],
+        int(boxes.counters[row, COUNTER_COLUMNS.index("nr_cached")]),
     )
     if swept != case.patch:
         raise AssertionError(f"{case.trace} at {PATCH_POINT}: a sweep gives {swept}, a replay {case.patch}")
