@@ -19,6 +19,7 @@ import typer
 
 from pba._version import __version__
 from pba.errors import EXIT_STATUS, PbaError
+from pba.printable import LONGEST_MESSAGE, printable
 
 EXIT_INTERRUPTED = 130
 """What a shell reports for a command that was ended by Ctrl-C."""
@@ -162,7 +163,7 @@ def _usage_message(error: Exception) -> str:
 
 def _fail(message: str) -> int:
     """Print one line to standard error and return the status of a failure."""
-    print(f"pba: {message}", file=sys.stderr)
+    print(f"pba: {printable(message, LONGEST_MESSAGE)}", file=sys.stderr)
     return EXIT_STATUS
 
 

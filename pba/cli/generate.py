@@ -16,6 +16,7 @@ from pba.cli.derived import refuse_output
 from pba.cli.layout import columns, described
 from pba.cli.traces import open_trace
 from pba.errors import PbaError
+from pba.printable import printable
 from pba.units import exact_time, format_time, number, parse_count, parse_time, plural
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def generate(
     finally:
         progress.clear()
     facts = {"file": str(output), **progress.facts(), "recipe": made.metadata.recipe, **facts}
-    print(json.dumps(facts, indent=2) if as_json else f"{output}: {progress.told()}")
+    print(json.dumps(facts, indent=2) if as_json else f"{printable(output)}: {progress.told()}")
 
 
 def _parameters(given: list[str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pba.cli.derived import finish, refuse_output
-from pba.cli.options import Batch, LinearMap, Memory, MinPages, PageSize, Unshrinkable
+from pba.cli.options import Batch, LinearMap, Memory, PageSize, ShrinkBlockMinPages, UnshrinkablePages
 from pba.cli.traces import open_trace
 from pba.units import number
 
@@ -40,8 +40,8 @@ def minimise(
     max_replays: Annotated[
         int, typer.Option(metavar="N", help="Replays after which the search ends with what it has.")
     ] = 20_000,
-    unshrinkable: Unshrinkable = None,
-    min_pages: MinPages = None,
+    unshrinkable_pages: UnshrinkablePages = None,
+    shrink_block_min_pages: ShrinkBlockMinPages = None,
     batch: Batch = None,
     page_size: PageSize = None,
     memory: Memory = None,
@@ -69,7 +69,7 @@ def minimise(
     refuse_output(output, force)
     whole = open_trace(source)
     machine = machine_from(whole, page_size, memory, linear_map)
-    thresholds = thresholds_from(machine, unshrinkable, min_pages, batch)
+    thresholds = thresholds_from(machine, unshrinkable_pages, shrink_block_min_pages, batch)
 
     def holds(part: Trace) -> bool:
         return condition.holds(replay(part, thresholds, machine).counters)
@@ -111,8 +111,8 @@ def replay_options(machine: Machine, thresholds: Thresholds) -> str:
     """Return the options that name a machine and thresholds in full."""
     return (
         f"--page-size {machine.page_size_kib} --memory {machine.memory_pages}pages "
-        f"--linear-map {machine.linear_map} --unshrinkable {thresholds.unshrinkable_pages} "
-        f"--min-pages {thresholds.shrink_block_min_pages} --batch {thresholds.batch}"
+        f"--linear-map {machine.linear_map} --unshrinkable-pages {thresholds.unshrinkable_pages} "
+        f"--shrink-block-min-pages {thresholds.shrink_block_min_pages} --batch {thresholds.batch}"
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pba.cli.options import MACHINE
+from pba.cli.options import B_FLAGS, M_FLAGS, MACHINE, U_FLAGS
 
 if TYPE_CHECKING:
     from pba.machine import Machine
@@ -28,17 +28,19 @@ def sweep(
             help="Trace files, names or patterns of recordings ('arm64-*'). Default: all recordings of pba.",
         ),
     ] = None,
-    unshrinkable: Annotated[
+    unshrinkable_pages: Annotated[
         str | None,
         typer.Option(
+            *U_FLAGS,
             metavar="AXIS",
             rich_help_panel=GRID,
             help="PBA_UNSHRINKABLE_PAGES: 0:512:8, say. Default: 64 values from 0 to 16384.",
         ),
     ] = None,
-    min_pages: Annotated[
+    shrink_block_min_pages: Annotated[
         str | None,
         typer.Option(
+            *M_FLAGS,
             metavar="AXIS",
             rich_help_panel=GRID,
             help="PBA_SHRINK_BLOCK_MIN_PAGES. Default: 1:512, all there are; they cost no more than a few.",
@@ -47,6 +49,7 @@ def sweep(
     batch: Annotated[
         str | None,
         typer.Option(
+            *B_FLAGS,
             metavar="AXIS",
             rich_help_panel=GRID,
             help="shrinker->batch: 32,64,128, say. Default: 16 values from 8 to 8192.",
@@ -107,7 +110,7 @@ def sweep(
     any number of workers. From Python: pba.sweep, pba.load_sweep.
 
       pba sweep                         all recordings, 64 x 512 x 16 points
-      pba sweep pgbench-x86 --unshrinkable 0:512:8 --batch 32,64,128
+      pba sweep pgbench-x86 -U 0:512:8 -B 32,64,128
       pba sweep x.parquet --memory 2GiB --memory 8GiB -o sweeps/memory
     """
     from pba.report.sweep import write_sweep_summary
@@ -116,13 +119,17 @@ def sweep(
     from pba.study.sweep.run import sweep as run_sweep
 
     grid = Grid(
-        DEFAULT_UNSHRINKABLE if unshrinkable is None else unshrinkable,
-        DEFAULT_MIN_PAGES if min_pages is None else min_pages,
+        DEFAULT_UNSHRINKABLE if unshrinkable_pages is None else unshrinkable_pages,
+        DEFAULT_MIN_PAGES if shrink_block_min_pages is None else shrink_block_min_pages,
         DEFAULT_BATCH if batch is None else batch,
     )
     settings = settings_from(page_size or [], memory or [], linear_map or [])
     place = output or Path("sweeps") / folder_name(traces or [])
-    axes = {"--unshrinkable": unshrinkable, "--min-pages": min_pages, "--batch": batch}
+    axes = {
+        U_FLAGS[0]: unshrinkable_pages,
+        M_FLAGS[0]: shrink_block_min_pages,
+        B_FLAGS[0]: batch,
+    }
     machines = {"--page-size": page_size, "--memory": memory, "--linear-map": linear_map}
     watch = SweepProgress()
     try:

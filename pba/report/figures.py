@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from pba.printable import cut_middle
+from pba.printable import printable
 from pba.report.axes import pages_axis, spread
 from pba.report.data import (
     KERNEL_NAMES,
@@ -20,7 +20,20 @@ from pba.report.data import (
     recordings_table,
     thresholds,
 )
-from pba.report.style import BAND, FRONT, GRID, INK, MUTED, POINT, RECOMMENDED, SEED, SURFACE, Picture, style
+from pba.report.style import (
+    BAND,
+    FRONT,
+    GRID,
+    INK,
+    MUTED,
+    POINT,
+    RECOMMENDED,
+    SEED,
+    SURFACE,
+    Picture,
+    load_matplotlib,
+    style,
+)
 from pba.report.words import mib
 from pba.study.objective import AIMS
 from pba.units import number, percent, plural
@@ -52,10 +65,11 @@ def all_pictures(run: Run) -> list[Picture]:
 
 def new_figure(width: float, height: float, title: str) -> Figure:
     """Return an empty figure of that size in inches, with its title."""
+    load_matplotlib()
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height))
-    figure.suptitle(title, x=0.01, ha="left")
+    figure.suptitle(printable(title), x=0.01, ha="left")
     return figure
 
 
@@ -144,7 +158,7 @@ def recordings_picture(run: Run) -> Picture:
         left, right = figure.subplots(1, 2, sharey=True)
         _draw_pairs(left, table, "pmd_splits", SPLITS)
         _draw_pairs(right, table, "mean_cached_pages", CACHED)
-        left.set_yticks(range(len(table)), [cut_middle(name, 34) for name in table.trace])
+        left.set_yticks(range(len(table)), [printable(name, 34) for name in table.trace])
         left.set_ylim(len(table) - 0.4, -0.6)
         handles, labels = left.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower left", ncols=2, handletextpad=0.4)

@@ -9,7 +9,8 @@ import pandas as pd
 
 from pba.analysis import tables as analysis
 from pba.analysis.tables import ALL, BURST_GAP_NS, NATURAL_WINDOW_NS, NS, live_table
-from pba.errors import PbaError
+from pba.errors import PbaError, option
+from pba.printable import printable
 from pba.report.axes import pages_axis, plain, spread
 from pba.report.figures import new_figure, scale_note, settle
 from pba.report.style import INK, LEVEL_COLOURS, MUTED, RECOMMENDED, SEED, SURFACE, Picture, style
@@ -31,8 +32,18 @@ KINDS_OF_RUN: Final = {"free": (RECOMMENDED, "frees", (0, (4, 1.5))), "alloc": (
 """Colour, name and line of what `bursts_table` and `rates_table` tell apart."""
 
 
+MOST_PHASES: Final = 1000
+"""Phases that are drawn at most: more are narrower than a line, and each is a part of the SVG."""
+
+
+def check_phases(phases: int | None) -> None:
+    """Raise `PbaError` where there are none, or more than can be seen."""
+    if phases is not None and not 1 <= phases <= MOST_PHASES:
+        raise PbaError(f"{option('phases', phases)} is out of range", f"use 1 to {MOST_PHASES}")
+
+
 def _title(trace: Trace, what: str) -> str:
-    return f"{trace.name}: {what}"
+    return f"{printable(trace.name, 60)}: {what}"
 
 
 def _refuse_nothing(table: pd.DataFrame, trace: Trace, missing: str) -> None:
@@ -131,6 +142,7 @@ def rates_picture(trace: Trace) -> Picture:
 
 def phases_picture(trace: Trace, phases: int | None = None) -> Picture:
     """Draw `phases_table`: by how much the live pages change per second, phase by phase."""
+    check_phases(phases)
     table = analysis.phases_table(trace, phases)
     _refuse_nothing(table, trace, "all of its events stand at one time")
     with style():

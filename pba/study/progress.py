@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 
+from pba.printable import LONGEST_MESSAGE, printable
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -78,7 +80,7 @@ class ProgressWatch:
 
     def say(self, text: str) -> None:
         """Say what begins now."""
-        self.console.print(text, style="dim", soft_wrap=True)
+        self.console.print(printable(text, LONGEST_MESSAGE), style="dim", soft_wrap=True, markup=False)
 
     def begin(self, total: int, done: int) -> None:
         """Begin to count points."""

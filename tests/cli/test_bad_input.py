@@ -353,10 +353,10 @@ OPTIONS = {
     "--page-size big": "use 4, 16 or 64",
     "--linear-map pte": "use pmd, contpmd, pud",
     "--page-size 16 --linear-map pud": "no pud leaves on 16 KiB pages",
-    "--unshrinkable -1": "unshrinkable_pages = -1 is out of range",
-    "--unshrinkable 1048577": "out of range",
-    "--min-pages 0": "shrink_block_min_pages = 0 is out of range",
-    "--min-pages 513": "1 to 512 pages",
+    "--unshrinkable-pages -1": "unshrinkable_pages = -1 is out of range",
+    "--unshrinkable-pages 1048577": "out of range",
+    "--shrink-block-min-pages 0": "shrink_block_min_pages = 0 is out of range",
+    "--shrink-block-min-pages 513": "1 to 512 pages",
     "--batch 0": "say 128 for that",
     "--batch many": "--batch",
     "--batch 1.5": "--batch",
@@ -482,14 +482,14 @@ def test_a_name_that_is_no_text(tmp_path: Path) -> None:
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.events"))
     done = pba_process("info", write(path, GOOD))
     assert (done.returncode, done.stderr) == (0, "")
-    assert "\\udcff" in done.stdout
+    assert "\\xff" in done.stdout
 
 
 def test_memory_that_runs_out(monkeypatch: pytest.MonkeyPatch, complaint: Complaint) -> None:
     def large(_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("pba.analysis.summary.summarize", large)
+    monkeypatch.setattr("pba.analysis.summary.summarize_blocks", large)
     assert "not enough memory" in complaint("info", TINY)
 
 
@@ -548,7 +548,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("pba.analysis.summary.summarize", broken)
+    monkeypatch.setattr("pba.analysis.summary.summarize_blocks", broken)
     with pytest.raises(ZeroDivisionError):
         run(["info", str(TINY)])
 
@@ -557,7 +557,7 @@ def test_ctrl_c_is_quiet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     def interrupted(_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pba.analysis.summary.summarize", interrupted)
+    monkeypatch.setattr("pba.analysis.summary.summarize_blocks", interrupted)
     assert run(["info", str(TINY)]) == 130
     assert capsys.readouterr().err == ""
 

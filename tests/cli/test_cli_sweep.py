@@ -61,7 +61,7 @@ def test_the_summary_says_what_the_result_holds(home: Path, capsys: pytest.Captu
 def test_options_of_the_machine_make_every_combination(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    axes = ["--unshrinkable", "0,16", "--min-pages", "64", "--batch", "512"]
+    axes = ["--unshrinkable-pages", "0,16", "--shrink-block-min-pages", "64", "--batch", "512"]
     machine = ["--memory", "64MiB", "--memory", "32MiB", "--linear-map", "pmd"]
     words = ["sweep", traces(home)[0], *axes, *machine, "-o", str(home / "machines")]
     assert pba(words) == 0
@@ -77,9 +77,9 @@ def test_options_of_the_machine_make_every_combination(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--unshrinkable", "9:3"], "goes down"),
-        (["--min-pages", "0:512"], "--min-pages: 0 is out of range"),
-        (["--unshrinkable", "99999999999"], "out of range"),
+        (["--unshrinkable-pages", "9:3"], "goes down"),
+        (["--shrink-block-min-pages", "0:512"], "--shrink-block-min-pages: 0 is out of range"),
+        (["--unshrinkable-pages", "99999999999"], "out of range"),
         (["--batch", "x"], "is no range"),
         (["--memory", "lots"], "is not a size"),
         (["--page-size", "5"], "does not exist"),
@@ -124,6 +124,6 @@ def test_the_folder_is_called_after_the_traces() -> None:
 def test_the_command_of_the_record_leaves_out_what_does_not_shape_it() -> None:
     assert command_line([], {"--batch": None}, {"--memory": None}, None) == "pba sweep"
     said = command_line(
-        ["my x"], {"--unshrinkable": "0:8", "--batch": None}, {"--memory": ["1G", "2G"]}, Path("o")
+        ["my x"], {"--unshrinkable-pages": "0:8", "--batch": None}, {"--memory": ["1G", "2G"]}, Path("o")
     )
-    assert said == "pba sweep 'my x' --unshrinkable 0:8 --memory 1G --memory 2G -o o"
+    assert said == "pba sweep 'my x' --unshrinkable-pages 0:8 --memory 1G --memory 2G -o o"

@@ -113,7 +113,7 @@ def test_the_minimised_trace_keeps_the_condition(
     given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "small.events"
-    machine = ["--memory", "8192pages", "--linear-map", "pmd", "--unshrinkable", "4", "--batch", "64"]
+    machine = ["--memory", "8192pages", "--linear-map", "pmd", "--unshrinkable-pages", "4", "--batch", "64"]
     keep = "pages_released > 20 and pmd_splits < 9"
     assert run(["trace", "minimise", str(given), "-o", str(out), "--keep", keep, *machine]) == 0
     output = capsys.readouterr()

@@ -43,7 +43,7 @@ def arguments(traces: list[str], folder: Path) -> list[str]:
     """Return the command line that sweeps `GRID`."""
     axes = GRID.to_dict()
     return [
-        "sweep", *traces, "--unshrinkable", axes["unshrinkable"], "--min-pages", axes["min_pages"],
+        "sweep", *traces, "-U", axes["unshrinkable"], "-M", axes["min_pages"],
         "--batch", axes["batch"], "-o", str(folder),
     ]  # fmt: skip
 

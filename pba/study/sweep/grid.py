@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pba.errors import ThresholdError
+from pba.errors import ThresholdError, option
 from pba.machine import Machine
 from pba.study.definition import BLOCK_NR_PAGES_4K
 from pba.study.space import Point
@@ -207,9 +207,21 @@ def _ranges(name: str, text: str) -> Iterator[range]:
         yield range(first, last + 1, step)
 
 
+FLAGS: Final = {
+    "unshrinkable": "--unshrinkable-pages",
+    "min_pages": "--shrink-block-min-pages",
+    "batch": "--batch",
+}
+"""What the axes are called on the command line."""
+    "unshrinkable": "--unshrinkable-pages",
+    "min_pages": "--shrink-block-min-pages",
+    "batch": "--batch",
+}
+
+
 def _option(name: str) -> str:
-    """Return an axis's name as the command line has it."""
-    return "--" + name.replace("_", "-")
+    """Return an axis's name, as Python has it and as the command line has it."""
+    return option(name, flag=FLAGS[name])
 
 
 def axis_text(values: tuple[int, ...]) -> str:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from rich.console import Console
 
+from pba.printable import LONGEST_MESSAGE, printable
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -93,7 +95,7 @@ class SweepProgress:
 
     def say(self, text: str) -> None:
         """Say what begins now."""
-        self.console.print(text, style="dim", soft_wrap=True)
+        self.console.print(printable(text, LONGEST_MESSAGE), style="dim", soft_wrap=True, markup=False)
 
     def begin(self, weights: list[float], done: int) -> None:
         """Begin to count tasks."""
