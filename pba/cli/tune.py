@@ -145,7 +145,7 @@ def show_comparison(run: Run, console: Console) -> None:
         table.add_row(shown(name), *cells, style=style)
 
     for row in recordings_table(run).to_dict("records"):
-        add(row["trace"], [(row[f"seed_{figure}"], row[f"recommended_{figure}"]) for figure in figures])
+        add(row["trace"], [(row[f"patch_{figure}"], row[f"recommended_{figure}"]) for figure in figures])
     patch, best = point(run, run.patch), point(run, run.recommended)
     add("all", [(patch[figure], best[figure]) for figure in figures], "bold")
     console.print(table)
@@ -163,10 +163,10 @@ def show_front(run: Run, console: Console) -> None:
     shown = thinned(front, FRONT_ROWS)
     title = "Pareto front (thresholds and mean cached in pages)"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for heading in ("point", "unshrinkable", "min pages", "batch", "PMD splits", "mean cached", ""):
+    for heading in ("point", "U", "M", "B", "PMD splits", "mean cached", ""):
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for row in shown.to_dict("records"):
-        note = "<- recommended" if row["recommended"] else "<- patch" if row["seed"] else ""
+        note = "<- recommended" if row["recommended"] else "<- patch" if row["patch"] else ""
         cells = [str(row[name]) for name in ("number", *THRESHOLDS, AIMS[0])]
         style = "bold" if row["recommended"] else ""
         table.add_row(*cells, f"{row[AIMS[1]]:.1f}", note, style=style)

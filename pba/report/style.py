@@ -1,6 +1,6 @@
 """How figures look, and how they become bytes: the same bytes for the same data.
 
-Colours are Okabe and Ito's, told apart by colour-blind readers too; seed and recommended also differ in the
+Colours are Okabe and Ito's, told apart by colour-blind readers too; patch and recommended also differ in the
 shape of their marks. Text stays text in the SVG (set in DejaVu Sans or Verdana, which have the same widths).
 """
 
@@ -27,7 +27,7 @@ MUTED: Final = "#666d76"
 GRID: Final = "#dfe2e6"
 SURFACE: Final = "#fffffe"
 POINT: Final = "#a3aab3"
-SEED: Final = "#0072b2"
+PATCH: Final = "#0072b2"
 RECOMMENDED: Final = "#d55e00"
 FRONT: Final = "#3d4550"
 BAND: Final = "#f3e2c4"
@@ -38,7 +38,7 @@ LEVEL_COLOURS: Final = {
 """Okabe and Ito's colours for the levels of page tables; every figure with levels has these."""
 
 CSS_NAMES: Final = {
-    INK: "--ink", MUTED: "--muted", GRID: "--grid", SURFACE: "--paper", POINT: "--point", SEED: "--seed",
+    INK: "--ink", MUTED: "--muted", GRID: "--grid", SURFACE: "--paper", POINT: "--point", PATCH: "--patch",
     RECOMMENDED: "--recommended", FRONT: "--front", BAND: "--band",
 }  # fmt: skip
 """Colour in a figure -> the HTML page's variable that replaces it, so that figures follow light and dark."""

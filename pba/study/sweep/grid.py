@@ -213,10 +213,6 @@ FLAGS: Final = {
     "batch": "--batch",
 }
 """What the axes are called on the command line."""
-    "unshrinkable": "--unshrinkable-pages",
-    "min_pages": "--shrink-block-min-pages",
-    "batch": "--batch",
-}
 
 
 def _option(name: str) -> str:
