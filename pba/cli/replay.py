@@ -19,7 +19,16 @@ from pba.cli.options import (
     UnshrinkablePages,
 )
 from pba.cli.traces import open_trace
-from pba.units import fine_percent, format_bytes, format_time, number, parse_memory, parse_page_size
+from pba.printable import printable
+from pba.units import (
+    fine_percent,
+    format_bytes,
+    format_time,
+    number,
+    parse_memory,
+    parse_page_size,
+    plural,
+)
 
 if TYPE_CHECKING:
     from pba.machine import Machine, Thresholds
@@ -112,10 +121,10 @@ def ran(result: ReplayResult | ReplayBounds, events: int) -> list[tuple[str, str
     """Return what was run: the trace, the machine and the thresholds."""
     thresholds = result.thresholds
     return [
-        ("trace", f"{result.trace_name}, {format_time(result.duration_ns)}, {number(events)} events"),
+        ("trace", f"{printable(result.trace_name)}, {format_time(result.duration_ns)}, "
+         f"{plural(events, 'event')}"),
         ("machine", str(result.machine)),
-        ("thresholds", f"unshrinkable {thresholds.unshrinkable_pages}, "
-         f"min pages {thresholds.shrink_block_min_pages}, batch {thresholds.batch} (pages)"),
+        ("thresholds", f"{thresholds} (pages)"),
     ]  # fmt: skip
 
 

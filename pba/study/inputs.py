@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pba._version import __version__
 from pba.errors import MachineError, StudyError, TraceError
 from pba.machine import Machine
+from pba.printable import printable
 from pba.study.definition import StudyDefinition
 from pba.study.result import sha256_of
 
@@ -86,7 +87,7 @@ def read_recordings(definition: StudyDefinition) -> list[Recording]:
     found = []
     for path in trace_files(definition):
         trace = read_trace(path)
-        name = trace.metadata.name or path.name.split(".")[0]
+        name = printable(trace.metadata.name or path.name.split(".")[0])  # tables and records keep it
         machine = machine_for(definition, trace, path)
         found.append(Recording(name, path, sha256_of(path.read_bytes()), trace, machine))
     twice = [name for name, count in Counter(item.name for item in found).items() if count > 1]

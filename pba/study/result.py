@@ -287,7 +287,8 @@ def write_record(folder: Path, record: dict[str, Any]) -> None:
 
     with replacing(folder / RUN_FILE, force=True) as temporary:
         text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
+        # What UTF-8 has no bytes for (a file's name may hold it) becomes an escape that JSON knows, too.
+        temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def file_facts(path: Path) -> dict[str, Any]:

@@ -114,3 +114,22 @@ def test_a_backend_that_nobody_knows_is_no_obstacle(tmp_path: Path) -> None:
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "out" / "live.png").exists()
+
+
+@pytest.mark.parametrize("name", ["\ud800", "$\\frac", "[/x]", "\x1b[31mred", "a" * 5000])
+def test_searches_and_sweeps_take_any_name(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "[" / "x] $\\frac"
+    folder.mkdir(parents=True)
+    path = named(name).write(folder / "x.parquet")
+    (folder / "s.toml").write_text(
+        f'name = "s"\ndescription = "d"\ntraces = ["{path.name}"]\n'
+        '[machine]\npage_size_kib = 4\nmemory = "64 MiB"\n[search]\npoints = 3\n'
+    )
+    tune = ["tune", str(folder / "s.toml"), "--run", str(folder / "run")]
+    sweep = ["sweep", str(path), "-U", "16", "-M", "64", "-B", "512", "-o", str(folder / "sweep")]
+    for command in (tune, tune, ["report", str(folder / "run")], sweep, sweep):
+        assert run([*command]) == 0, command
+        said = capsys.readouterr()
+        assert "\x1b" not in said.out + said.err

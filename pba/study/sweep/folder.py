@@ -166,7 +166,9 @@ def _remove(path: Path) -> None:
 def write_record(folder: Path, record: dict[str, Any]) -> None:
     """Write `sweep.json`, replacing an older one in a single step."""
     with replacing(folder / RECORD_FILE, force=True) as temporary:
-        temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+        # What UTF-8 has no bytes for (a file's name may hold it) becomes an escape that JSON knows, too.
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def read_record(folder: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from pba.errors import PbaError, StudyError, option
 from pba.machine import Machine, Thresholds
+from pba.printable import printable
 from pba.study import folder as rooms
 from pba.study.evaluate import default_workers
 from pba.study.inputs import versions
@@ -157,7 +158,7 @@ def read_traces(traces: Traces) -> list[tuple[Trace, str]]:
 
 
 def _name(trace: Trace, path: str) -> str:
-    return trace.metadata.name or Path(path).name.split(".")[0] or trace.name
+    return printable(trace.metadata.name or Path(path).name.split(".")[0] or trace.name)
 
 
 def _settings(machine: Machine | Sequence[Machine] | Settings | None) -> Settings:
