@@ -123,6 +123,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
         if isinstance(leaving.__context__, BrokenPipeError):
             return _forget_output(EXIT_BROKEN_PIPE)
         raise
+    except RuntimeError as error:
+        if "start new thread" not in str(error):
+            raise
+        return _fail(
+            "no more threads can be started here (use fewer --workers, or raise the limit: ulimit -u)"
+        )
     except MemoryError:
         return _fail("there is not enough memory for this (take a smaller machine or trace)")
     except OSError as error:

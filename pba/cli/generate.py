@@ -155,7 +155,7 @@ def command(recipe: Mapping[str, Any]) -> str:
 
 
 def parameters_of(recipe: Mapping[str, Any]) -> dict[str, str]:
-    """Return the parameters of a recipe as text; none where they are damaged or there are none."""
+    """Return the parameters of a recipe as text; no entries where they are missing or damaged."""
     found = recipe.get("parameters")
     return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 

@@ -73,7 +73,7 @@ def import_(
     ] = False,
     background_orders: Annotated[
         str | None,
-        typer.Option(metavar="LOW-HIGH", help="Orders of its chunks; all but single pages unless told."),
+        typer.Option(metavar="LOW-HIGH", help="Orders of its chunks; by default all but single pages."),
     ] = None,
 ) -> None:
     """Import a recording made elsewhere.

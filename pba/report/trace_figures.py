@@ -37,7 +37,7 @@ MOST_PHASES: Final = 1000
 
 
 def check_phases(phases: int | None) -> None:
-    """Raise `PbaError` where there are none, or more than can be seen."""
+    """Raise `PbaError` for fewer than one, or more than can be seen."""
     if phases is not None and not 1 <= phases <= MOST_PHASES:
         raise PbaError(f"{option('phases', phases)} is out of range", f"use 1 to {MOST_PHASES}")
 
@@ -303,7 +303,7 @@ def bursts_picture(trace: Trace, gap_ns: int = BURST_GAP_NS) -> Picture:
 def drawdown_picture(trace: Trace, window_ns: int = NATURAL_WINDOW_NS) -> Picture:
     """Draw `drawdown_table`: by how much allocations exceed frees, by the length of the window.
 
-    The window whose drawdown is marked is that of the natural cache size unless told.
+    The window whose drawdown is marked is by default that of the natural cache size.
     """
     table = analysis.drawdown_table(trace)
     _refuse_nothing(table, trace, "no page-table page is allocated or freed in it")
@@ -367,7 +367,7 @@ def trace_pictures(
     trace : Trace
         The trace.
     kinds : tuple of str
-        Which of `TRACE_PICTURES`, in any order; unless told, all for which the trace has data.
+        Which of `TRACE_PICTURES`, in any order; by default all for which the trace has data.
     settings : mapping, optional
         What to tell the functions of some kinds: `{"bursts": {"gap_ns": 2_000_000}}`.
 

@@ -133,3 +133,23 @@ def test_searches_and_sweeps_take_any_name(
         assert run([*command]) == 0, command
         said = capsys.readouterr()
         assert "\x1b" not in said.out + said.err
+
+
+def test_threads_that_cannot_start_end_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(self: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    path = sawtooth(1, 60).write(tmp_path / "x.parquet")
+    monkeypatch.setattr("threading.Thread.start", refuse)
+    assert run(["sweep", str(path), "-U", "16", "-M", "64", "-B", "512", "-o", str(tmp_path / "out")]) == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told.startswith("pba: no more threads can be started here")
+
+
+@pytest.mark.parametrize("closing", ["| head -1", ">&-"])
+def test_a_reader_that_goes_away_is_no_error(closing: str) -> None:
+    line = f"{sys.executable} -c \"from pba.cli import main; main(['data', 'list'])\" {closing}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
