@@ -49,7 +49,7 @@ def which(run: Run) -> tuple[str, ...]:
     """Say which point is recommended, and what its letters and "the patch" mean."""
     patch, best = point(run, run.patch), point(run, run.recommended)
     names = ", ".join(f"{LETTERS[name]} is `{KERNEL_NAMES[name]}`" for name in THRESHOLDS)
-    meant = f'{names}. "The patch", below, is its own point.'
+    meant = f'{names}. "The patch", below, is the point with its own values.'
     if run.recommended == run.patch:
         return (f"Those of the patch, {thresholds(patch)}: the rule picks its own point.", meant)
     chosen = f"{thresholds(best)} pages (point {run.recommended}). The patch has {thresholds(patch)}."
