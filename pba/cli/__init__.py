@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run `pba` with `arguments` (those of the process unless told) and exit."""
+    """Run `pba` with `arguments` (by default those of the process) and exit."""
     from pba.cli.app import run
 
     raise SystemExit(run(arguments))

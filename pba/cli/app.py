@@ -19,6 +19,7 @@ import typer
 
 from pba._version import __version__
 from pba.errors import EXIT_STATUS, PbaError
+from pba.printable import LONGEST_MESSAGE, printable
 
 EXIT_INTERRUPTED = 130
 """What a shell reports for a command that was ended by Ctrl-C."""
@@ -122,6 +123,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
         if isinstance(leaving.__context__, BrokenPipeError):
             return _forget_output(EXIT_BROKEN_PIPE)
         raise
+    except RuntimeError as error:
+        if "start new thread" not in str(error):
+            raise
+        return _fail(
+            "no more threads can be started here (use fewer --workers, or raise the limit: ulimit -u)"
+        )
     except MemoryError:
         return _fail("there is not enough memory for this (take a smaller machine or trace)")
     except OSError as error:
@@ -162,7 +169,7 @@ def _usage_message(error: Exception) -> str:
 
 def _fail(message: str) -> int:
     """Print one line to standard error and return the status of a failure."""
-    print(f"pba: {message}", file=sys.stderr)
+    print(f"pba: {printable(message, LONGEST_MESSAGE)}", file=sys.stderr)
     return EXIT_STATUS
 
 

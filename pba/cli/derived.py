@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pba.printable import printable
 from pba.units import format_time, number
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def finish(made: Trace, output: Path, force: bool) -> None:
     made.write(output, force=force)
     summary = summarize(made)
     print(
-        f"{output}: {number(summary.events)} events in {format_time(made.metadata.duration_ns)}: "
+        f"{printable(output)}: {number(summary.events)} events in {format_time(made.metadata.duration_ns)}: "
         f"{number(summary.ops['A'])} page tables allocated, {number(summary.ops['F'])} freed, "
         f"{number(summary.ops['S'] + summary.ops['D'])} shrinker passes; "
         f"{number(summary.live_peak_pages)} live at the peak, {number(summary.live_end_pages)} at the end"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,8 +12,10 @@ import typer
 
 from pba.cli.derived import refuse_output
 from pba.cli.layout import columns, described
+from pba.cli.live import LiveLine
 from pba.cli.traces import open_trace
 from pba.errors import PbaError
+from pba.printable import printable
 from pba.units import exact_time, format_time, number, parse_count, parse_time, plural
 
 if TYPE_CHECKING:
@@ -109,13 +109,14 @@ def generate(
         from pba.generators.making import recipe
 
         made = recipe(str(workload), parameters=_parameters(param or []), **limits)
-    progress = Progress(made)
+    live = LiveLine()
+    written = Written(made, live)
     try:
-        made.write(output, force=force, show=progress.see)
+        made.write(output, force=force, show=written.see)
     finally:
-        progress.clear()
-    facts = {"file": str(output), **progress.facts(), "recipe": made.metadata.recipe, **facts}
-    print(json.dumps(facts, indent=2) if as_json else f"{output}: {progress.told()}")
+        live.end()
+    facts = {"file": str(output), **written.facts(), "recipe": made.metadata.recipe, **facts}
+    print(json.dumps(facts, indent=2) if as_json else f"{printable(output)}: {written.told()}")
 
 
 def _parameters(given: list[str]) -> dict[str, str]:
@@ -134,7 +135,7 @@ def _parameters(given: list[str]) -> dict[str, str]:
 def command(recipe: Mapping[str, Any]) -> str:
     """Return the command line that makes a trace again, of its metadata's `recipe`.
 
-    Parameters that are as this pba has them unless told are left out.
+    Parameters that are as this pba has them by default are left out.
     """
     from pba.generators.workloads import WORKLOADS
 
@@ -154,7 +155,7 @@ def command(recipe: Mapping[str, Any]) -> str:
 
 
 def parameters_of(recipe: Mapping[str, Any]) -> dict[str, str]:
-    """Return the parameters of a recipe as text; none where they are damaged or there are none."""
+    """Return the parameters of a recipe as text; no entries where they are missing or damaged."""
     found = recipe.get("parameters")
     return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
@@ -204,10 +205,12 @@ def _fitted(path: Path) -> tuple[Fit, Likeness]:
     from pba.probe.likeness import fit
 
     recording = open_trace(path)
+    live = LiveLine()
+    live.stage(f"fitting {recording.name}")
     try:
-        return fit(recording, lambda what: _draw(f"fitting {recording.name}: {what}"))
+        return fit(recording, lambda what: live.advance(0, what))
     finally:
-        _draw("")
+        live.end()
 
 
 def _closeness(taken: Fit, found: Likeness) -> str:
@@ -243,18 +246,15 @@ def _closeness(taken: Fit, found: Likeness) -> str:
 # --- progress ------------------------------------------------------------------------------------------
 
 
-def _draw(line: str) -> None:
-    """Draw the live line where there is a terminal."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+class Written:
+    """Counts what is written, and tells how far it is."""
 
-
-class Progress:
-    """Counts what is written, and draws the live line."""
-
-    def __init__(self, made: Recipe) -> None:
-        self.made = made
-        self.begun = time.monotonic()
+    def __init__(self, made: Recipe, live: LiveLine) -> None:
+        self.made, self.line = made, live
+        if made.events:
+            live.stage("generating", made.events, "events")
+        else:
+            live.stage("generating", made.duration_ns)
         self.counts = [0] * 6
         self.live = self.peak = self.last_ns = 0
 
@@ -268,17 +268,9 @@ class Progress:
         self.peak = max(self.peak, self.live + int(live.max()))
         self.live += int(live[-1])
         self.last_ns = int(chunk.time_ns[-1])
-        events, wanted = sum(self.counts), self.made.events
-        rate = events / max(time.monotonic() - self.begun, 0.1)
-        share = events / wanted if wanted else self.last_ns / self.made.duration_ns
-        _draw(
-            f"{number(events)} events, {format_time(self.last_ns)}, {100 * min(share, 1):.0f} %, "
-            f"{rate / 1e6:.1f} million/s, Ctrl-C ends it and leaves nothing"
-        )
-
-    def clear(self) -> None:
-        """Take the live line away."""
-        _draw("")
+        events = sum(self.counts)
+        note = f"{number(events)} events, {format_time(self.last_ns)}, Ctrl-C ends it and leaves nothing"
+        self.line.advance(events if self.made.events else self.last_ns, note)
 
     def facts(self) -> dict[str, int]:
         """Return what was written, as plain numbers."""

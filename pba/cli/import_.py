@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pba.printable import printable
 from pba.units import number, parse_memory, parse_page_size
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def import_(
     ] = False,
     background_orders: Annotated[
         str | None,
-        typer.Option(metavar="LOW-HIGH", help="Orders of its chunks; all but single pages unless told."),
+        typer.Option(metavar="LOW-HIGH", help="Orders of its chunks; by default all but single pages."),
     ] = None,
 ) -> None:
     """Import a recording made elsewhere.
@@ -132,7 +133,7 @@ def summarize(output: Path, trace: Trace) -> str:
     quality = trace.metadata.quality
     background = f", {number(counts['B'])} background chunks" if quality.background else ""
     lines = [
-        f"{output}: {number(len(trace))} events: {number(counts['A'])} page tables allocated, "
+        f"{printable(output)}: {number(len(trace))} events: {number(counts['A'])} page tables allocated, "
         f"{number(counts['F'])} freed, {number(counts['S'])} shrinker passes{background}; "
         f"{number(quality.lost_events)} events lost, {number(quality.unparsed_lines)} lines left out"
     ]

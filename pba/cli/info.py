@@ -12,6 +12,7 @@ from pba._version import __version__
 from pba.cli.generate import command, parameters_of
 from pba.cli.layout import described
 from pba.cli.traces import open_trace
+from pba.printable import printable
 from pba.units import KIB, fine_percent, format_bytes, format_time, number
 
 if TYPE_CHECKING:
@@ -117,9 +118,9 @@ def _origin_rows(metadata: Metadata) -> Rows:
         if page_size is not None:
             memory = f"{format_bytes(pages * page_size * KIB)} ({memory})"
     return [
-        ("name", metadata.name or "none"),
-        ("source", metadata.source or "unknown"),
-        ("kernel", " ".join(filter(None, (metadata.kernel, metadata.architecture))) or "unknown"),
+        ("name", printable(metadata.name) or "none"),
+        ("source", printable(metadata.source) or "unknown"),
+        ("kernel", printable(" ".join(filter(None, (metadata.kernel, metadata.architecture)))) or "unknown"),
         ("page size", "unknown" if page_size is None else f"{page_size} KiB"),
         ("memory", memory),
         *_free_rows(metadata),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from pba.printable import LONGEST_MESSAGE, printable
+
 
 def columns(rows: Sequence[Sequence[str]], align: str, gap: str = "  ") -> str:
     """Return rows of cells as lines whose columns line up.
@@ -18,6 +20,7 @@ def columns(rows: Sequence[Sequence[str]], align: str, gap: str = "  ") -> str:
     gap : str
         What stands between two columns.
     """
+    rows = [[printable(cell, LONGEST_MESSAGE) for cell in row] for row in rows]
     widths = [max((len(row[at]) for row in rows), default=0) for at in range(len(align))]
     lines = []
     for row in rows:
@@ -34,6 +37,6 @@ def described(rows: Sequence[tuple[str, str]], width: int = 100) -> str:
     indent = max((len(label) for label, _ in rows), default=0) + 2
     wrapped = []
     for label, text in rows:
-        first, *more = textwrap.wrap(text, max(width - indent, 20)) or [""]
+        first, *more = textwrap.wrap(printable(text, 10 * LONGEST_MESSAGE), max(width - indent, 20)) or [""]
         wrapped += [(label, first), *(("", line) for line in more)]
     return columns(wrapped, "ll")

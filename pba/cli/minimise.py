@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pba.cli.derived import finish, refuse_output
-from pba.cli.options import Batch, LinearMap, Memory, MinPages, PageSize, Unshrinkable
+from pba.cli.live import LiveLine
+from pba.cli.options import Batch, LinearMap, Memory, PageSize, ShrinkBlockMinPages, UnshrinkablePages
 from pba.cli.traces import open_trace
-from pba.units import number
+from pba.units import number, plural
 
 if TYPE_CHECKING:
     from pba.machine import Machine, Thresholds
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from pba.probe.minimise import Minimised, Step
     from pba.trace.table import Trace
 
-SECONDS_BETWEEN_LINES = 2.0
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as a shell has it."""
 
@@ -40,8 +40,8 @@ def minimise(
     max_replays: Annotated[
         int, typer.Option(metavar="N", help="Replays after which the search ends with what it has.")
     ] = 20_000,
-    unshrinkable: Unshrinkable = None,
-    min_pages: MinPages = None,
+    unshrinkable_pages: UnshrinkablePages = None,
+    shrink_block_min_pages: ShrinkBlockMinPages = None,
     batch: Batch = None,
     page_size: PageSize = None,
     memory: Memory = None,
@@ -69,12 +69,16 @@ def minimise(
     refuse_output(output, force)
     whole = open_trace(source)
     machine = machine_from(whole, page_size, memory, linear_map)
-    thresholds = thresholds_from(machine, unshrinkable, min_pages, batch)
+    thresholds = thresholds_from(machine, unshrinkable_pages, shrink_block_min_pages, batch)
 
     def holds(part: Trace) -> bool:
         return condition.holds(replay(part, thresholds, machine).counters)
 
-    found = search(whole, holds, max_replays=max_replays, watch=_Told())
+    live = LiveLine()
+    try:
+        found = search(whole, holds, max_replays=max_replays, watch=_Told(live))
+    finally:
+        live.end()
     if found.was_interrupted and len(found.trace) == len(whole):
         print("pba: interrupted before anything was taken away: nothing is written", file=sys.stderr)
         raise typer.Exit(INTERRUPTED)
@@ -86,8 +90,8 @@ def minimise(
     )
     finish(with_note(found.trace, note), output, force)
     result = replay(found.trace, thresholds, machine).counters
-    print(render(found, condition, {name: result[name] for name in condition.names}, how))
-    print(f"see: pba replay {output} {options}")
+    print(found_text(found, condition, {name: result[name] for name in condition.names}, how))
+    print(f"see: pba replay {shlex.quote(str(output))} {options}")
     if found.was_interrupted:
         print(f"pba: interrupted: {output} is the smallest found so far", file=sys.stderr)
         raise typer.Exit(INTERRUPTED)
@@ -98,37 +102,33 @@ def ended(found: Minimised) -> str:
     if found.is_minimal:
         return "each unit is needed"
     by = "interrupted" if found.was_interrupted else "ended"
-    return f"{by} after {number(found.replays)} replays, not minimal"
+    return f"{by} after {plural(found.replays, 'replay')}, not minimal"
 
 
-def render(found: Minimised, condition: Property, counters: dict[str, int], how: str) -> str:
+def found_text(found: Minimised, condition: Property, counters: dict[str, int], how: str) -> str:
     """Return what was found in a line."""
     values = ", ".join(f"{name} = {number(value)}" for name, value in counters.items())
-    return f"{condition.text}: {values}; {number(found.replays)} replays, {how}"
+    return f"{condition.text}: {values}; {plural(found.replays, 'replay')}, {how}"
 
 
 def replay_options(machine: Machine, thresholds: Thresholds) -> str:
     """Return the options that name a machine and thresholds in full."""
     return (
         f"--page-size {machine.page_size_kib} --memory {machine.memory_pages}pages "
-        f"--linear-map {machine.linear_map} --unshrinkable {thresholds.unshrinkable_pages} "
-        f"--min-pages {thresholds.shrink_block_min_pages} --batch {thresholds.batch}"
+        f"--linear-map {machine.linear_map} --unshrinkable-pages {thresholds.unshrinkable_pages} "
+        f"--shrink-block-min-pages {thresholds.shrink_block_min_pages} --batch {thresholds.batch}"
     )
 
 
 class _Told:
-    """Says on standard error how far a search is: a line for each size of chunks, and now and then."""
+    """Tells how far a search is."""
 
-    def __init__(self) -> None:
-        self._chunk, self._last = 0, time.monotonic()
+    def __init__(self, live: LiveLine) -> None:
+        self._live, self._chunk = live, 0
 
     def __call__(self, step: Step) -> None:
-        now = time.monotonic()
-        if step.chunk == self._chunk and now - self._last < SECONDS_BETWEEN_LINES:
-            return
-        self._chunk, self._last = step.chunk, now
-        print(
-            f"chunks of {number(step.chunk)}: {number(step.left)} of {number(step.total)} units left "
-            f"({number(step.events)} events), {number(step.replays)} replays",
-            file=sys.stderr,
-        )
+        if step.chunk != self._chunk:
+            self._chunk = step.chunk
+            self._live.stage(f"chunks of {number(step.chunk)}", unit="units left")
+        note = f"of {number(step.total)} ({plural(step.events, 'event')}), {plural(step.replays, 'replay')}"
+        self._live.advance(step.left, note)

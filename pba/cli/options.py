@@ -9,24 +9,36 @@ import typer
 THRESHOLDS: Final = "Thresholds (default: the patch's values for the machine)"
 MACHINE: Final = "Machine (default: the recorded one, else 4 KiB pages and 4 GiB)"
 
-Unshrinkable = Annotated[
+U_FLAGS: Final = ("--unshrinkable-pages", "-U")
+M_FLAGS: Final = ("--shrink-block-min-pages", "-M")
+B_FLAGS: Final = ("--batch", "-B")
+
+UnshrinkablePages = Annotated[
     int | None,
     typer.Option(
-        help="PBA_UNSHRINKABLE_PAGES: cached pages that are never given back. Seed: 16.",
+        *U_FLAGS,
+        metavar="PAGES",
+        help="PBA_UNSHRINKABLE_PAGES: cached pages that are never given back. The patch has 16.",
         rich_help_panel=THRESHOLDS,
     ),
 ]
-MinPages = Annotated[
+ShrinkBlockMinPages = Annotated[
     int | None,
     typer.Option(
-        help="PBA_SHRINK_BLOCK_MIN_PAGES: a block with fewer free pages is not split. Seed: block / 8.",
+        *M_FLAGS,
+        metavar="PAGES",
+        help="PBA_SHRINK_BLOCK_MIN_PAGES: a block with fewer free pages is not split. The patch has an "
+        "eighth of a block.",
         rich_help_panel=THRESHOLDS,
     ),
 ]
 Batch = Annotated[
     int | None,
     typer.Option(
-        help="shrinker->batch: pages asked for at a time. Seed: one block.", rich_help_panel=THRESHOLDS
+        *B_FLAGS,
+        metavar="PAGES",
+        help="shrinker->batch: pages asked for at a time. The patch has one block.",
+        rich_help_panel=THRESHOLDS,
     ),
 ]
 PageSize = Annotated[

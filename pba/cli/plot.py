@@ -93,9 +93,10 @@ def settings_from(gap: str | None, window: str | None, phases: int | None) -> di
     Raises
     ------
     PbaError
-        If a time is none, a window is empty, or phases are less than one.
+        If a time cannot be read, a window is empty, or nobody could see so many phases.
     """
     from pba.errors import PbaError
+    from pba.report.trace_figures import check_phases
 
     settings = {}
     if gap is not None:
@@ -103,10 +104,9 @@ def settings_from(gap: str | None, window: str | None, phases: int | None) -> di
     if window is not None:
         settings["drawdown"] = {"window_ns": parse_time(window, "--window")}
         if not settings["drawdown"]["window_ns"]:
-            raise PbaError(f"--window {window} is no length of time", "write it as 1s or 200ms")
+            raise PbaError(f"--window {window} is not a length of time", "write it as 1s or 200ms")
     if phases is not None:
-        if phases < 1:
-            raise PbaError(f"--phases {phases} are none", "ask for 1 or more")
+        check_phases(phases)
         settings["phases"] = {"phases": phases}
     return settings
 

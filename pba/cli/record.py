@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, TextIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pba.cli.live import LiveLine
+from pba.printable import LONGEST_MESSAGE, printable
+from pba.units import fine_percent, format_time, number, plural
+
 if TYPE_CHECKING:
     from pba.recording.record import Progress, Recording
-
-
-PLAIN_LINE_S: Final = 10.0
-"""How often a recording says how it stands where it cannot draw over its line."""
 
 
 def _print_bpftrace(wanted: bool) -> None:
@@ -62,7 +62,7 @@ def record(
             metavar="MIB",
             min=1,
             max=4096,
-            help="Trace buffer of each CPU, in MiB. Unless told, a 32nd of the memory shared by all CPUs, "
+            help="Trace buffer of each CPU, in MiB. By default a 32nd of the memory shared by all CPUs, "
             "4 to 128 each. Where events are lost, the recording suggests a size.",
             show_default=False,
         ),
@@ -79,7 +79,7 @@ def record(
         str | None,
         typer.Option(
             metavar="LOW-HIGH",
-            help="Orders of the chunks that --background records; all but single pages unless told. 0-13 is "
+            help="Orders of the chunks that --background records; by default all but single pages. 0-13 is "
             "every page: a hundred times the events, about 0.8 MB of file a second of a busy machine.",
         ),
     ] = None,
@@ -122,7 +122,7 @@ def record(
     from pba.recording.record import record as record_machine
     from pba.tracepoints.background import chosen_orders
 
-    live = LiveLine(sys.stderr)
+    live = LiveLine()
     try:
         recording = record_machine(
             out,
@@ -131,48 +131,40 @@ def record(
             force=force,
             buffer_mib=buffer_mib,
             background=chosen_orders(background, background_orders),
-            show=live.show,
+            show=RecordingLine(live).show,
         )
     finally:
-        live.clear()
-    print(summarize(recording), file=sys.stderr)
+        live.end()
+    print(recorded_text(recording), file=sys.stderr)
     if recording.exit_status and recording.ended_by != "duration":
         raise typer.Exit(recording.exit_status)
 
 
-class LiveLine:
-    """How the recording stands: one line drawn over and over on a terminal, else a plain one every 10 s."""
+class RecordingLine:
+    """Tells how a recording stands, with the events per second since a second ago or more."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
-        self.on_terminal = stream.isatty()
+    def __init__(self, live: LiveLine) -> None:
+        self.live = live
         self._then = (0.0, 0)
+        self._rate = 0.0
+        live.stage("recording", unit="s")
 
     def show(self, progress: Progress) -> None:
-        """Draw or print the line, with the events per second since it was last due."""
+        """Tell it."""
         then, events = self._then
         since = progress.elapsed_s - then
-        if not self.on_terminal and since < PLAIN_LINE_S:
-            return
-        rate = (progress.events - events) / max(since, 0.1)
-        if since >= (1 if self.on_terminal else PLAIN_LINE_S):
+        if since >= 1:
+            self._rate = (progress.events - events) / since
             self._then = (progress.elapsed_s, progress.events)
-        line = (
-            f"recording {progress.elapsed_s:.0f} s, {rate:,.0f} events/s, {progress.live_pages} page tables, "
-            f"{progress.shrinker_lines} shrinker lines, {progress.lost_events} events lost"
+        note = (
+            f"{number(self._rate)} events/s, {plural(progress.live_pages, 'page table')}, "
+            f"{plural(progress.shrinker_lines, 'shrinker line')}, "
+            f"{plural(progress.lost_events, 'event')} lost"
         )
-        if self.on_terminal:
-            print(f"\r\033[K{line}", end="", file=self.stream, flush=True)
-        else:
-            print(line, file=self.stream, flush=True)
-
-    def clear(self) -> None:
-        """Take the line off the terminal."""
-        if self.on_terminal:
-            print("\r\033[K", end="", file=self.stream, flush=True)
+        self.live.advance(round(progress.elapsed_s), note)
 
 
-def summarize(recording: Recording) -> str:
+def recorded_text(recording: Recording) -> str:
     """Return what was recorded, and how far it can be trusted, in a few lines."""
     from pba.cli.info import background_words, counted_words
     from pba.trace.forms.writing import TEXT_LOSES
@@ -180,22 +172,25 @@ def summarize(recording: Recording) -> str:
     trace = recording.trace
     quality, counts = trace.metadata.quality, trace.counts()
     lines = [
-        f"{recording.path}: {trace.metadata.duration_ns / 1e9:.1f} s, {counts['A']} page tables allocated "
-        f"({quality.live_at_start or 0} before the start), {counts['F']} freed, {counts['S']} shrinker passes"
+        f"{recording.path}: {format_time(trace.metadata.duration_ns)}, "
+        f"{plural(counts['A'], 'page table')} allocated "
+        f"({number(quality.live_at_start or 0)} before the start), "
+        f"{number(counts['F'])} freed, {plural(counts['S'], 'shrinker pass', 'shrinker passes')}"
     ]
     if quality.truth is not None:
         lines.append(
-            f"held against the kernel's list: recall {100 * quality.truth.recall:.2f} %, precision "
-            f"{100 * quality.truth.precision:.2f} % of {quality.truth.true_pages} page tables at the end"
+            f"held against the kernel's list: recall {fine_percent(quality.truth.recall)}, precision "
+            f"{fine_percent(quality.truth.precision)} of {plural(quality.truth.true_pages, 'page table')} "
+            "at the end"
         )
     if quality.counted is not None:
         lines.append(f"held against the kernel's count: {counted_words(quality.counted)}")
     if quality.background is not None:
-        lines.append(f"{counts['B']} background chunks: {background_words(quality.background)}")
+        lines.append(f"{plural(counts['B'], 'background chunk')}: {background_words(quality.background)}")
     lines.append(f"lost events: {quality.lost_events}, frees inferred: {quality.inferred_frees}")
     lines += [f"note: {note}" for note in quality.notes]
     if recording.path.suffix != ".parquet":
         lines.append(f"note: {TEXT_LOSES}")
     if recording.exit_status is not None:
         lines.append(f"the command ended with exit status {recording.exit_status}")
-    return "\n".join(lines)
+    return "\n".join(printable(line, LONGEST_MESSAGE) for line in lines)

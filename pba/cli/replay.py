@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pba.cli.layout import columns, described
-from pba.cli.options import Batch, LinearMap, Memory, MemoryFromTrace, MinPages, PageSize, Unshrinkable
+from pba.cli.options import (
+    Batch,
+    LinearMap,
+    Memory,
+    MemoryFromTrace,
+    PageSize,
+    ShrinkBlockMinPages,
+    UnshrinkablePages,
+)
 from pba.cli.traces import open_trace
-from pba.units import fine_percent, format_bytes, format_time, number, parse_memory, parse_page_size
+from pba.printable import printable
+from pba.units import (
+    fine_percent,
+    format_bytes,
+    format_time,
+    number,
+    parse_memory,
+    parse_page_size,
+    plural,
+)
 
 if TYPE_CHECKING:
     from pba.machine import Machine, Thresholds
@@ -24,8 +42,8 @@ def replay(
         Path,
         typer.Argument(metavar="TRACE", help="A trace file of any form, or the name of a recording of pba."),
     ],
-    unshrinkable: Unshrinkable = None,
-    min_pages: MinPages = None,
+    unshrinkable_pages: UnshrinkablePages = None,
+    shrink_block_min_pages: ShrinkBlockMinPages = None,
     batch: Batch = None,
     page_size: PageSize = None,
     memory: Memory = None,
@@ -54,7 +72,7 @@ def replay(
 
     events = open_trace(trace, strict=strict)
     machine = machine_from(events, page_size, memory, linear_map)
-    thresholds = thresholds_from(machine, unshrinkable, min_pages, batch)
+    thresholds = thresholds_from(machine, unshrinkable_pages, shrink_block_min_pages, batch)
     if bounds:
         from pba.cli.bounds import render as render_bounds
         from pba.errors import PbaError
@@ -85,27 +103,28 @@ def machine_from(trace: Trace, page_size: str | None, memory: str | None, linear
 
 
 def thresholds_from(
-    machine: Machine, unshrinkable: int | None, min_pages: int | None, batch: int | None
+    machine: Machine, unshrinkable_pages: int | None, shrink_block_min_pages: int | None, batch: int | None
 ) -> Thresholds:
-    """Return the seed's thresholds with those that were given put in."""
+    """Return the patch's thresholds with those that were given put in."""
     from pba.machine import Thresholds
 
-    seed = Thresholds.patch(machine)
-    return Thresholds(
-        unshrinkable_pages=seed.unshrinkable_pages if unshrinkable is None else unshrinkable,
-        shrink_block_min_pages=seed.shrink_block_min_pages if min_pages is None else min_pages,
-        batch=seed.batch if batch is None else batch,
-    )
+    given = {
+        "unshrinkable_pages": unshrinkable_pages,
+        "shrink_block_min_pages": shrink_block_min_pages,
+        "batch": batch,
+    }
+    chosen = {name: value for name, value in given.items() if value is not None}
+    return replace(Thresholds.patch(machine), **chosen)
 
 
 def ran(result: ReplayResult | ReplayBounds, events: int) -> list[tuple[str, str]]:
     """Return what was run: the trace, the machine and the thresholds."""
     thresholds = result.thresholds
     return [
-        ("trace", f"{result.trace_name}, {format_time(result.duration_ns)}, {number(events)} events"),
+        ("trace", f"{printable(result.trace_name)}, {format_time(result.duration_ns)}, "
+         f"{plural(events, 'event')}"),
         ("machine", str(result.machine)),
-        ("thresholds", f"unshrinkable {thresholds.unshrinkable_pages}, "
-         f"min pages {thresholds.shrink_block_min_pages}, batch {thresholds.batch} (pages)"),
+        ("thresholds", f"{thresholds} (pages)"),
     ]  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pba.cli.live import LiveLine
-from pba.cli.options import MACHINE
+from pba.cli.options import B_FLAGS, M_FLAGS, MACHINE, U_FLAGS
 
 if TYPE_CHECKING:
     from pba.machine import Machine
@@ -32,8 +32,7 @@ def sweep(
     unshrinkable_pages: Annotated[
         str | None,
         typer.Option(
-            "--unshrinkable-pages",
-            "-U",
+            *U_FLAGS,
             metavar="AXIS",
             rich_help_panel=GRID,
             help="PBA_UNSHRINKABLE_PAGES: 0:512:8, say. Default: 63 values from 4 to 16384.",
@@ -42,8 +41,7 @@ def sweep(
     shrink_block_min_pages: Annotated[
         str | None,
         typer.Option(
-            "--shrink-block-min-pages",
-            "-M",
+            *M_FLAGS,
             metavar="AXIS",
             rich_help_panel=GRID,
             help="PBA_SHRINK_BLOCK_MIN_PAGES. Default: 1:512, all there are; they cost no more than a few.",
@@ -52,8 +50,7 @@ def sweep(
     batch: Annotated[
         str | None,
         typer.Option(
-            "--batch",
-            "-B",
+            *B_FLAGS,
             metavar="AXIS",
             rich_help_panel=GRID,
             help="shrinker->batch: 32,64,128, say. Default: 16 values from 8 to 8192.",
@@ -114,7 +111,7 @@ def sweep(
     any number of workers. From Python: pba.sweep, pba.load_sweep.
 
       pba sweep                         all recordings, 63 x 512 x 16 points
-      pba sweep pgbench-x86 -U 0:512:8 --batch 32,64,128
+      pba sweep pgbench-x86 -U 0:512:8 -B 32,64,128
       pba sweep x.parquet --memory 2GiB --memory 8GiB -o sweeps/memory
     """
     from pba.report.sweep import write_sweep_summary
@@ -134,9 +131,9 @@ def sweep(
     settings = machine_rules(page_size or [], memory or [], linear_map or [])
     place = output or Path("sweeps") / folder_name(traces or [])
     axes = {
-        "--unshrinkable-pages": unshrinkable_pages,
-        "--shrink-block-min-pages": shrink_block_min_pages,
-        "--batch": batch,
+        U_FLAGS[0]: unshrinkable_pages,
+        M_FLAGS[0]: shrink_block_min_pages,
+        B_FLAGS[0]: batch,
     }
     machines = {"--page-size": page_size, "--memory": memory, "--linear-map": linear_map}
     progress = LiveLine()

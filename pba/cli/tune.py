@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pba.cli.live import LiveLine
+from pba.printable import LONGEST_MESSAGE, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from pba.study.result import Run
 
 FRONT_ROWS = 15
+LONGEST_PATH = 400
+"""Characters of a name or a path that the tables show."""
 
 
 def tune(
@@ -81,7 +84,7 @@ def tune(
     console = Console(highlight=False)
     show(found, console)
     for path in write_report(found):
-        console.print(f"report: {path}", soft_wrap=True)
+        console.print(f"report: {shown(path)}", soft_wrap=True)
 
 
 def command_line(study: Path | None, run: Path | None, points: int | None, seed: int | None) -> str:
@@ -112,15 +115,15 @@ def show(run: Run, console: Console) -> None:
     points = run.points
     patch, best = points.loc[run.patch], points.loc[run.recommended]
     console.print(
-        f"[bold]{run.study.name}[/bold]: {plural(len(points), 'point')} on "
-        f"{plural(len(run.traces), 'recording')}, in {run.folder}", soft_wrap=True,
+        f"[bold]{shown(run.study.name)}[/bold]: {plural(len(points), 'point')} on "
+        f"{plural(len(run.traces), 'recording')}, in {shown(run.folder)}", soft_wrap=True,
     )  # fmt: skip
     show_comparison(run, console)
     show_front(run, console)
     if run.recommended == run.patch:
         console.print("No point does better than the patch's own thresholds by the rule.")
     console.print(f"recommended: [bold]{thresholds_text(best)}[/bold] (patch: {thresholds_text(patch)})")
-    console.print(f"rule: {run.rule}", style="dim")
+    console.print(f"rule: {shown(run.rule, LONGEST_MESSAGE)}", style="dim")
 
 
 def show_comparison(run: Run, console: Console) -> None:
@@ -139,10 +142,10 @@ def show_comparison(run: Run, console: Console) -> None:
     def add(name: str, pairs: Iterable[tuple[float, float]], style: str = "") -> None:
         written = zip(pairs, figures.values(), strict=True)
         cells = [f"{before:.{digits}f} -> {after:>5.{digits}f}" for (before, after), digits in written]
-        table.add_row(name, *cells, style=style)
+        table.add_row(shown(name), *cells, style=style)
 
     for row in recordings_table(run).to_dict("records"):
-        add(row["trace"], [(row[f"seed_{figure}"], row[f"recommended_{figure}"]) for figure in figures])
+        add(row["trace"], [(row[f"patch_{figure}"], row[f"recommended_{figure}"]) for figure in figures])
     patch, best = point(run, run.patch), point(run, run.recommended)
     add("all", [(patch[figure], best[figure]) for figure in figures], "bold")
     console.print(table)
@@ -160,10 +163,10 @@ def show_front(run: Run, console: Console) -> None:
     shown = thinned(front, FRONT_ROWS)
     title = "Pareto front (thresholds and mean cached in pages)"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for heading in ("point", "unshrinkable", "min pages", "batch", "PMD splits", "mean cached", ""):
+    for heading in ("point", "U", "M", "B", "PMD splits", "mean cached", ""):
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for row in shown.to_dict("records"):
-        note = "<- recommended" if row["recommended"] else "<- patch" if row["seed"] else ""
+        note = "<- recommended" if row["recommended"] else "<- patch" if row["patch"] else ""
         cells = [str(row[name]) for name in ("number", *THRESHOLDS, AIMS[0])]
         style = "bold" if row["recommended"] else ""
         table.add_row(*cells, f"{row[AIMS[1]]:.1f}", note, style=style)
@@ -172,6 +175,13 @@ def show_front(run: Run, console: Console) -> None:
     if more:
         console.print(f"and {more} more on the front, in trials.csv of the report", style="dim")
     console.print()
+
+
+def shown(data: object, longest: int = LONGEST_PATH) -> str:
+    """Return data fit for a terminal, and with brackets that Rich does not take for markup."""
+    from rich.markup import escape
+
+    return escape(printable(data, longest))
 
 
 def thresholds_text(row: object) -> str:

@@ -46,24 +46,24 @@ def answers(run: Run) -> tuple[Answer, ...]:
 
 
 def which(run: Run) -> tuple[str, ...]:
-    """Say which point is recommended, and what its letters and "the seed" mean."""
-    seed, best = point(run, run.patch), point(run, run.recommended)
+    """Say which point is recommended, and what its letters and "the patch" mean."""
+    patch, best = point(run, run.patch), point(run, run.recommended)
     names = ", ".join(f"{LETTERS[name]} is `{KERNEL_NAMES[name]}`" for name in THRESHOLDS)
-    meant = f"{names}. The seed, below, is the patch's own point."
+    meant = f'{names}. "The patch", below, is the point with its own values.'
     if run.recommended == run.patch:
-        return (f"Those of the patch, {thresholds(seed)}: the rule picks the seed itself.", meant)
-    chosen = f"{thresholds(best)} pages (point {run.recommended}). The patch has {thresholds(seed)}."
+        return (f"Those of the patch, {thresholds(patch)}: the rule picks its own point.", meant)
+    chosen = f"{thresholds(best)} pages (point {run.recommended}). The patch has {thresholds(patch)}."
     return (chosen, meant)
 
 
 def what(run: Run) -> tuple[str, ...]:
-    """Say what the recommended point changes against the seed."""
-    seed = point(run, run.patch)
+    """Say what the recommended point changes against the patch."""
+    patch = point(run, run.patch)
     over = f"Over {plural(len(run.traces), 'recording')}"
     if run.recommended == run.patch:
         return (
-            f"{over} the seed makes {plural(seed.pmd_splits, 'PMD split')} and caches "
-            f"{plural(seed.mean_cached_pages, 'page')} on average, at most {mib(seed.peak_cached_mib)}; "
+            f"{over} the patch makes {plural(patch.pmd_splits, 'PMD split')} and caches "
+            f"{plural(patch.mean_cached_pages, 'page')} on average, at most {mib(patch.peak_cached_mib)}; "
             "nothing is changed, so nothing is bought.",
         )
     text = [
@@ -77,7 +77,7 @@ def what(run: Run) -> tuple[str, ...]:
             f"{moves(*_pair(run, 'mean_cached_mib'), mib, one=True)}."
         )
     if all(same(*_pair(run, aim)) for aim in AIMS):
-        text.append("Both aims come out equal to the seed's: the recommended values buy nothing here.")
+        text.append("Both aims come out equal to the patch's: the recommended values buy nothing here.")
     elif all(_within(*_pair(run, aim)) for aim in AIMS):
         text.append("Both changes are within 5 %: keeping the patch's values costs next to nothing here.")
     if len(run.traces) > 1:
@@ -98,7 +98,7 @@ def per_recording(run: Run) -> str:
     table = recordings_table(run)
     parts = []
     for aim, name in zip(AIMS, ("splits", "mean cached pages"), strict=True):
-        less, more = falls_and_rises(table[f"seed_{aim}"], table[f"recommended_{aim}"])
+        less, more = falls_and_rises(table[f"patch_{aim}"], table[f"recommended_{aim}"])
         numbers = {"fall on": less, "rise on": more, "are the same on": len(table) - less - more}
         said = [f"{verb} {number}" for verb, number in numbers.items() if number]
         parts.append(f"{name} {listing(said)}")
@@ -112,7 +112,7 @@ def hinges(run: Run) -> tuple[str, ...]:
         return ()
     text = []
     for aim, name, write in zip(AIMS, ("PMD splits", "mean cached pages"), (number, number), strict=True):
-        before, after = table[f"seed_{aim}"], table[f"recommended_{aim}"]
+        before, after = table[f"patch_{aim}"], table[f"recommended_{aim}"]
         most = int((before - after).argmax())
         rest = len(table) - 1 if aim == AIMS[1] else 1
         first, last = (float(column.drop(index=most).sum()) / rest for column in (before, after))
@@ -226,7 +226,7 @@ def _few(run: Run) -> str:
     if not 0 < splits < FEW_SPLITS:
         return ""
     return (
-        f"The seed makes only {plural(splits, 'split')} in all, so that a single one more or less is "
+        f"The patch makes only {plural(splits, 'split')} in all, so that a single one more or less is "
         f"{percent(1 / splits)}: read counts, not percentages."
     )
 
@@ -236,13 +236,13 @@ LOPSIDED: Final = 0.6
 
 
 def _lopsided(run: Run) -> str:
-    """Name the recordings that have most of an aim, with the seed's thresholds."""
+    """Name the recordings that have most of an aim, with the patch's thresholds."""
     table = recordings_table(run)
     if len(table) < 3:
         return ""
     said = []
     for aim, name in (("pmd_splits", "the splits"), ("mean_cached_pages", "the cached pages")):
-        values = table[f"seed_{aim}"]
+        values = table[f"patch_{aim}"]
         if values.sum() > 0 and values.max() > LOPSIDED * values.sum():
             most = table.trace.iloc[int(values.argmax())]
             said.append(f"{most} alone has {percent(values.max() / values.sum())} of {name}")
@@ -257,20 +257,20 @@ def held_out(run: Run) -> str:
     equal = int((table.number == run.recommended).sum())
     parts = []
     for aim, name in zip(AIMS, ("splits", "mean cached pages"), strict=True):
-        lower, higher = falls_and_rises(table[f"seed_{aim}"], table[f"chosen_{aim}"])
+        lower, higher = falls_and_rises(table[f"patch_{aim}"], table[f"chosen_{aim}"])
         counts = {"lower on": lower, "higher on": higher, "equal on": len(table) - lower - higher}
         parts.append(f"{name} are {listing([f'{how} {number}' for how, number in counts.items() if number])}")
     return (
         "Each recording held out in turn and the point chosen on the others: the rule picks the recommended "
-        f"point in {equal} of {len(table)} cases; on the recording held out, against the seed, "
+        f"point in {equal} of {len(table)} cases; on the recording held out, against the patch, "
         f"{'; '.join(parts)}. {_held_out_together(table)}"
     )
 
 
 def _held_out_together(table: pd.DataFrame) -> str:
     """Say what the points chosen on the others come to, each on the recording that had no say in it."""
-    splits = moves(float(table.seed_pmd_splits.sum()), float(table.chosen_pmd_splits.sum()), number)
-    before, after = float(table.seed_mean_cached_pages.mean()), float(table.chosen_mean_cached_pages.mean())
+    splits = moves(float(table.patch_pmd_splits.sum()), float(table.chosen_pmd_splits.sum()), number)
+    before, after = float(table.patch_mean_cached_pages.mean()), float(table.chosen_mean_cached_pages.mean())
     cached = moves(before, after, number)
     return f"Over all recordings, each held out so, splits {splits} and mean cached pages {cached}."
 

@@ -70,14 +70,14 @@ def points_table(run: Run) -> pd.DataFrame:
     DataFrame
         `number`, the three thresholds in pages, `pmd_splits` (sum over the recordings), `mean_cached_pages`
         (mean over the recordings of the time-weighted mean), `peak_cached_mib` (largest of any recording),
-        `on_front`, `role` ("seed", "recommended", "seed and recommended" or empty).
+        `on_front`, `role` ("patch", "recommended", "patch and recommended" or empty).
     """
     columns = [*THRESHOLDS, *AIMS, "peak_cached_mib", "on_front"]
     table = run.points.sort_index().rename_axis(None)[columns].copy()
     table.insert(0, "number", table.index)
     role = pd.Series("", index=table.index, dtype=object)
-    role[run.patch] = "seed"
-    role[run.recommended] = "seed and recommended" if run.recommended == run.patch else "recommended"
+    role[run.patch] = "patch"
+    role[run.recommended] = "patch and recommended" if run.recommended == run.patch else "recommended"
     table["role"] = role
     return table.reset_index(drop=True)
 
@@ -88,9 +88,9 @@ def front_table(run: Run) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `number` (the recommended point, the seed or the lowest number of those that share the outcome), the
+        `number` (the recommended point, the patch or the lowest number of those that share the outcome), the
         three thresholds, `pmd_splits`, `mean_cached_pages`, `peak_cached_mib`, `equal_points` (how many
-        points share the outcome), `recommended`, `seed` (whether that row holds them); sorted by splits.
+        points share the outcome), `recommended`, `patch` (whether that row holds them); sorted by splits.
     """
     front = run.points.loc[list(run.front)].rename_axis("number").reset_index()
     front["rank"] = np.where(front.number == run.recommended, 0, np.where(front.number == run.patch, 1, 2))
@@ -108,7 +108,7 @@ def front_table(run: Run) -> pd.DataFrame:
                 "peak_cached_mib": float(first.peak_cached_mib),
                 "equal_points": len(group),
                 "recommended": bool((group.number == run.recommended).any()),
-                "seed": bool((group.number == run.patch).any()),
+                "patch": bool((group.number == run.patch).any()),
             }
         )
     return pd.DataFrame(rows).sort_values(list(AIMS), ignore_index=True)
@@ -118,27 +118,27 @@ def thinned(front: pd.DataFrame, rows: int) -> pd.DataFrame:
     """Return at most so many outcomes of a front: the ends, the marked ones, and some evenly between."""
     if len(front) <= rows:
         return front
-    marked = list(front.index[front.recommended | front.seed])
+    marked = list(front.index[front.recommended | front.patch])
     room = rows - len(marked)
     even = [round(place * (len(front) - 1) / (room - 1)) for place in range(room)]
     return front.loc[sorted({*even, *marked})]
 
 
 def recordings_table(run: Run) -> pd.DataFrame:
-    """Return the seed's values beside the recommended point's, a row per recording.
+    """Return the patch's values beside the recommended point's, a row per recording.
 
     Returns
     -------
     DataFrame
         `trace`, then for `pmd_splits`, `mean_cached_pages`, `mean_cached_mib` and `peak_cached_mib` the
-        columns `seed_...`, `recommended_...` and `change_...` (recommended less seed); in the run's order
+        columns `patch_...`, `recommended_...` and `change_...` (recommended less patch); in the run's order
         of recordings.
     """
     order = [str(name) for name in run.traces["trace"]]
     table = pd.DataFrame({"trace": order})
     wanted = run.per_trace.reset_index()
     for aim in (*AIMS, "mean_cached_mib", "peak_cached_mib"):
-        for role, number in (("seed", run.patch), ("recommended", run.recommended)):
+        for role, number in (("patch", run.patch), ("recommended", run.recommended)):
             values = wanted[wanted["number"] == number].set_index("trace")[aim]
             missing = [name for name in order if name not in values.index]
             if missing:
@@ -147,7 +147,7 @@ def recordings_table(run: Run) -> pd.DataFrame:
                     f"the run folder is damaged: tune again with {option('force', True)}",
                 )
             table[f"{role}_{aim}"] = values.reindex(order).to_numpy()
-        table[f"change_{aim}"] = table[f"recommended_{aim}"] - table[f"seed_{aim}"]
+        table[f"change_{aim}"] = table[f"recommended_{aim}"] - table[f"patch_{aim}"]
     return table
 
 
@@ -161,8 +161,8 @@ def held_out_table(run: Run) -> pd.DataFrame:
     -------
     DataFrame
         A row per recording (none where there is but one): `trace`, `number` and the three thresholds of the
-        point that the rule chooses on all others, and both aims on the recording left out, `seed_...` with
-        the seed's thresholds and `chosen_...` with the chosen ones.
+        point that the rule chooses on all others, and both aims on the recording left out, `patch_...` with
+        the patch's thresholds and `chosen_...` with the chosen ones.
     """
     from pba.study.recommend import recommend
 
@@ -176,7 +176,7 @@ def held_out_table(run: Run) -> pd.DataFrame:
         here = point(run, number)
         row = {"trace": name, "number": number, **{key: int(here[key]) for key in THRESHOLDS}}
         for aim in AIMS:
-            row[f"seed_{aim}"] = tables[aim].at[run.patch, name]
+            row[f"patch_{aim}"] = tables[aim].at[run.patch, name]
             row[f"chosen_{aim}"] = tables[aim].at[number, name]
         rows.append(row)
     return pd.DataFrame(rows)
@@ -227,7 +227,7 @@ def tolerance_table(run: Run) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Indexed by `threshold`: `seed`, `recommended` (pages); `tested`, `lowest`, `highest` (how many values
+        Indexed by `threshold`: `patch`, `recommended` (pages); `tested`, `lowest`, `highest` (how many values
         were replayed, and the ends); `from`, `to` (the run of neighbouring tested values around the
         recommended one at which both aims stay within 5 %); `below`, `above` (the next tested value on
         either side, at which they do not; NaN at the end of the tested range); for both aims `min_...` and
@@ -235,14 +235,14 @@ def tolerance_table(run: Run) -> pd.DataFrame:
         `inert` (True where all tested values come out equal in both aims).
     """
     flat = flatness_table(run)
-    here, seed = point(run, run.recommended), point(run, run.patch)
+    here, patch = point(run, run.recommended), point(run, run.patch)
     rows = []
     for name in THRESHOLDS:
         line = flat[flat["threshold"] == name].reset_index(drop=True)
         at = int(line.index[line["value"] == here[name]][0])
         low, high = run_around(at, line["within"].tolist())
         row: dict[str, Any] = {
-            "threshold": name, "seed": int(seed[name]), "recommended": int(here[name]), "tested": len(line),
+            "threshold": name, "patch": int(patch[name]), "recommended": int(here[name]), "tested": len(line),
             "lowest": int(line["value"].iloc[0]), "highest": int(line["value"].iloc[-1]),
             "from": int(line["value"][low]), "to": int(line["value"][high]),
             "below": float(line["value"][low - 1]) if low > 0 else np.nan,

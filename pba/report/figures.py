@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from pba.printable import cut_middle
+from pba.printable import printable
 from pba.report.axes import pages_axis, spread
 from pba.report.data import (
     KERNEL_NAMES,
@@ -20,7 +20,20 @@ from pba.report.data import (
     recordings_table,
     thresholds,
 )
-from pba.report.style import BAND, FRONT, GRID, INK, MUTED, POINT, RECOMMENDED, SEED, SURFACE, Picture, style
+from pba.report.style import (
+    BAND,
+    FRONT,
+    GRID,
+    INK,
+    MUTED,
+    PATCH,
+    POINT,
+    RECOMMENDED,
+    SURFACE,
+    Picture,
+    load_matplotlib,
+    style,
+)
 from pba.report.words import mib
 from pba.study.objective import AIMS
 from pba.units import number, percent, plural
@@ -33,8 +46,8 @@ if TYPE_CHECKING:
 
 SPLITS = "PMD splits"
 CACHED = "mean cached pages"
-_SEED_MARK: dict[str, Any] = {
-    "marker": "D", "markersize": 7.5, "markerfacecolor": SURFACE, "markeredgecolor": SEED,
+_PATCH_MARK: dict[str, Any] = {
+    "marker": "D", "markersize": 7.5, "markerfacecolor": SURFACE, "markeredgecolor": PATCH,
     "markeredgewidth": 1.8, "linestyle": "none", "zorder": 6,
 }  # fmt: skip
 _RECOMMENDED_MARK: dict[str, Any] = {
@@ -42,7 +55,7 @@ _RECOMMENDED_MARK: dict[str, Any] = {
     "markeredgewidth": 0.8, "linestyle": "none", "zorder": 7,
 }  # fmt: skip
 # Where both fall on one place the diamond must show around the dot.
-_SEED_UNDER = {**_SEED_MARK, "markersize": 12}
+_PATCH_UNDER = {**_PATCH_MARK, "markersize": 12}
 
 
 def all_pictures(run: Run) -> list[Picture]:
@@ -52,10 +65,11 @@ def all_pictures(run: Run) -> list[Picture]:
 
 def new_figure(width: float, height: float, title: str) -> Figure:
     """Return an empty figure of that size in inches, with its title."""
+    load_matplotlib()
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height))
-    figure.suptitle(title, x=0.01, ha="left")
+    figure.suptitle(printable(title), x=0.01, ha="left")
     return figure
 
 
@@ -74,7 +88,7 @@ def _outcome(role: str, row: pd.Series) -> str:
 
 
 def front_picture(run: Run) -> Picture:
-    """Draw all points by their two aims, with the front, the seed and the recommended point marked."""
+    """Draw all points by their two aims, with the front, the patch and the recommended point marked."""
     table, front = points_table(run), front_table(run)
     title = "What the tried thresholds cost: splits against cached pages"
     with style():
@@ -98,11 +112,11 @@ def _draw_front(axes: Axes, table: pd.DataFrame, front: pd.DataFrame) -> None:
     axes.plot(front.pmd_splits, front.mean_cached_pages, color=FRONT, linewidth=1.2, marker="o", markersize=4,
               drawstyle="steps-post", zorder=4,
               label=f"Pareto front, {plural(len(front), 'distinct outcome')}")  # fmt: skip
-    seed = table[table.role.str.startswith("seed")].iloc[0]
+    patch = table[table.role.str.startswith("patch")].iloc[0]
     best = table[table.role.str.endswith("recommended")].iloc[0]
-    together = (seed.pmd_splits, seed.mean_cached_pages) == (best.pmd_splits, best.mean_cached_pages)
-    axes.plot([seed.pmd_splits], [seed.mean_cached_pages], **(_SEED_UNDER if together else _SEED_MARK),
-              label=_outcome("seed", seed))  # fmt: skip
+    together = (patch.pmd_splits, patch.mean_cached_pages) == (best.pmd_splits, best.mean_cached_pages)
+    axes.plot([patch.pmd_splits], [patch.mean_cached_pages], **(_PATCH_UNDER if together else _PATCH_MARK),
+              label=_outcome("patch", patch))  # fmt: skip
     axes.plot([best.pmd_splits], [best.mean_cached_pages], **_RECOMMENDED_MARK,
               label=_outcome("recommended", best))  # fmt: skip
     logs = [spread(axes, "x", table.pmd_splits, whole=True), spread(axes, "y", table.mean_cached_pages)]
@@ -116,7 +130,7 @@ def scale_note(scale: str) -> str:
 
 
 def _front_alt(table: pd.DataFrame, front: pd.DataFrame) -> str:
-    seed = table[table.role.str.startswith("seed")].iloc[0]
+    patch = table[table.role.str.startswith("patch")].iloc[0]
     best = table[table.role.str.endswith("recommended")].iloc[0]
     few, many = front.iloc[0], front.iloc[-1]
     ends = (
@@ -127,7 +141,7 @@ def _front_alt(table: pd.DataFrame, front: pd.DataFrame) -> str:
     )
     return (
         f"Scatter of {plural(len(table), 'point')}. {ends} "
-        + "; ".join([_outcome("The seed", seed), _outcome("recommended", best)])
+        + "; ".join([_outcome("The patch", patch), _outcome("recommended", best)])
         + "."
     )
 
@@ -136,15 +150,15 @@ def _front_alt(table: pd.DataFrame, front: pd.DataFrame) -> str:
 
 
 def recordings_picture(run: Run) -> Picture:
-    """Draw the seed's values against the recommended ones, a row per recording."""
+    """Draw the patch's values against the recommended ones, a row per recording."""
     table = recordings_table(run)
-    title = "Seed against recommended, per recording"
+    title = "Patch against recommended, per recording"
     with style():
         figure = new_figure(7.6, 1.55 + 0.27 * max(len(table), 2), title)
         left, right = figure.subplots(1, 2, sharey=True)
         _draw_pairs(left, table, "pmd_splits", SPLITS)
         _draw_pairs(right, table, "mean_cached_pages", CACHED)
-        left.set_yticks(range(len(table)), [cut_middle(name, 34) for name in table.trace])
+        left.set_yticks(range(len(table)), [printable(name, 34) for name in table.trace])
         left.set_ylim(len(table) - 0.4, -0.6)
         handles, labels = left.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower left", ncols=2, handletextpad=0.4)
@@ -154,12 +168,12 @@ def recordings_picture(run: Run) -> Picture:
 
 
 def _draw_pairs(axes: Axes, table: pd.DataFrame, aim: str, label: str) -> None:
-    seed, best = table[f"seed_{aim}"], table[f"recommended_{aim}"]
+    patch, best = table[f"patch_{aim}"], table[f"recommended_{aim}"]
     rows = list(range(len(table)))
-    axes.hlines(rows, seed, best, color=MUTED, linewidth=2, zorder=3)
-    axes.plot(seed, rows, **{**_SEED_UNDER, "markersize": 8.5}, label="seed")
+    axes.hlines(rows, patch, best, color=MUTED, linewidth=2, zorder=3)
+    axes.plot(patch, rows, **{**_PATCH_UNDER, "markersize": 8.5}, label="patch")
     axes.plot(best, rows, **{**_RECOMMENDED_MARK, "markersize": 5.5}, label="recommended")
-    scale = spread(axes, "x", [*seed, *best], from_zero=True, whole=aim == "pmd_splits")
+    scale = spread(axes, "x", [*patch, *best], from_zero=True, whole=aim == "pmd_splits")
     axes.set_xlabel(label + {"log": " (log)", "symlog": " (log above 1)"}.get(scale, ""))
     axes.grid(axis="y", color=GRID, linestyle=(0, (1, 3)))
     axes.tick_params(axis="y", length=0)
@@ -169,7 +183,7 @@ def _draw_pairs(axes: Axes, table: pd.DataFrame, aim: str, label: str) -> None:
 def _recordings_alt(table: pd.DataFrame) -> str:
     parts = []
     for aim, name in zip(AIMS, ("splits", CACHED), strict=True):
-        less, more = falls_and_rises(table[f"seed_{aim}"], table[f"recommended_{aim}"])
+        less, more = falls_and_rises(table[f"patch_{aim}"], table[f"recommended_{aim}"])
         parts.append(f"{name} fall on {less}, rise on {more} and stay on {len(table) - less - more}")
     return f"Paired dots for {plural(len(table), 'recording')}: " + "; ".join(parts) + "."
 
@@ -180,7 +194,7 @@ def _recordings_alt(table: pd.DataFrame) -> str:
 def flatness_picture(run: Run) -> Picture:
     """Draw both aims along each threshold through the recommended point."""
     table = flatness_table(run)
-    roles = {"seed": point(run, run.patch), "best": point(run, run.recommended)}
+    roles = {"patch": point(run, run.patch), "best": point(run, run.recommended)}
     title = "One threshold at a time, the other two as recommended"
     with style():
         figure = new_figure(8.4, 4.9, title)
@@ -190,10 +204,10 @@ def flatness_picture(run: Run) -> Picture:
             for row, aim in enumerate(("pmd_splits", "mean_cached_pages")):
                 _draw_line(grid[row][column], line, aim, roles["best"][name], roles["best"][aim])
                 grid[row][column].axvline(
-                    roles["seed"][name], color=SEED, linewidth=1.2, linestyle=(0, (4, 2)), zorder=1,
-                    label="the seed's value",
+                    roles["patch"][name], color=PATCH, linewidth=1.2, linestyle=(0, (4, 2)), zorder=1,
+                    label="the patch's value",
                 )  # fmt: skip
-            pages_axis(grid[1][column], [*line.value, roles["seed"][name]])
+            pages_axis(grid[1][column], [*line.value, roles["patch"][name]])
             grid[0][column].set_title(f"{LETTERS[name]}: {KERNEL_NAMES[name]}", fontsize=7.5)
             grid[1][column].set_xlabel(f"{LETTERS[name]}, pages")
         scales = [spread(grid[row][0], "y", table[aim], from_zero=True, whole=aim == "pmd_splits")
@@ -250,7 +264,7 @@ def timeline_picture(table: pd.DataFrame, title: str) -> Picture:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
         for column, colour, label in (
             ("live_mib", POINT, "live page tables"),
-            ("cached_mib", SEED, "cached"),
+            ("cached_mib", PATCH, "cached"),
         ):
             upper.plot(shown.seconds, shown[column], color=colour, linewidth=1.2, drawstyle="steps-post",
                        label=label)  # fmt: skip

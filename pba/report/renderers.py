@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
-from pba.printable import cut_middle
+from pba.printable import cut_middle, printable
 from pba.report.document import Column, Document, Table
 from pba.report.style import Picture
 from pba.report.words import ascii_only
@@ -44,7 +45,22 @@ def _render(template: str, filters: dict[str, Any], document: Document, pictures
     environment = _environment(html=template.endswith(".html.j2"))
     environment.filters.update(filters)
     figures = {picture.name: picture for picture in pictures}
-    return environment.get_template(template).render(document=document, figures=figures)
+    return environment.get_template(template).render(document=_printable(document), figures=figures)
+
+
+LONGEST_TEXT: Final = 4000
+"""Characters of a sentence, a cell or a command that are written: names in it may be of any length."""
+
+
+def _printable(part: Any) -> Any:
+    """Return a part of a document, with all of it, fit to print: it holds names of traces and folders."""
+    if isinstance(part, str):
+        return printable(part, LONGEST_TEXT)
+    if isinstance(part, tuple):
+        return tuple(_printable(each) for each in part)
+    if is_dataclass(part) and not isinstance(part, type):
+        return replace(part, **{each.name: _printable(getattr(part, each.name)) for each in fields(part)})
+    return part
 
 
 # --- HTML ----------------------------------------------------------------------------------------------

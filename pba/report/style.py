@@ -1,19 +1,23 @@
 """How figures look, and how they become bytes: the same bytes for the same data.
 
-Colours are Okabe and Ito's, told apart by colour-blind readers too; seed and recommended also differ in the
+Colours are Okabe and Ito's, told apart by colour-blind readers too; patch and recommended also differ in the
 shape of their marks. Text stays text in the SVG (set in DejaVu Sans or Verdana, which have the same widths).
 """
 
 from __future__ import annotations
 
 import io
+import os
 import re
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
+
+from pba.printable import LONGEST_MESSAGE, printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,7 +27,7 @@ MUTED: Final = "#666d76"
 GRID: Final = "#dfe2e6"
 SURFACE: Final = "#fffffe"
 POINT: Final = "#a3aab3"
-SEED: Final = "#0072b2"
+PATCH: Final = "#0072b2"
 RECOMMENDED: Final = "#d55e00"
 FRONT: Final = "#3d4550"
 BAND: Final = "#f3e2c4"
@@ -34,7 +38,7 @@ LEVEL_COLOURS: Final = {
 """Okabe and Ito's colours for the levels of page tables; every figure with levels has these."""
 
 CSS_NAMES: Final = {
-    INK: "--ink", MUTED: "--muted", GRID: "--grid", SURFACE: "--paper", POINT: "--point", SEED: "--seed",
+    INK: "--ink", MUTED: "--muted", GRID: "--grid", SURFACE: "--paper", POINT: "--point", PATCH: "--patch",
     RECOMMENDED: "--recommended", FRONT: "--front", BAND: "--band",
 }  # fmt: skip
 """Colour in a figure -> the HTML page's variable that replaces it, so that figures follow light and dark."""
@@ -50,12 +54,32 @@ _RC: Final[dict[str, Any]] = {
     "axes.labelsize": 9, "legend.frameon": False, "legend.fontsize": 9, "figure.titlesize": 10.5,
     "figure.titleweight": "bold", "lines.solid_capstyle": "round", "figure.constrained_layout.use": True,
     "axes.formatter.useoffset": False, "path.simplify": True,
+    "text.parse_math": False,  # a dollar sign in a name is one
 }  # fmt: skip
+
+
+def load_matplotlib() -> None:
+    """Import Matplotlib even where `MPLBACKEND` names a backend that it does not know.
+
+    Figures here are drawn without `pyplot`, so no backend is needed; yet the import itself would fail.
+    """
+    if "matplotlib" in sys.modules:
+        return
+    wanted = os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib
+    finally:
+        if wanted is not None:
+            os.environ["MPLBACKEND"] = wanted
+    if wanted:
+        with suppress(ValueError):  # whoever uses pyplot later gets the backend that they asked for
+            matplotlib.rcParams["backend"] = wanted
 
 
 @contextmanager
 def style() -> Iterator[None]:
     """Draw and save under our settings, whatever the user's own; they come back afterwards."""
+    load_matplotlib()
     import matplotlib.style
 
     with matplotlib.style.context(["default", _RC]):
@@ -90,6 +114,11 @@ class Picture:
     alt: str
     data: pd.DataFrame = field(repr=False)
     figure: Figure = field(repr=False)
+
+    def __post_init__(self) -> None:
+        # They hold names of traces.
+        for name in ("title", "caption", "alt"):
+            object.__setattr__(self, name, printable(getattr(self, name), LONGEST_MESSAGE))
 
     def svg(self) -> str:
         """Return the drawing as SVG, with its title and description inside."""

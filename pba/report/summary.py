@@ -58,11 +58,11 @@ def _warnings(run: Run) -> list[str]:
             f"The run is not complete: {number(len(run.points))} of {plural(total, 'point')} "
             "were tried, and nothing was replayed around the recommended one. What follows may change."
         )
-    for role, at in (("the seed", run.patch), ("the recommended point", run.recommended)):
+    for role, at in (("the patch", run.patch), ("the recommended point", run.recommended)):
         row = point(run, at)
         bad = {"alloc_failures": "failed allocation", "deadlocks": "deadlock", "pages_leaked": "leaked page"}
         found = [plural(row[name], words) for name, words in bad.items() if row.get(name, 0) > 0]
-        if found and (role == "the seed" or at != run.patch):
+        if found and (role == "the patch" or at != run.patch):
             text.append(
                 f"The replays of {role} had {listing(found)}: its figures are not those of a healthy machine."
             )
@@ -180,28 +180,28 @@ def _words(*words: object) -> str:
 
 
 def _baseline(run: Run) -> Section:
-    seed = point(run, run.patch)
+    patch = point(run, run.patch)
     place = (
         "It lies on the Pareto front: no tried point is as good in both aims and better in one."
-        if bool(seed.on_front)
+        if bool(patch.on_front)
         else _beaten(run)
     )
     return Section(
         "baseline",
-        "Baseline: the seed's thresholds",
+        "Baseline: the patch's thresholds",
         (
-            f"The patch as posted has {thresholds(seed)}. With them: {plural(seed.pmd_splits, 'PMD split')}, "
-            f"{plural(seed.mean_cached_pages, 'page')} cached on average, {mib(seed.peak_cached_mib)} at the "
-            "highest peak.",
+            f"The patch as posted has {thresholds(patch)}. With them: "
+            f"{plural(patch.pmd_splits, 'PMD split')}, {plural(patch.mean_cached_pages, 'page')} cached on "
+            f"average, {mib(patch.peak_cached_mib)} at the highest peak.",
             place,
         ),
     )
 
 
 def _beaten(run: Run) -> str:
-    seed, points = point(run, run.patch), run.points
-    better = (points.pmd_splits <= seed.pmd_splits) & (points.mean_cached_pages <= seed.mean_cached_pages)
-    better &= (points.pmd_splits < seed.pmd_splits) | (points.mean_cached_pages < seed.mean_cached_pages)
+    patch, points = point(run, run.patch), run.points
+    better = (points.pmd_splits <= patch.pmd_splits) & (points.mean_cached_pages <= patch.mean_cached_pages)
+    better &= (points.pmd_splits < patch.pmd_splits) | (points.mean_cached_pages < patch.mean_cached_pages)
     return (
         f"{plural(better.sum(), 'tried point is', 'tried points are')} at least as good in both aims and "
         "better in one."
@@ -215,12 +215,12 @@ def _recommendation(run: Run) -> Section:
 
 
 def _shrinker(run: Run) -> list[str]:
-    """Say what the shrinker did, with the seed's thresholds and with the recommended ones."""
+    """Say what the shrinker did, with the patch's thresholds and with the recommended ones."""
     names = ("whole_blocks_released", "blocks_split_by_shrinker", "nonblock_scans", "pages_released")
     if not set(names) <= set(run.per_trace.columns):
         return []
     both = []
-    for role, at in (("the seed's", run.patch), ("the recommended", run.recommended)):
+    for role, at in (("the patch's", run.patch), ("the recommended", run.recommended)):
         whole, split, loose, pages = (int(run.per_trace.loc[at][name].sum()) for name in names)
         both.append(
             f"with {role} thresholds it released {plural(whole, 'block')} whole, {plural(split, 'block')} "
@@ -233,13 +233,13 @@ def _shrinker(run: Run) -> list[str]:
 
 
 def _comparison(run: Run) -> Table:
-    table, seed, best = recordings_table(run), point(run, run.patch), point(run, run.recommended)
+    table, patch, best = recordings_table(run), point(run, run.patch), point(run, run.recommended)
     groups = (("pmd_splits", "PMD splits", number), ("mean_cached_pages", "mean cached pages", number),
               ("mean_cached_mib", "mean cached, MiB", _mib),
               ("peak_cached_mib", "peak cached, MiB", _mib))  # fmt: skip
     columns = [_NUMBER, _NAME]
     for _, title, _ in groups:
-        columns += [Column(head, group=title) for head in ("seed", "recomm.", "change")]
+        columns += [Column(head, group=title) for head in ("patch", "recomm.", "change")]
     # Of one recording, pages and MiB change by the same share: said once, so that the table fits a page.
     del columns[columns.index(Column("change", group="mean cached, MiB"))]
 
@@ -253,11 +253,11 @@ def _comparison(run: Run) -> Table:
     rows = []
     for place, row in enumerate(table.to_dict("records"), 1):
         before, after = (
-            {aim: row[f"{role}_{aim}"] for aim, _, _ in groups} for role in ("seed", "recommended")
+            {aim: row[f"{role}_{aim}"] for aim, _, _ in groups} for role in ("patch", "recommended")
         )
         rows.append((str(place), str(row["trace"]), *cells(before, after)))
-    rows.append(("", "sum, means, maximum", *cells(seed, best)))
-    return Table("Seed against recommended", tuple(columns), tuple(rows), totals=1)
+    rows.append(("", "sum, means, maximum", *cells(patch, best)))
+    return Table("Patch against recommended", tuple(columns), tuple(rows), totals=1)
 
 
 def _mib(value: float) -> str:
@@ -272,19 +272,19 @@ def _held_out(run: Run) -> Section:
     columns = (
         _NUMBER, Column("held out", left=True, key=True), Column("point", group="chosen on the others"),
         *(Column(LETTERS[name], group="chosen on the others") for name in THRESHOLDS),
-        Column("seed", group="splits"), Column("chosen", group="splits"),
-        Column("seed", group="cached pages"), Column("chosen", group="cached pages"),
+        Column("patch", group="splits"), Column("chosen", group="splits"),
+        Column("patch", group="cached pages"), Column("chosen", group="cached pages"),
     )  # fmt: skip
     rows = [
         (
             str(place), str(row["trace"]), str(row["number"]), *(str(row[name]) for name in THRESHOLDS),
-            number(row["seed_pmd_splits"]), number(row["chosen_pmd_splits"]),
-            number(row["seed_mean_cached_pages"]), number(row["chosen_mean_cached_pages"]),
+            number(row["patch_pmd_splits"]), number(row["chosen_pmd_splits"]),
+            number(row["patch_mean_cached_pages"]), number(row["chosen_mean_cached_pages"]),
         )
         for place, row in enumerate(table.to_dict("records"), 1)
     ]  # fmt: skip
-    means = (number(table[f"{side}_mean_cached_pages"].mean()) for side in ("seed", "chosen"))
-    sums = (number(table[f"{side}_pmd_splits"].sum()) for side in ("seed", "chosen"))
+    means = (number(table[f"{side}_mean_cached_pages"].mean()) for side in ("patch", "chosen"))
+    sums = (number(table[f"{side}_pmd_splits"].sum()) for side in ("patch", "chosen"))
     rows.append(("", "sum, mean", "", "", "", "", *sums, *means))
     text = (
         "Each recording was held out in turn and the point chosen by the rule on the others. Only the choice "
@@ -334,14 +334,14 @@ def _front(run: Run) -> Section:
 
 
 def _role(row: dict[Any, Any]) -> str:
-    return listing([name for name in ("seed", "recommended") if row[name]])
+    return listing([name for name in ("patch", "recommended") if row[name]])
 
 
 def _flatness(run: Run) -> Section:
     table = tolerance_table(run)
     rows = [
         (
-            f"{LETTERS[str(name)]}", number(row["seed"]), number(row["recommended"]),
+            f"{LETTERS[str(name)]}", number(row["patch"]), number(row["recommended"]),
             _span(row["from"], row["to"], number) if row["tested"] > 1 else "-",
             _span(row["lowest"], row["highest"], number) + f" ({row['tested']})",
             _span(row["min_pmd_splits"], row["max_pmd_splits"], number),
@@ -350,7 +350,7 @@ def _flatness(run: Run) -> Section:
         for name, row in table.iterrows()
     ]  # fmt: skip
     columns = (
-        Column("", left=True, key=True), Column("seed", group="pages"), Column("recomm.", group="pages"),
+        Column("", left=True, key=True), Column("patch", group="pages"), Column("recomm.", group="pages"),
         Column("within 5 %", group="pages"), Column("tested (values)", group="pages"),
         Column("splits", group="over what was tested"), Column("cached pages", group="over what was tested"),
     )  # fmt: skip

@@ -42,7 +42,7 @@ def describe_sweep(result: SweepResult) -> Document:
         front = result.front(setting)
         best = result.recommended(setting)
         sections += [
-            _seed(result, setting, title),
+            _patch_place(result, setting, title),
             _recommended(result, setting, best, title),
             _front(front, best, title),
             _plateaus(result, setting, best, title),
@@ -92,7 +92,7 @@ def _traces(result: SweepResult) -> Table:
     return Table("Traces, and how many behaviours there are", tuple(columns), tuple(rows))
 
 
-def _seed(result: SweepResult, setting: str, title: str) -> Section:
+def _patch_place(result: SweepResult, setting: str, title: str) -> Section:
     place = result.patch_place(setting)
     splits, cached = place.aims.floats
     share = percent(place.beaten_by / len(result.grid))
@@ -114,14 +114,14 @@ def _seed(result: SweepResult, setting: str, title: str) -> Section:
             f"({_lost(splits, place.fewest_splits.floats[0])}); at no more splits the pages could be "
             f"{number(place.least_cached.floats[1])} ({_lost(cached, place.least_cached.floats[1])}).",
         ]
-    return Section("seed" + title, "The patch's thresholds beside the front" + title, bullets=tuple(bullets))
+    return Section("patch" + title, "The patch's thresholds beside the front" + title, bullets=tuple(bullets))
 
 
 def _recommended(result: SweepResult, setting: str, best: Point, title: str) -> Section:
     cell = result.grid.cell_of(best)
-    seed = result.patch_aims(setting)
-    aims = seed if cell is None else result.landscape(setting).aims_at(cell)
-    before, after = seed.floats, aims.floats
+    patch = result.patch_aims(setting)
+    aims = patch if cell is None else result.landscape(setting).aims_at(cell)
+    before, after = patch.floats, aims.floats
     told = (
         f"{best}: PMD splits {moves(before[0], after[0], number)}, mean cached pages "
         f"{moves(before[1], after[1], number)}, against the patch's."

@@ -9,10 +9,11 @@ import pandas as pd
 
 from pba.analysis import tables as analysis
 from pba.analysis.tables import ALL, BURST_GAP_NS, NATURAL_WINDOW_NS, NS, live_table
-from pba.errors import PbaError
+from pba.errors import PbaError, option
+from pba.printable import printable
 from pba.report.axes import pages_axis, plain, spread
 from pba.report.figures import new_figure, scale_note, settle
-from pba.report.style import INK, LEVEL_COLOURS, MUTED, RECOMMENDED, SEED, SURFACE, Picture, style
+from pba.report.style import INK, LEVEL_COLOURS, MUTED, PATCH, RECOMMENDED, SURFACE, Picture, style
 from pba.units import number, plural
 
 if TYPE_CHECKING:
@@ -27,12 +28,22 @@ FEWEST_WINDOWS: Final = 10
 """Fewer windows than these have no quantiles worth a mark; the table has them all."""
 UNITS: Final = (("s", 1.0), ("ms", 1e3), ("us", 1e6), ("ns", 1e9))
 """Units of time, and how many of each a second has."""
-KINDS_OF_RUN: Final = {"free": (RECOMMENDED, "frees", (0, (4, 1.5))), "alloc": (SEED, "allocations", "-")}
+KINDS_OF_RUN: Final = {"free": (RECOMMENDED, "frees", (0, (4, 1.5))), "alloc": (PATCH, "allocations", "-")}
 """Colour, name and line of what `bursts_table` and `rates_table` tell apart."""
 
 
+MOST_PHASES: Final = 1000
+"""Phases that are drawn at most: more are narrower than a line, and each is a part of the SVG."""
+
+
+def check_phases(phases: int | None) -> None:
+    """Raise `PbaError` for fewer than one, or more than can be seen."""
+    if phases is not None and not 1 <= phases <= MOST_PHASES:
+        raise PbaError(f"{option('phases', phases)} is out of range", f"use 1 to {MOST_PHASES}")
+
+
 def _title(trace: Trace, what: str) -> str:
-    return f"{trace.name}: {what}"
+    return f"{printable(trace.name, 60)}: {what}"
 
 
 def _refuse_nothing(table: pd.DataFrame, trace: Trace, missing: str) -> None:
@@ -131,6 +142,7 @@ def rates_picture(trace: Trace) -> Picture:
 
 def phases_picture(trace: Trace, phases: int | None = None) -> Picture:
     """Draw `phases_table`: by how much the live pages change per second, phase by phase."""
+    check_phases(phases)
     table = analysis.phases_table(trace, phases)
     _refuse_nothing(table, trace, "all of its events stand at one time")
     with style():
@@ -143,7 +155,7 @@ def phases_picture(trace: Trace, phases: int | None = None) -> Picture:
         _from_zero(upper, pd.concat([table.allocs_per_second, table.frees_per_second]))
         upper.set_ylabel("pages / s")
         width = table.to_seconds - table.from_seconds
-        for sign, colour, label in ((1, SEED, "live pages grow"), (-1, RECOMMENDED, "live pages shrink")):
+        for sign, colour, label in ((1, PATCH, "live pages grow"), (-1, RECOMMENDED, "live pages shrink")):
             shown = (sign * table.change_per_second).clip(lower=0) * sign
             lower.bar(table.from_seconds, shown, width, align="edge", color=colour, edgecolor=SURFACE,
                       linewidth=0.8, label=label)  # fmt: skip
@@ -180,7 +192,7 @@ def passes_picture(trace: Trace) -> Picture:
         figure = new_figure(7.6, 3.7, _title(trace, "shrinker passes by priority"))
         axes = figure.add_subplot()
         middle = (table.from_seconds + table.to_seconds) / 2
-        for kind, colour, mark in (("pass", SEED, "o"), ("drop_slab", RECOMMENDED, "D")):
+        for kind, colour, mark in (("pass", PATCH, "o"), ("drop_slab", RECOMMENDED, "D")):
             mine = table.kind == kind
             axes.scatter(middle[mine], table.priority[mine], s=_areas(table.passes[mine]), c=colour,
                          marker=mark, alpha=0.65, linewidths=0.4, edgecolors=SURFACE)  # fmt: skip
@@ -188,7 +200,7 @@ def passes_picture(trace: Trace) -> Picture:
                 axes.scatter([], [], s=_areas(pd.Series([1])), c=colour, marker=mark, label=f"1 {kind}")
         for size in (10, 100, 1000):
             if size <= table.passes.max():
-                axes.scatter([], [], s=_areas(pd.Series([size])), c=SEED, alpha=0.65, label=f"{size} passes")
+                axes.scatter([], [], s=_areas(pd.Series([size])), c=PATCH, alpha=0.65, label=f"{size} passes")
         axes.set_yticks(range(13))
         axes.set_ylim(12.8, -0.8)
         axes.set_xlim(0, trace.duration_ns / NS or 1)
@@ -291,7 +303,7 @@ def bursts_picture(trace: Trace, gap_ns: int = BURST_GAP_NS) -> Picture:
 def drawdown_picture(trace: Trace, window_ns: int = NATURAL_WINDOW_NS) -> Picture:
     """Draw `drawdown_table`: by how much allocations exceed frees, by the length of the window.
 
-    The window whose drawdown is marked is that of the natural cache size unless told.
+    The window whose drawdown is marked is by default that of the natural cache size.
     """
     table = analysis.drawdown_table(trace)
     _refuse_nothing(table, trace, "no page-table page is allocated or freed in it")
@@ -301,7 +313,7 @@ def drawdown_picture(trace: Trace, window_ns: int = NATURAL_WINDOW_NS) -> Pictur
     with style():
         figure = new_figure(7.6, 4.1, _title(trace, "how deep the demand draws down a cache"))
         axes = figure.add_subplot()
-        lines = (("largest", INK, "-"), ("p99", SEED, (0, (5, 1.5))), ("p90", LEVEL_COLOURS["PUD"], "-."),
+        lines = (("largest", INK, "-"), ("p99", PATCH, (0, (5, 1.5))), ("p90", LEVEL_COLOURS["PUD"], "-."),
                  ("median", LEVEL_COLOURS["PMD"], ":"))  # fmt: skip
         drawn: list[float] = []
         for name, colour, dashes in lines:
@@ -355,7 +367,7 @@ def trace_pictures(
     trace : Trace
         The trace.
     kinds : tuple of str
-        Which of `TRACE_PICTURES`, in any order; unless told, all for which the trace has data.
+        Which of `TRACE_PICTURES`, in any order; by default all for which the trace has data.
     settings : mapping, optional
         What to tell the functions of some kinds: `{"bursts": {"gap_ns": 2_000_000}}`.
 

@@ -143,4 +143,4 @@ def _picture_contents(picture: Picture, base: Path, formats: tuple[str, ...]) ->
 
 
 def _csv(table: pd.DataFrame) -> bytes:
-    return table.to_csv(index=False, lineterminator="\n").encode()
+    return table.to_csv(index=False, lineterminator="\n").encode(errors="backslashreplace")

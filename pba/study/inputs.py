@@ -87,7 +87,7 @@ def read_inputs(definition: StudyDefinition) -> list[Input]:
     found = []
     for path in trace_files(definition):
         trace = read_trace(path)
-        name = printable(trace.metadata.name or path.name.split(".")[0])
+        name = printable(trace.metadata.name or path.name.split(".")[0])  # tables and records keep it
         machine = machine_for(definition, trace, path)
         found.append(Input(name, path, sha256_of(path.read_bytes()), trace, machine))
     twice = [name for name, count in Counter(item.name for item in found).items() if count > 1]

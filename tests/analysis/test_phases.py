@@ -147,9 +147,9 @@ def test_plot_takes_a_gap_a_window_and_phases(tmp_path: Path) -> None:
     ("option", "told"),
     [
         (["--gap", "much"], "--gap 'much' is not a time"),
-        (["--window", "0"], "--window 0 is no length of time"),
+        (["--window", "0"], "--window 0 is not a length of time"),
         (["--window", "-1s"], "--window '-1s' is not a time"),
-        (["--phases", "0"], "--phases 0 are none"),
+        (["--phases", "0"], "--phases 0 is out of range"),
     ],
 )
 def test_what_plot_refuses(

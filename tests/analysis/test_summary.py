@@ -130,7 +130,16 @@ def test_info_as_json_holds_plain_numbers(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_replay_prints_what_the_model_returns(capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--unshrinkable", "8", "--min-pages", "32", "--batch", "128", "--memory", "1GiB"]
+    options = [
+        "--unshrinkable-pages",
+        "8",
+        "--shrink-block-min-pages",
+        "32",
+        "--batch",
+        "128",
+        "--memory",
+        "1GiB",
+    ]
     assert run(["replay", str(TINY), *options, "--json"]) == 0
     values = json.loads(capsys.readouterr().out)
     result = pba.replay(pba.read_trace(TINY), pba.Thresholds(8, 32, 128), pba.Machine(4, 262144))

@@ -113,13 +113,12 @@ def test_the_minimised_trace_keeps_the_condition(
     given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "small.events"
-    machine = ["--memory", "8192pages", "--linear-map", "pmd", "--unshrinkable", "4", "--batch", "64"]
+    machine = ["--memory", "8192pages", "--linear-map", "pmd", "--unshrinkable-pages", "4", "--batch", "64"]
     keep = "pages_released > 20 and pmd_splits < 9"
     assert run(["trace", "minimise", str(given), "-o", str(out), "--keep", keep, *machine]) == 0
     output = capsys.readouterr()
     assert "each unit is needed" in output.out
-    assert re.match(r"chunks of (\d+): \d+ of \d+ units left \([\d,]+ events\), 2 replays\n", output.err)
-    assert "\nchunks of 1: " in output.err
+    assert output.err == ""  # no terminal, and done in less than it takes to be told of it
     see = shlex.split(output.out.splitlines()[-1].removeprefix("see: pba "))
     assert run([*see, "--json"]) == 0
     counters = json.loads(capsys.readouterr().out)["counters"]

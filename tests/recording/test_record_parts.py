@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import pba
-from pba.cli.record import LiveLine
+from pba.cli.live import LiveLine
+from pba.cli.record import RecordingLine
 from pba.errors import OutputError, RecordError, TraceError
 from pba.events import LEVEL_KERNEL, LEVEL_PGD, LEVEL_PTE, LEVEL_PUD, OP_ALLOC, OP_FREE
 from pba.files import abandoned, replacing
@@ -155,14 +156,18 @@ class Terminal(io.StringIO):
 def test_the_live_line_is_drawn_on_a_terminal_and_printed_now_and_then_elsewhere() -> None:
     terminal, plain = Terminal(), io.StringIO()
     for stream in (terminal, plain):
-        live = LiveLine(stream)
+        now = [0.0]
+        live = LiveLine(stream, lambda now=now: now[0])
+        line = RecordingLine(live)
         for step in range(1, 121):
-            live.show(Progress(step * 0.25, step * 100, 50 + step, 7, 3))
-        live.clear()
-    assert terminal.getvalue().count("\r\033[Krecording") == 120
+            now[0] = step * 0.25
+            line.show(Progress(now[0], step * 100, 50 + step, 7, 3))
+        live.end()
+    assert terminal.getvalue().count("\r\033[Krecording") == 121
+    assert terminal.getvalue().endswith("\r\033[K")
     lines = plain.getvalue().splitlines()
     assert len(lines) == 3
-    assert lines[1] == "recording 20 s, 400 events/s, 130 page tables, 7 shrinker lines, 3 events lost"
+    assert lines[1] == "recording: 20 s, 400 events/s, 130 page tables, 7 shrinker lines, 3 events lost"
 
 
 def test_buddyinfo() -> None:

@@ -154,7 +154,7 @@ def corner_runs() -> dict[str, Run]:
         "one-point": make_run([(16, 64, 512)], recommended=0),
         "one-trace": make_run(names=("only",)),
         "many-long-names": make_run(names=long_names),
-        "seed-recommended": make_run(recommended=0),
+        "patch-recommended": make_run(recommended=0),
         "bad-data": make_run(traces=bad),
         "no-splits": make_run(model=lambda *three: {**outcome(*three), "pmd_splits": 0}),
         "incomplete": replace(make_run(complete=False), study=StudyDefinition(name="made-up", points=300)),

@@ -30,17 +30,17 @@ def test_the_recommended_point_and_the_patch_are_named():
     assert "U is `PBA_UNSHRINKABLE_PAGES`, M is `PBA_SHRINK_BLOCK_MIN_PAGES`" in text(which(run))
 
 
-def test_when_the_rule_picks_the_seed_nothing_is_bought():
+def test_when_the_rule_picks_the_patch_nothing_is_bought():
     run = make_run(recommended=0)
-    assert "picks the seed itself" in text(which(run))
+    assert "the rule picks its own point" in text(which(run))
     assert "nothing is bought" in text(what(run))
 
 
 def test_what_is_bought_has_the_numbers_and_their_direction():
     run = make_run([(16, 64, 512), (512, 64, 512)], recommended=1)
-    seed, best = run.points.pmd_splits[0], run.points.pmd_splits[1]
+    patch, best = run.points.pmd_splits[0], run.points.pmd_splits[1]
     said = text(what(run))
-    assert f"PMD splits fall from {seed} to {best}" in said
+    assert f"PMD splits fall from {patch} to {best}" in said
     assert "mean cached pages rise from" in said
     assert "splits fall on 3; mean cached pages rise on 3" in said
     assert "next to nothing" not in said

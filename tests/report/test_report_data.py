@@ -30,7 +30,7 @@ def test_points_table_has_every_point_and_one_of_each_role(run):
     table = points_table(run)
     assert len(table) == len(run.points)
     roles = [role for role in table.role if role]
-    assert roles in (["seed and recommended"], ["seed", "recommended"])
+    assert roles in (["patch and recommended"], ["patch", "recommended"])
     assert int(table.number[table.role.str.endswith("recommended")].iloc[0]) == run.recommended
 
 
@@ -55,21 +55,21 @@ def test_points_with_one_outcome_share_a_row_that_names_the_recommended_one():
     front = front_table(run)
     assert len(front) == 1
     assert (front.number[0], front.equal_points[0]) == (2, 3)
-    assert front.recommended[0] and front.seed[0]
+    assert front.recommended[0] and front.patch[0]
 
 
 @corners
 def test_recordings_add_up_to_the_points(run):
     table = recordings_table(run)
     assert list(table.trace) == list(run.traces["trace"])
-    for role, number in (("seed", run.patch), ("recommended", run.recommended)):
+    for role, number in (("patch", run.patch), ("recommended", run.recommended)):
         assert table[f"{role}_pmd_splits"].sum() == run.points.pmd_splits[number]
         pages = table[f"{role}_mean_cached_pages"].mean()
         assert pages == pytest.approx(run.points.mean_cached_pages[number])
         assert table[f"{role}_mean_cached_mib"].mean() == pytest.approx(run.points.mean_cached_mib[number])
         assert table[f"{role}_peak_cached_mib"].max() == run.points.peak_cached_mib[number]
     assert np.allclose(table.change_mean_cached_mib,
-                       table.recommended_mean_cached_mib - table.seed_mean_cached_mib)  # fmt: skip
+                       table.recommended_mean_cached_mib - table.patch_mean_cached_mib)  # fmt: skip
 
 
 def flat_run(lines: dict[str, list[tuple[int, int, float]]], here: tuple[int, int, int] = (16, 64, 512)):
@@ -183,7 +183,7 @@ def test_a_recording_held_out_has_no_say_in_the_choice_and_judges_it():
     table = held_out_table(run)
     assert list(table.number) == [2, 2, 1]
     assert list(table.unshrinkable_pages) == [512, 512, 8]
-    assert list(table.seed_pmd_splits) == [20, 20, 900] and list(table.chosen_pmd_splits) == [19, 19, 900]
+    assert list(table.patch_pmd_splits) == [20, 20, 900] and list(table.chosen_pmd_splits) == [19, 19, 900]
     assert held_out_table(make_run(names=("only",))).empty
 
 
