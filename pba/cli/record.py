@@ -13,7 +13,7 @@ from pba.printable import LONGEST_MESSAGE, printable
 from pba.units import fine_percent, format_time, number, plural
 
 if TYPE_CHECKING:
-    from pba.recording.record import Progress, Recording
+    from pba.recording.record import Recorded, RecordingProgress
 
 
 def _print_bpftrace(wanted: bool) -> None:
@@ -149,7 +149,7 @@ class RecordingLine:
         self._rate = 0.0
         live.stage("recording", unit="s")
 
-    def show(self, progress: Progress) -> None:
+    def show(self, progress: RecordingProgress) -> None:
         """Tell it."""
         then, events = self._then
         since = progress.elapsed_s - then
@@ -164,7 +164,7 @@ class RecordingLine:
         self.live.advance(round(progress.elapsed_s), note)
 
 
-def recorded_text(recording: Recording) -> str:
+def recorded_text(recording: Recorded) -> str:
     """Return what was recorded, and how far it can be trusted, in a few lines."""
     from pba.cli.info import background_words, counted_words
     from pba.trace.forms.writing import TEXT_LOSES

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -78,6 +78,56 @@ class Group:
     def _send(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.child.pid, number)
+
+
+class Guard:
+    """Ends the recorded command if this process is killed outright, when it cannot do so itself.
+
+    A shell in a session of its own reads from a pipe that only this process writes to: first the group's
+    number, then a farewell. If the pipe is closed without one, the shell ends the group. It is started before
+    tracing is, so that its own page tables are older than the recording.
+
+    Parameters
+    ----------
+    shell : Popen
+        The shell.
+    """
+
+    SCRIPT: Final = (
+        'read -r group && [ "$group" ] || exit 0; read -r farewell && exit 0; '
+        'kill -s TERM -- "-$group"; kill -s CONT -- "-$group"; sleep "$1"; kill -s KILL -- "-$group"'
+    )
+
+    def __init__(self, shell: subprocess.Popen[bytes]) -> None:
+        self.shell = shell
+
+    @classmethod
+    @contextlib.contextmanager
+    def start(cls) -> Iterator[Guard]:
+        """Start the shell, which is let go on exit."""
+        shell = subprocess.Popen(
+            ["/bin/sh", "-c", cls.SCRIPT, "sh", str(GRACE_S)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        guard = cls(shell)
+        try:
+            yield guard
+        finally:
+            guard._tell("")  # the farewell: an empty line
+            shell.communicate()
+
+    def watch(self, group: Group) -> None:
+        """Tell which group is to end with this process."""
+        self._tell(str(group.child.pid))
+
+    def _tell(self, text: str) -> None:
+        assert self.shell.stdin is not None
+        with contextlib.suppress(OSError):  # the shell was killed: nothing is guarded then
+            self.shell.stdin.write(f"{text}\n".encode())
+            self.shell.stdin.flush()
 
 
 def alive(group: int) -> bool:

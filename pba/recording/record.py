@@ -7,10 +7,6 @@ so that later frees of older pages are known, and at the end, so that the record
 
 from __future__ import annotations
 
-import math
-import os
-import platform
-import re
 import shutil
 import signal
 import threading
@@ -20,14 +16,16 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from pba.errors import RecordError
+from pba.errors import RecordError, option
 from pba.files import abandoned, refuse_overwrite
 from pba.recording import callsites
-from pba.recording.group import Group
+from pba.recording.buffers import default_buffer_mib, lost_words
+from pba.recording.described import describe_machine
+from pba.recording.group import Group, Guard
 from pba.recording.held import Count, HeldAgainstTruth, hold_against, hold_against_counts, live_after, witness
 from pba.recording.kallsyms import Symbols
 from pba.recording.kpageflags import Snapshot
@@ -50,15 +48,6 @@ from pba.trace.table import Trace
 from pba.tracepoints.assemble import assemble
 from pba.tracepoints.background import Orders
 
-SOURCE: Final = "tracefs"
-LEAST_BUFFER_MIB: Final = 4
-MOST_BUFFER_MIB: Final = 128
-BUFFER_SHARE: Final = 32
-"""All buffers together take one part in so many of the memory, if a CPU's stays within these bounds."""
-LARGEST_BUFFER_MIB: Final = 4096
-"""What `--buffer-mib` takes at most."""
-BUFFER_MARGIN: Final = 1.5
-"""A buffer is suggested that would have held all events, and half as many more."""
 SETTLE_S: Final = 0.5
 """After the command: freed tables leave in RCU batches, some hundred ms late."""
 STEP_S: Final = 0.2
@@ -66,7 +55,7 @@ END_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
-class Progress:
+class RecordingProgress:
     """How a recording stands, for a live line.
 
     Attributes
@@ -87,7 +76,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Recording:
+class Recorded:
     """What `record` made.
 
     Attributes
@@ -116,8 +105,8 @@ def record(
     force: bool = False,
     buffer_mib: int | None = None,
     background: Orders | None = None,
-    show: Callable[[Progress], None] | None = None,
-) -> Recording:
+    show: Callable[[RecordingProgress], None] | None = None,
+) -> Recorded:
     """Record this machine while a command runs, for a time, or until a signal.
 
     Parameters
@@ -132,7 +121,7 @@ def record(
     force : bool, optional
         Whether `out` may exist already.
     buffer_mib : int, optional
-        Buffer of each CPU in MiB; unless given, `default_buffer_mib`.
+        Buffer of each CPU in MiB; by default `default_buffer_mib`.
     background : Orders, optional
         Record the rest of the system's demand too, chunks of these orders; see `pba.tracepoints.background`.
     show : callable, optional
@@ -149,36 +138,17 @@ def record(
     refuse_unknown_form(out)
     refuse_overwrite(out, force)
     if duration_s is not None and not duration_s > 0:
-        raise RecordError(f"{duration_s} s is no time to record", "give a number above 0")
+        raise RecordError(f"{option('duration_s', duration_s, '--duration')} is out of range", "give a time above 0 s")
     command = _resolve(command)
     buffer_mib = buffer_mib or default_buffer_mib()
     root = tracing_folder()
     symbols = Symbols.read()
     with ExitStack() as stack:
-        captured = _capture(stack, root, out.parent, (command, duration_s, buffer_mib, background, show))
+        wish = _Wish(command, duration_s, buffer_mib, background, show)
+        captured = _capture(stack, root, out.parent, wish)
         trace = _make_trace(captured, symbols, _short_name(out), background)
     trace.write(out, force=force)
-    return Recording(out, trace, captured.exit_status, captured.ended_by)
-
-
-def default_buffer_mib(memory_mib: int | None = None, cpus: int | None = None) -> int:
-    """Return the buffer of each CPU in MiB: a 32nd of the memory among all CPUs, 4 to 128 MiB each.
-
-    Parameters
-    ----------
-    memory_mib, cpus : int, optional
-        Of the machine; this one's unless given.
-    """
-    if memory_mib is None:
-        memory_mib = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
-    share = memory_mib // (BUFFER_SHARE * (cpus or os.cpu_count() or 1))
-    return min(max(share, LEAST_BUFFER_MIB), MOST_BUFFER_MIB)
-
-
-def suggested_buffer_mib(buffer_mib: int, lost: dict[int, int], written: dict[int, int]) -> int:
-    """Return a buffer that would have held what was lost too, on the CPU that lost most of its events."""
-    grown = max((written[cpu] + lost[cpu]) / max(written[cpu], 1) for cpu in lost)
-    return min(LARGEST_BUFFER_MIB, math.ceil(buffer_mib * grown * BUFFER_MARGIN))
+    return Recorded(out, trace, captured.exit_status, captured.ended_by)
 
 
 def clean_up(folder: Path) -> list[Path]:
@@ -215,6 +185,16 @@ def _resolve(command: Sequence[str]) -> tuple[str, ...]:
     return tuple(command)
 
 
+class _Wish(NamedTuple):
+    """What `record` was asked for."""
+
+    command: tuple[str, ...]
+    duration_s: float | None
+    buffer_mib: int
+    background: Orders | None
+    show: Callable[[RecordingProgress], None] | None
+
+
 @dataclass(frozen=True)
 class _Captured:
     """What a recording leaves behind; the readers' files live as long as their `ExitStack`."""
@@ -230,16 +210,16 @@ class _Captured:
     ended_by: str
 
 
-def _capture(stack: ExitStack, root: Path, folder: Path, wish: tuple[Any, ...]) -> _Captured:
+def _capture(stack: ExitStack, root: Path, folder: Path, wish: _Wish) -> _Captured:
     """Trace while the command runs; the tracing instance is gone when this returns.
 
     Signals are noted from before the instance is made until it is gone, so that none leaves it behind.
     """
-    command, duration_s, buffer_mib, background, show = wish
-    before = _describe_machine()
+    before = describe_machine()
     with ExitStack() as running:
         ending = running.enter_context(_ended_by_signals())
-        instance = running.enter_context(Instance(root, buffer_mib * 1024))
+        guard = running.enter_context(Guard.start())
+        instance = running.enter_context(Instance(root, wish.buffer_mib * 1024))
         formats = Formats.read(instance)
         readers = []
         for cpu in instance.cpus():
@@ -249,10 +229,10 @@ def _capture(stack: ExitStack, root: Path, folder: Path, wish: tuple[Any, ...]) 
             readers.append(reader)
         collector = Collector(formats, readers)
         collector.warm_up()
-        watch = _Watch(instance, collector, show)
-        formats.switch_on(instance, background)
+        watch = _Watch(instance, collector, wish.show)
+        formats.switch_on(instance, wish.background)
         start, count = Snapshot.take(), Count.take()
-        status, ended_by = _run(command, duration_s, ending, watch)
+        status, ended_by = _run(wish, guard, ending, watch)
         with witness():
             time.sleep(SETTLE_S)
             end, counts = Snapshot.take(), (count, Count.take())
@@ -262,14 +242,14 @@ def _capture(stack: ExitStack, root: Path, folder: Path, wish: tuple[Any, ...]) 
         for reader in readers:
             reader.end()
         watch.step()
-    return _Captured(collector, start, end, counts, before, lost, buffer_mib, status, ended_by)
+    return _Captured(collector, start, end, counts, before, lost, wish.buffer_mib, status, ended_by)
 
 
 class _Watch:
     """Keeps the decoding up with the recording, looks for trouble, and reports."""
 
     def __init__(
-        self, instance: Instance, collector: Collector, show: Callable[[Progress], None] | None
+        self, instance: Instance, collector: Collector, show: Callable[[RecordingProgress], None] | None
     ) -> None:
         self.instance = instance
         self.collector = collector
@@ -291,7 +271,7 @@ class _Watch:
             lost = sum(self.instance.lost_events().values())
             lines = self.collector.count(SHRINK)
             live = Count.take(refresh=False).pages
-            self.show(Progress(elapsed, self.collector.events, live, lines, lost))
+            self.show(RecordingProgress(elapsed, self.collector.events, live, lines, lost))
 
 
 @contextmanager
@@ -314,15 +294,16 @@ def _ended_by_signals() -> Iterator[list[signal.Signals]]:
             signal.signal(number, handler)
 
 
-def _run(
-    command: tuple[str, ...], duration_s: float | None, ending: list[signal.Signals], watch: _Watch
-) -> tuple[int | None, str]:
+def _run(wish: _Wish, guard: Guard, ending: list[signal.Signals], watch: _Watch) -> tuple[int | None, str]:
     """Run the command, or wait; return its exit status and what ended the recording."""
+    command, duration_s = wish.command, wish.duration_s
     deadline = time.monotonic() + duration_s if duration_s is not None else float("inf")
     if ending:  # while tracing was set up
         return 128 + ending[0] if command else None, ending[0].name
     try:
         group = Group.start(command) if command else None
+        if group is not None:
+            guard.watch(group)
     except OSError as error:
         reason = f"{command[0]}: cannot be started: {error.strerror}"
         raise RecordError(reason, "check the command") from error
@@ -390,48 +371,4 @@ def _notes(captured: _Captured, allocations: Allocations, held: HeldAgainstTruth
         yield f"the recorded command ended with exit status {captured.exit_status}"
 
 
-def lost_words(buffer_mib: int, lost: dict[int, int], written: dict[int, int]) -> str:
-    """Say what was lost on which CPU, and which buffer would have held it."""
-    where = ", ".join(f"{count} of {count + written[cpu]} on CPU {cpu}" for cpu, count in lost.items())
-    better = suggested_buffer_mib(buffer_mib, lost, written)
-    advice = f"record again with --buffer-mib {better}"
-    if better <= buffer_mib:
-        advice = "no buffer is large enough, record a smaller load"
-    return f"events were lost ({where}) with --buffer-mib {buffer_mib}: {advice}"
-
-
-def _describe_machine() -> Metadata:
-    """Return what is known of this machine before the recording; nothing that names a person or a program."""
-    page_bytes = os.sysconf("SC_PAGE_SIZE")
-    zones = Path("/proc/zoneinfo").read_text()
-    present = sum(int(line.split()[1]) for line in zones.splitlines() if line.split()[:1] == ["present"])
-    return Metadata(
-        source=SOURCE,
-        kernel=upstream_release(platform.release()),
-        architecture=platform.machine(),
-        page_size_kib=page_bytes // 1024,
-        memory_pages=present,
-        buddyinfo=parse_buddyinfo(Path("/proc/buddyinfo").read_text()),
-    )
-
-
-def upstream_release(release: str) -> str:
-    """Return a kernel's release without what its builder added: `6.12.107` for `6.12.107+deb13-arm64-16k`.
-
-    The rest says who built it and where, which is nothing that a trace should tell.
-    """
-    found = re.match(r"\d+(\.\d+)*(-rc\d+)?", release)
-    return found.group() if found else ""
-
-
-def parse_buddyinfo(text: str) -> tuple[dict[str, Any], ...]:
-    """Read the text of `/proc/buddyinfo`: free chunks by order, for each zone."""
-    zones = []
-    for line in text.splitlines():
-        place, _, rest = line.partition(", zone")
-        name, *free = rest.split()
-        zones.append({"node": int(place.split()[1]), "zone": name, "free": [int(count) for count in free]})
-    return tuple(zones)
-
-
-__all__ = ["Progress", "Recording", "clean_up", "default_buffer_mib", "parse_buddyinfo", "record"]
+__all__ = ["Recorded", "RecordingProgress", "clean_up", "record"]

@@ -19,20 +19,13 @@ from pba.cli.record import RecordingLine
 from pba.errors import OutputError, RecordError, TraceError
 from pba.events import LEVEL_KERNEL, LEVEL_PGD, LEVEL_PTE, LEVEL_PUD, OP_ALLOC, OP_FREE
 from pba.files import abandoned, replacing
+from pba.recording.buffers import default_buffer_mib, lost_words, suggested_buffer_mib
 from pba.recording.callsites import FIELDS, RULE_BY_CALL_SITE, recorded_visits
+from pba.recording.described import parse_buddyinfo, upstream_release
 from pba.recording.held import Count, hold_against, hold_against_counts, live_after, witness
 from pba.recording.kallsyms import Symbols
 from pba.recording.kpageflags import CHUNK_PAGES, KPF_COMPOUND_HEAD, KPF_PGTABLE, Snapshot
-from pba.recording.record import (
-    Progress,
-    _short_name,
-    _Watch,
-    default_buffer_mib,
-    lost_words,
-    parse_buddyinfo,
-    suggested_buffer_mib,
-    upstream_release,
-)
+from pba.recording.record import RecordingProgress, _short_name, _Watch
 from pba.recording.ringbuffer import NR_COLUMNS, PID, STACK, TIME, VALUES
 from pba.recording.tracefs import Instance, PageReader, explained, remove_stale, tracing_folder
 from pba.recording.tracing import Allocations, Collector, GfpBits, gather, pages_in
@@ -161,7 +154,7 @@ def test_the_live_line_is_drawn_on_a_terminal_and_printed_now_and_then_elsewhere
         line = RecordingLine(live)
         for step in range(1, 121):
             now[0] = step * 0.25
-            line.show(Progress(now[0], step * 100, 50 + step, 7, 3))
+            line.show(RecordingProgress(now[0], step * 100, 50 + step, 7, 3))
         live.end()
     assert terminal.getvalue().count("\r\033[Krecording") == 121
     assert terminal.getvalue().endswith("\r\033[K")

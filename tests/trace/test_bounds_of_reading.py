@@ -31,7 +31,7 @@ from tests.traces import sawtooth
 
 UNPACKED = {"zst": 640 << 20, "gz": 192 << 20, "xz": 192 << 20}
 """More than a file so small may unpack to."""
-MEMORY_MIB = 500
+MEMORY_MIB = 640
 """What a reading may take, the interpreter and compiled code with it."""
 
 HEADS = {
