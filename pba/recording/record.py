@@ -138,7 +138,9 @@ def record(
     refuse_unknown_form(out)
     refuse_overwrite(out, force)
     if duration_s is not None and not duration_s > 0:
-        raise RecordError(f"{option('duration_s', duration_s, '--duration')} is out of range", "give a time above 0 s")
+        raise RecordError(
+            f"{option('duration_s', duration_s, '--duration')} is out of range", "give a time above 0 s"
+        )
     command = _resolve(command)
     buffer_mib = buffer_mib or default_buffer_mib()
     root = tracing_folder()
