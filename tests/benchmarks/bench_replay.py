@@ -1,6 +1,7 @@
 """Time the replay beside the yardstick and the best C, in one run, on one thread, warm, taking turns.
 
     python -m tests.benchmarks.bench_replay [--yardstick PROGRAM] [--rounds N] [--json FILE]
+        [--check | --store]
 
 Timed is the replay alone: on all sides once for the events, and once with making the machine and booting it.
 Neither reading the trace nor compiling counts. Each round runs the yardstick (`yardstick.c`: lists and walks,
@@ -32,7 +33,7 @@ from pba import model
 from pba.kernel import replay as kernel
 from pba.kernel.state import LEAF_PMD, State
 from pba.machine import LINEAR_MAPS
-from tests.benchmarks import yardstick
+from tests.benchmarks import baseline, yardstick
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 JUDGED = ("pressure", "recorded-mmap-churn")
@@ -351,12 +352,15 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--yardstick", type=Path, metavar="PROGRAM",
-        help="another program with the yardstick's command line; unless told, yardstick.c is compiled",
+        help="another program with the yardstick's command line; by default yardstick.c is compiled",
     )  # fmt: skip
     parser.add_argument("--rounds", type=int, default=7, help="rounds for each task (default: %(default)s)")
     parser.add_argument("--only", metavar="TEXT", default="", help="only traces with TEXT in their name")
     parser.add_argument("--replay-only", action="store_true", help="leave out start times and memory")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE as well")
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--check", action="store_true", help="hold ratios against the stored ones")
+    either.add_argument("--store", action="store_true", help="store the ratios, with the yardstick alone")
     return parser.parse_args(arguments)
 
 
@@ -378,14 +382,18 @@ def measure(options: argparse.Namespace, folder: Path, show: Callable[[str], Non
     return without_nan(as_json(rows, others))  # type: ignore[no-any-return]
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Measure, print, and write."""
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, print, and write; return the exit status."""
     options = parse(arguments)
     with tempfile.TemporaryDirectory() as folder:
         figures = measure(options, Path(folder), lambda line: print(line, flush=True))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
+    ratios = {f"{row['name']} {row['thresholds']}": row["ratio"] for row in figures["rows"]}
+    if options.store:
+        baseline.store(ratios)
+    return baseline.check(ratios) if options.check else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
