@@ -1,7 +1,7 @@
 """Ratios to the C program, held against those that are stored: what has become slower, and by how much.
 
-A ratio is the time of `pba` over that of the yardstick in the same run, so that it says little about the machine.
-Noise of a busy machine stays: more than `SAID` slower is said, more than `FAILS` times as slow fails.
+A ratio is the time of `pba` over that of the yardstick in the same run, so that it says little about the
+machine. Noise of a busy one stays: more than `SAID` slower is said, more than `FAILS` times as slow fails.
 """
 
 from __future__ import annotations
