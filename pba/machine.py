@@ -50,9 +50,9 @@ class Machine:
     page_size_kib : {4, 16, 64}
         Base page in KiB.
     memory_pages : int, optional
-        Pages of memory; a multiple of `2**MAX_PAGE_ORDER` (1024, 2048 or 8192 pages). 4 GiB unless told.
+        Pages of memory; a multiple of `2**MAX_PAGE_ORDER` (1024, 2048 or 8192 pages). By default 4 GiB.
     linear_map : {"pud", "contpmd", "pmd"}, optional
-        The largest leaf that the linear map may use at the start; unless told, the largest that
+        The largest leaf that the linear map may use at the start; by default the largest that
         the page size has ("pud" for 4 KiB, "contpmd" for 16 and 64 KiB).
 
     Raises

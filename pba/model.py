@@ -118,7 +118,7 @@ def machine_of(trace: _Described) -> Machine:
 
 
 def boot(machine: Machine, memory: StartMemory | None = None) -> State:
-    """Return a booted state of this machine, with all its memory free unless told."""
+    """Return a booted state of this machine, by default with all its memory free."""
     return kernel.new_state(_orders(machine), machine.memory_pages, _largest_leaf(machine), memory)
 
 

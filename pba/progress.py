@@ -6,7 +6,7 @@ A function that takes long takes `progress: Progress = SILENT`, and calls
 - `progress.stage(name, total, unit)` when a part of the work begins; that ends the part before;
 - `progress.advance(done, note)` as it gets on, as often as it likes: whoever draws it draws no more often
   than can be read;
-- `progress.end()` when there is no more to tell, also after an exception; twice is harmless.
+- `progress.end()` when the work has ended, also after an exception; twice is harmless.
 
 All calls come from one thread. Nothing that is computed may depend on them. The command line draws one live
 line from it (`pba.cli.live`); a notebook may draw another.
@@ -44,7 +44,7 @@ class Progress(Protocol):
         """Hear how much is done in all (not how much more), and what is worth saying about it."""
 
     def end(self) -> None:
-        """Hear that there is no more to tell."""
+        """Hear that the work has ended."""
 
 
 class Silent:

@@ -153,7 +153,7 @@ def _prepare_output() -> None:
 
 
 def _usage_message(error: Exception) -> str:
-    """Return what is wrong with the command line; raise what is no matter of the command line.
+    """Return what is wrong with the command line; raise anything else.
 
     Typer's own exceptions for that live in a private module, or in click for older versions; all of them
     have `format_message`.

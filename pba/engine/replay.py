@@ -32,9 +32,9 @@ def replay(
         What happened. A compiled trace (`pba.compile_trace`) gives the same result, bit for bit, many times
         sooner; timelines and checkpoints need the events and so a `Trace`.
     thresholds : Thresholds, optional
-        The shrinker's thresholds; the patch's own (`Thresholds.patch(machine)`) unless told.
+        The shrinker's thresholds; by default the patch's own (`Thresholds.patch(machine)`).
     machine : Machine, optional
-        The machine; `machine_of(trace)` unless told.
+        The machine; by default `machine_of(trace)`.
     checkpoint_every : int
         Take a checkpoint after every so many events; 0 takes none.
     timeline : bool

@@ -64,7 +64,7 @@ def read_bpftrace(path: str | Path, **options: Unpack[Options]) -> Trace:
     Raises
     ------
     TraceError
-        If the file is none, is empty, is not the program's output, was written by a later version of it, or
+        If there is no such file, or it is empty, is not the program's output, was written by a later version of it, or
         has no allocations.
     """
     with open_stream(path) as stream:

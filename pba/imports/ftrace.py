@@ -30,10 +30,11 @@ from pba.tracepoints.background import Covered, Orders
 from pba.tracepoints.classify import GFP_ZERO, NOT_A_TABLE, level_of_stack
 from pba.tracepoints.raw import RAW_FREE, RAW_OTHER, RAW_TABLE, RAW_VISIT, RawEvents, pages_of, span
 from pba.tracepoints.visits import MEMCG_UNKNOWN, RULE, RootVisits, ShrinkLines, find_root_visits
+from pba.units import format_bytes
 
 CHUNK_BYTES: Final = 4 << 20
-LONGEST_STACK_BYTES: Final = 64 << 20
-"""Lines that all look like frames of one stack, beyond any stack's length: not a trace."""
+LONGEST_STACK_BYTES: Final = 1 << 20
+"""Kernel stacks have some hundred frames at most; more text that looks like frames is not from a trace."""
 CLOCK_JUMP_NS: Final = 1_000_000_000
 """CPUs' clocks differ by microseconds; a longer step back is another recording or another clock."""
 SUSPECT: Final = -1
@@ -125,11 +126,11 @@ class Options(TypedDict, total=False):
     kernel : str
         Its kernel's release.
     architecture : str
-        `x86_64` or `aarch64`; unless told, what the stacks show.
+        `x86_64` or `aarch64`; by default what the stacks show.
     name : str
-        Short name; unless told, the file's.
+        Short name; by default the file's.
     gfp_zero : int
-        `__GFP_ZERO` of that kernel, for recordings that print flags as numbers; unless told, 0x100.
+        `__GFP_ZERO` of that kernel, for recordings that print flags as numbers; by default 0x100.
     only_root : bool
         The machine had no memory cgroup but the root (see `pba.tracepoints.visits`).
     background : Orders
@@ -175,7 +176,7 @@ def read_ftrace(path: str | Path, **options: Unpack[Options]) -> Trace:
     Raises
     ------
     TraceError
-        If the file is none, is empty, is not ftrace text, or has no allocations or no stacks.
+        If there is no such file, or it is empty, is not ftrace text, or has no allocations or no stacks.
     """
     with open_stream(path) as stream:
         head = stream.read(HEAD_BYTES)
@@ -222,7 +223,8 @@ def _whole_events(path: Path, form: Form) -> Iterator[bytes]:
                 yield rest[:cut]
                 rest = rest[cut:]
             elif len(rest) > LONGEST_STACK_BYTES:
-                raise TraceError(f"is not {form.name} text: a line without end", form.expected, path=path)
+                message = f"is not {form.name} text: a stack of more than {format_bytes(LONGEST_STACK_BYTES)}"
+                raise TraceError(message, form.expected, path=path)
     if rest:
         yield rest
 

@@ -252,7 +252,7 @@ def _number(buf, at, end):  # type: ignore[no-untyped-def]
 
 @jit
 def _time(buf, at, end):  # type: ignore[no-untyped-def]
-    """Read `seconds.fraction:` as ns; returns (time, place after the colon), place -1 if it is none."""
+    """Read `seconds.fraction:` as ns; returns (time, place after the colon), place -1 if it is not a time."""
     seconds, i = _number(buf, at, end)
     if i == at or i >= end or buf[i] != 46 or seconds > 9000000000:
         return np.int64(0), -1

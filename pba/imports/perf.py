@@ -78,6 +78,6 @@ def read_perf(path: str | Path, **options: Unpack[Options]) -> Trace:
     Raises
     ------
     TraceError
-        If the file is none, is empty, is not `perf script`'s, or has no allocations or no stacks.
+        If there is no such file, or it is empty, is not `perf script`'s, or has no allocations or no stacks.
     """
     return read_events(path, PERF, options)

@@ -55,7 +55,7 @@ def place_memory(
     wanted, spread evenly from the lowest address on; two free buddies would be one chunk. Of the halves not
     freed some become held chunks of this order, spread likewise in the order of their addresses; the others
     are halved further. So a chunk that is left always keeps a page that is held for good, and if this finds
-    no place for the counts, there is none. Free lists begin with the lowest address.
+    no place for the counts, no other layout has one. Free lists begin with the lowest address.
     """
     max_page = orders.max_page
     found: list[NDArray[np.int64]] = [np.empty(0, np.int64)] * (max_page + 1)

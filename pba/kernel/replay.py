@@ -74,7 +74,7 @@ def new_state(
     largest_leaf : int
         LEAF_PMD, LEAF_CONTPMD or LEAF_PUD.
     memory : StartMemory, optional
-        What is free when it boots; all of it unless told.
+        What is free when it boots; by default all of it.
     """
     blocks = memory_pages >> orders.block
     state = State(

@@ -22,7 +22,7 @@ def default_buffer_mib(memory_mib: int | None = None, cpus: int | None = None) -
     Parameters
     ----------
     memory_mib, cpus : int, optional
-        Of the machine; this one's unless given.
+        Of the machine; by default this one's.
     """
     if memory_mib is None:
         memory_mib = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20

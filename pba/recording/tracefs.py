@@ -38,7 +38,7 @@ def tracing_folder(mounts: str = "") -> Path:
     Parameters
     ----------
     mounts : str, optional
-        Text of `/proc/mounts`; read unless given.
+        Text of `/proc/mounts`; read by default.
 
     Raises
     ------

@@ -64,7 +64,7 @@ def cast_columns(columns: dict[str, Any], path: str | Path | None = None) -> dic
 
 
 def refuse_columns(names: Iterable[str], path: str | Path | None = None) -> None:
-    """Raise `TraceError` if a column that a trace must have is missing, or one is none of a trace's."""
+    """Raise `TraceError` if a column that a trace must have is missing, or one is not a column of traces."""
     given = set(names)
     missing = [name for name in NEEDED if name not in given]
     unknown = sorted(given - set(DTYPES))

@@ -143,7 +143,7 @@ def full_name(name: str, known: Collection[str], missing: str = "no recording") 
     Raises
     ------
     TraceError
-        If there is none, or several names begin so and none is just that.
+        If no recording's name begins so, or several do and none is called just that.
     """
     beginning = [each for each in known if name and each.startswith(name)]
     if name in beginning:

@@ -51,10 +51,10 @@ def assemble(
         allocations at time 0, lowest first, so that their frees are known. By default that is unknown
         (`Quality.live_at_start`).
     start_ns, end_ns : int, optional
-        When the recording began and ended on its own clock, in ns; unless told, its first and last event.
+        When the recording began and ended on its own clock, in ns; by default its first and last event.
     background : Orders, optional
         Make chunks of these orders that are no page tables `B` and `b` events, as
-        `pba.tracepoints.background` says; none unless told.
+        `pba.tracepoints.background` says; by default none.
     early : RawEvents, optional
         What was seen before the recording began, and so which chunks were live by then.
 

@@ -83,7 +83,7 @@ def chosen_orders(background: bool, orders: str | None) -> Orders | None:
     Raises
     ------
     TraceError
-        If the orders are none, or stand alone.
+        If these are not orders, or orders are given without background.
     """
     if orders is not None and not background:
         raise TraceError(

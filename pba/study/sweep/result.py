@@ -50,7 +50,7 @@ class Place(NamedTuple):
         Of the front's points that beat it, the one whose thresholds are nearest to the patch's (in factors);
         None where it is on the front itself.
     nearest_aims : Aims
-        Its aims; the patch's own where there is none.
+        Its aims; the patch's own where `nearest` is None.
     fewest_splits, least_cached : Aims
         Of the front: what is reached at no more cached pages, and at no more splits, than the patch's. The
         patch's own where the grid has nothing better.
@@ -261,7 +261,7 @@ class SweepResult:
         return largest_plateaus(self.landscape(setting))
 
     def _chosen(self, setting: str | None) -> list[tuple[Case, Boxes]]:
-        """Return the cases of a setting; of the only one, unless told."""
+        """Return the cases of a setting; by default of the only one."""
         if setting is None and len(self.settings) > 1:
             raise PbaError(
                 "there are several settings of the machine", "name one: " + ", ".join(self.settings)

@@ -134,7 +134,7 @@ def read_traces(traces: Traces) -> list[tuple[Trace, str]]:
     Raises
     ------
     StudyError
-        If there is none, or two have one name.
+        If there are no traces, or two have one name.
     """
     from pba.imports.read import read_trace
     from pba.trace.corpus import find_all
@@ -144,7 +144,9 @@ def read_traces(traces: Traces) -> list[tuple[Trace, str]]:
     for item in given:
         found.update((one, None) for one in ([item] if isinstance(item, Trace) else find_all(str(item))))
     if not found:
-        raise StudyError("there is no trace to sweep", "name one, or say nothing for all recordings of pba")
+        raise StudyError(
+            "no trace is given to sweep", "name one; by default all of pba's recordings are swept"
+        )
     read = [(one, "") if isinstance(one, Trace) else (read_trace(one), str(one)) for one in found]
     twice = [name for name, times in Counter(_name(*pair) for pair in read).items() if times > 1]
     if twice:

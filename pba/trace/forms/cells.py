@@ -45,7 +45,7 @@ def plain_numbers(cells: pa.StringArray, empty: int) -> NDArray[np.int64] | None
 
 
 def times_in_ns(cells: pa.StringArray, scale: int) -> NDArray[np.int64] | None:
-    """Return times in ns, digits below that cut off; None if a cell is none, or out of range.
+    """Return times in ns, digits below that cut off; None if a cell is not a time, or out of range.
 
     Parameters
     ----------

@@ -52,7 +52,7 @@ def parse_columns(text: str) -> dict[str, str]:
     Raises
     ------
     TraceError
-        If it is none, or names a field twice or one that a trace does not have.
+        If it is not one, or names a field twice or one that a trace does not have.
     """
     columns: dict[str, str] = {}
     for part in text.split(","):
@@ -318,7 +318,7 @@ class _Rows:
 
 
 def op_code(text: str) -> int:
-    """Return the code of an op's letter or word; a `KeyError` if it is none."""
+    """Return the code of an op's letter or word; `KeyError` for any other text."""
     if text in _OPS:
         return _OPS[text]
     word = text.lower()
@@ -326,7 +326,7 @@ def op_code(text: str) -> int:
 
 
 def level_code(text: str) -> int:
-    """Return the code of a level's name, in any case; a `KeyError` if it is none."""
+    """Return the code of a level's name, in any case; `KeyError` for any other text."""
     return _LEVELS[text.lower()]
 
 

@@ -107,7 +107,7 @@ def _cannot_open(path: Path, error: OSError) -> TraceError:
 
 
 def _from_start(path: Path) -> BinaryIO | None:
-    """Return a pipe that is held, from its first byte on; None if it is none."""
+    """Return a pipe that is held, from its first byte on; None if the file is not a pipe."""
     pipe = _held.get(path)
     if pipe is None:
         return None
