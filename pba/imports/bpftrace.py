@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, Unpack
 
 from pba.errors import TraceError
-from pba.imports import ftrace_scan as scan
+from pba.imports import scan_lines
 from pba.imports.ftrace import Form, Options, read_events
 from pba.trace.forms.opening import HEAD_BYTES, open_stream
 from pba.trace.table import Trace
@@ -26,7 +26,7 @@ _HEADER: Final = re.compile(rb"^# pba bpftrace (\d{1,9})\s*$", re.MULTILINE)
 
 BPFTRACE: Final = Form(
     name="bpftrace",
-    code=scan.FORM_BPFTRACE,
+    code=scan_lines.FORM_BPFTRACE,
     is_frame=lambda line: line.startswith((b" ", b"\t")),
     frames=lambda text: text.split("\n"),
     expected=EXPECTED,
@@ -64,8 +64,8 @@ def read_bpftrace(path: str | Path, **options: Unpack[Options]) -> Trace:
     Raises
     ------
     TraceError
-        If there is no such file, or it is empty, is not the program's output, was written by a later version of it, or
-        has no allocations.
+        If there is no such file, or it is empty, is not the program's output, was written by a later version
+        of it, or has no allocations.
     """
     with open_stream(path) as stream:
         header = _HEADER.search(stream.read(HEAD_BYTES))

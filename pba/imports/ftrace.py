@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from pba.errors import TraceError
 from pba.events import LEVEL_UNKNOWN
 from pba.imports import ftrace_scan as scan
-from pba.imports import systrace
+from pba.imports import scan_lines, systrace
 from pba.imports.gfp import FlagsOfRecording
+from pba.imports.shrink_text import ShrinkText
 from pba.imports.suspects import Suspects
 from pba.trace.forms.lines import BoundedLines
 from pba.trace.forms.opening import HEAD_BYTES, open_stream
@@ -29,7 +30,7 @@ from pba.tracepoints.assemble import assemble
 from pba.tracepoints.background import Covered, Orders
 from pba.tracepoints.classify import GFP_ZERO, NOT_A_TABLE, level_of_stack
 from pba.tracepoints.raw import RAW_FREE, RAW_OTHER, RAW_TABLE, RAW_VISIT, RawEvents, pages_of, span
-from pba.tracepoints.visits import MEMCG_UNKNOWN, RULE, RootVisits, ShrinkLines, find_root_visits
+from pba.tracepoints.visits import RULE, RootVisits, find_root_visits
 from pba.units import format_bytes
 
 CHUNK_BYTES: Final = 4 << 20
@@ -51,19 +52,11 @@ _LINE: Final = re.compile(
 )
 _HEADER: Final = re.compile(rb"^(?:# tracer: |cpus=\d+\s*$)", re.MULTILINE)
 _WRITTEN: Final = re.compile(rb"^# entries-in-buffer/entries-written: (\d{1,18})/(\d{1,18})", re.MULTILINE)
-_SHRINK: Final = re.compile(
-    r"mm_shrink_slab_start:\s+(?P<function>[^\s+]+)\S*(?:\s+\[[^\]]*\])?\s+(?P<pointer>\S+?):\s+"
-    r"nid:\s*(?P<nid>-?\d{1,19})\s+(?:pid:\s*-?\d+\s+)?(?:\(in-irq\)\s+)?"
-    r"(?:memcg_id:\s*(?P<memcg>-?\d{1,19})\s+)?(?:\(in-irq\)\s+)?"
-    r"objects to shrink\s+(?P<deferred>-?\d{1,19})\s+gfp_flags\s+\S+\s+cache items\s+(?P<items>-?\d{1,19})\s+"
-    r"delta\s+(?P<delta>-?\d{1,19})\s+total_scan\s+(?P<total>-?\d{1,19})\s+priority\s+(?P<priority>\d{1,19})"
-)
 _ARCHITECTURES: Final = {
     "aarch64": ("el0_svc", "__arm64_sys_", "el0t_64_sync", "el1h_64_sync"),
     "x86_64": ("do_syscall_64", "entry_SYSCALL_64", "asm_exc_page_fault", "__x64_sys_"),
 }
 _NAME_ENDINGS: Final = re.compile(r"\.(?:txt|html)\b")
-_SHRINK_COLUMNS: Final = ("nid", "priority", "items", "deferred", "delta", "total")
 
 
 @dataclass(frozen=True)
@@ -75,7 +68,7 @@ class Form:
     name : str
         For `Metadata.source` and messages.
     code : int
-        `scan.FORM_FTRACE` or one of its fellows.
+        `scan_lines.FORM_FTRACE` or one of its fellows.
     is_frame : callable
         Whether the beginning of a line (40 bytes) is one of a stack's frame.
     frames : callable
@@ -103,7 +96,7 @@ class Form:
 
 FTRACE: Final = Form(
     name="ftrace",
-    code=scan.FORM_FTRACE,
+    code=scan_lines.FORM_FTRACE,
     is_frame=lambda line: line.lstrip().startswith(b"=>"),
     frames=lambda text: text.split("\n"),
     expected=EXPECTED,
@@ -194,7 +187,7 @@ def read_events(path: str | Path, form: Form, options: Options) -> Trace:
     for chunk in _whole_events(path, form):
         reader.take(chunk)
     reader.finish()
-    visits = find_root_visits(reader.shrink_lines(), only_root=only_root)
+    visits = find_root_visits(reader.shrinks.lines(), only_root=only_root)
     raw = reader.raw(visits)
     counters = reader.counters
     known = Metadata(**told)  # type: ignore[misc]
@@ -268,13 +261,11 @@ class _Reader:
     chunks: Covered = field(default_factory=lambda: Covered.by(np.empty(0, np.int64), np.empty(0, np.int64)))
     fresh: _Kept | None = None
     kept: list[_Kept] = field(default_factory=list)
-    shrinks: list[tuple[Any, ...]] = field(default_factory=list)
-    instances: dict[tuple[str, str], int] = field(default_factory=dict)
+    shrinks: ShrinkText = field(default_factory=ShrinkText)
     architecture: str = ""
     overwritten: int = 0
     allocations: int = 0
     frees: int = 0
-    unparsed_shrinks: int = 0
     suspects: Suspects = field(default_factory=Suspects)
     not_looked_at: int = 0
     first_unparsed: tuple[int, str] | None = None
@@ -345,19 +336,9 @@ class _Reader:
     def _shrink_lines(self, chunk: bytes) -> None:
         """Read the chunk's `mm_shrink_slab_start` lines; there are few."""
         for when, pid, start, end in self.scanner.shrinks[: self.counters[scan.C_SHRINKS]].tolist():
-            text = chunk[start:end].decode("utf-8", "replace")
-            match = _SHRINK.search(text)
-            numbers = () if match is None else tuple(int(match[column]) for column in _SHRINK_COLUMNS)
-            memcg = MEMCG_UNKNOWN if match is None or match["memcg"] is None else int(match["memcg"])
-            most = max(map(abs, (*numbers, memcg)))
-            if match is None or int(match["priority"]) > 12 or most >> 62:
-                self.unparsed_shrinks += 1
+            if not self.shrinks.take(chunk[start:end].decode("utf-8", "replace"), when, pid):
                 number = int(self.counters[scan.C_LINES]) - chunk.count(b"\n", end, len(chunk) - 1)
                 self._not_understood(number, chunk[start:end])
-                continue
-            instance = self.instances.setdefault((match["function"], match["pointer"]), len(self.instances))
-            kswapd = text.lstrip().startswith("kswapd")
-            self.shrinks.append((when, pid, instance, match["function"], memcg, kswapd, *numbers))
 
     def _level(self, stack: int, gfp: int, order: int) -> int:
         """Return the level of an allocation, from the numbers of its texts; `SUSPECT` where it is odd."""
@@ -439,18 +420,6 @@ class _Reader:
             )
         )
 
-    def shrink_lines(self) -> ShrinkLines:
-        """Return the shrinker lines, sorted by time."""
-        rows = sorted(self.shrinks, key=lambda row: row[0])
-        integers = np.array([(*row[:3], row[4], *row[6:]) for row in rows], np.int64).reshape(-1, 10)
-        when, pid, instance, memcg, *numbers = integers.T
-        nid, priority, items, deferred, delta, total = numbers
-        functions = [row[3] for row in rows]
-        kswapd = np.array([row[5] for row in rows], np.bool_)
-        return ShrinkLines(
-            when, pid, instance, functions, nid, priority, items, deferred, delta, total, memcg, kswapd
-        )
-
     def raw(self, visits: RootVisits) -> RawEvents:
         """Return the events kept and the visits, by time; at equal times visits first, then by line."""
         nothing = np.zeros(len(visits), np.int64)
@@ -470,7 +439,7 @@ class _Reader:
         """Return how far the recording can be trusted."""
         counters = self.counters
         step_back = int(counters[scan.C_STEP_BACK])
-        unparsed = int(counters[scan.C_UNPARSED]) + self.unparsed_shrinks + self.flags.unreadable
+        unparsed = int(counters[scan.C_UNPARSED]) + self.shrinks.unparsed + self.flags.unreadable
         notes = ["pages live when the recording began are unknown"]
         if self.form.note:
             notes.append(self.form.note)
@@ -493,7 +462,7 @@ class _Reader:
             notes.append("no allocation of a page table was found")
         if not self.frees:
             notes.append("the recording holds no mm_page_free event: no page table is ever freed")
-        if self.form.code == scan.FORM_BPFTRACE:
+        if self.form.code == scan_lines.FORM_BPFTRACE:
             notes += self._bpftrace_notes()
         quality = Quality(
             lost_events=self._lost_events(),

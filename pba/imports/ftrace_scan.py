@@ -12,6 +12,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pba._jit import jit
+from pba.imports.scan_bytes import (
+    NEWLINE,
+    SPACE,
+    contains,
+    is_digit,
+    read_number,
+    skip_spaces,
+    starts,
+    word_of,
+)
+from pba.imports.scan_lines import (
+    FORM_BPFTRACE,
+    FORM_FTRACE,
+    FORM_PERF,
+    belongs_to_stack,
+    first_frame,
+    ftrace_prefix,
+    is_user_frame,
+    of_allocation,
+    page_fields,
+    perf_prefix,
+)
 
 ROW_TIME: Final = 0
 ROW_KIND: Final = 1
@@ -28,13 +50,6 @@ NO_ROOM: Final = -2
 TEXT_STACK: Final = 0
 TEXT_FLAGS: Final = 1
 """What a new text is."""
-
-FORM_FTRACE: Final = 0
-FORM_PERF: Final = 1
-FORM_BPFTRACE: Final = 2
-"""What a line looks like: `name-pid [cpu] flags time:` with ` => function` in a stack of its own, or
-`perf script`'s `name  tid [cpu] time:` with the stack's lines right after their event, or the same from our
-bpftrace program, whose stacks hold indented functions alone."""
 
 NOT_UNDERSTOOD: Final = 0
 UNDERSTOOD: Final = 1
@@ -87,42 +102,25 @@ _FAILED_PFN: Final = 1 << 52
 _FNV_OFFSET: Final = np.uint64(0xCBF29CE484222325)
 _FNV_PRIME: Final = np.uint64(0x100000001B3)
 
-_SPACE: Final = ord(" ")
-_NEWLINE: Final = ord("\n")
-
-
-def _bytes(text: str) -> NDArray[np.uint8]:
-    return np.frombuffer(text.encode(), np.uint8)
-
-
-_ALLOC = _bytes("mm_page_alloc:")
-_FREE = _bytes("mm_page_free:")
-_SHRINK = _bytes("mm_shrink_slab_start:")
-_STACK = _bytes("<stack trace")
-_KERNEL_STACK = _bytes("kernel_stack:")
-_CPU = _bytes("CPU:")
-_CPU_IS = _bytes("CPU ")
-_FILE_VERSION = _bytes("version = ")
-_LOST = _bytes("LOST")
-_DROPPED = _bytes("DROPPED")
-_EMPTY = _bytes("is empty")
-_CPUS = _bytes("cpus=")
-_PERF_LOST = _bytes("PERF_RECORD_LOST")
-_BPFTRACE_LOST = _bytes("Lost ")
-_SENT = _bytes("@sent: ")
-_ATTACHED = _bytes("Attach")
-_NOT_FOLLOWED = _bytes("pba:not_followed:")
-_KEY_PFN = _bytes("pfn=")
-_KEY_ORDER = _bytes("order=")
-_KEY_GFP = _bytes("gfp_flags=")
-_KMEM = _bytes("kmem:")
-_VMSCAN = _bytes("vmscan:")
-_TRACEITER = _bytes("__traceiter_")
-_RAW_EVENT = _bytes("trace_event_raw_event_")
-_PERF_TRACE = _bytes("perf_trace_")
-_PAGE_ALLOC = _bytes("mm_page_alloc")
-_FREE_ = _bytes("free_")
-_FREE__ = _bytes("__free_")
+_ALLOC = word_of("mm_page_alloc:")
+_FREE = word_of("mm_page_free:")
+_SHRINK = word_of("mm_shrink_slab_start:")
+_STACK = word_of("<stack trace")
+_KERNEL_STACK = word_of("kernel_stack:")
+_CPU = word_of("CPU:")
+_CPU_IS = word_of("CPU ")
+_FILE_VERSION = word_of("version = ")
+_LOST = word_of("LOST")
+_DROPPED = word_of("DROPPED")
+_EMPTY = word_of("is empty")
+_CPUS = word_of("cpus=")
+_PERF_LOST = word_of("PERF_RECORD_LOST")
+_BPFTRACE_LOST = word_of("Lost ")
+_SENT = word_of("@sent: ")
+_ATTACHED = word_of("Attach")
+_NOT_FOLLOWED = word_of("pba:not_followed:")
+_KMEM = word_of("kmem:")
+_VMSCAN = word_of("vmscan:")
 
 
 class Scanner:
@@ -191,213 +189,6 @@ class Scanner:
 
 
 @jit
-def _starts(buf, at, end, word):  # type: ignore[no-untyped-def]
-    """Whether `word` stands at `at`."""
-    if at + len(word) > end:
-        return False
-    for k in range(len(word)):  # noqa: SIM110 - Numba compiles no generator
-        if buf[at + k] != word[k]:
-            return False
-    return True
-
-
-@jit
-def _contains(buf, at, end, word):  # type: ignore[no-untyped-def]
-    """Whether `word` stands anywhere in `at:end`."""
-    for i in range(at, end - len(word) + 1):  # noqa: SIM110 - as above
-        if buf[i] == word[0] and _starts(buf, i, end, word):
-            return True
-    return False
-
-
-@jit
-def _skip_spaces(buf, at, end):  # type: ignore[no-untyped-def]
-    while at < end and (buf[at] == _SPACE or buf[at] == 9 or buf[at] == 13):
-        at += 1
-    return at
-
-
-@jit
-def _is_digit(byte):  # type: ignore[no-untyped-def]
-    return 48 <= byte <= 57
-
-
-@jit
-def _number(buf, at, end):  # type: ignore[no-untyped-def]
-    """Read a decimal or 0x number; returns (value, its end), with the end equal to `at` if there is none.
-
-    Values beyond 63 bits saturate.
-    """
-    most = np.int64(9223372036854775807)
-    value = np.int64(0)
-    if at + 2 < end and buf[at] == 48 and (buf[at + 1] | 32) == 120:  # 0x
-        i = at + 2
-        while i < end:
-            byte = buf[i]
-            if _is_digit(byte):
-                digit = byte - 48
-            elif 97 <= (byte | 32) <= 102:
-                digit = (byte | 32) - 87
-            else:
-                break
-            value = most if value >> 58 else (value << 4) | np.int64(digit)
-            i += 1
-        return (value, i) if i > at + 2 else (value, at)
-    i = at
-    while i < end and _is_digit(buf[i]):
-        value = most if value > 900000000000000000 else value * 10 + np.int64(buf[i] - 48)
-        i += 1
-    return value, i
-
-
-@jit
-def _time(buf, at, end):  # type: ignore[no-untyped-def]
-    """Read `seconds.fraction:` as ns; returns (time, place after the colon), place -1 if it is not a time."""
-    seconds, i = _number(buf, at, end)
-    if i == at or i >= end or buf[i] != 46 or seconds > 9000000000:
-        return np.int64(0), -1
-    i += 1
-    first = i
-    fraction = np.int64(0)
-    scale = np.int64(1000000000)
-    while i < end and _is_digit(buf[i]):
-        if scale > 1:
-            scale //= 10
-            fraction += np.int64(buf[i] - 48) * scale
-        i += 1
-    if i == first or i >= end or buf[i] != 58:
-        return np.int64(0), -1
-    return seconds * 1000000000 + fraction, i + 1
-
-
-@jit
-def _pid_before(buf, start, at):  # type: ignore[no-untyped-def]
-    """Read the pid of `name-pid  [cpu]` or `name-pid  (tgid) [cpu]`, backwards from `[`; -1 if none."""
-    i = at - 1
-    while i > start and buf[i] == _SPACE:
-        i -= 1
-    if i > start and buf[i] == 41:  # (tgid)
-        while i > start and buf[i] != 40:
-            i -= 1
-        i -= 1
-        while i > start and buf[i] == _SPACE:
-            i -= 1
-    pid = np.int64(0)
-    scale = np.int64(1)
-    last = i
-    while i > start and _is_digit(buf[i]) and last - i < 10:
-        pid += np.int64(buf[i] - 48) * scale
-        scale *= 10
-        i -= 1
-    if i == last or buf[i] != 45:
-        return np.int64(-1)
-    return pid
-
-
-@jit
-def _tid_before(buf, start, at):  # type: ignore[no-untyped-def]
-    """Read the tid of `name  tid [cpu]` or `name  pid/tid [cpu]`, backwards from `[`; -1 if none.
-
-    A task that perf does not know is `:-1 -1`; it is read as 1, which only pairs lines.
-    """
-    i = at - 1
-    while i > start and buf[i] == _SPACE:
-        i -= 1
-    pid = np.int64(0)
-    scale = np.int64(1)
-    last = i
-    while i > start and _is_digit(buf[i]) and last - i < 10:
-        pid += np.int64(buf[i] - 48) * scale
-        scale *= 10
-        i -= 1
-    if i == last:
-        return np.int64(-1)
-    if buf[i] == 47:  # pid/
-        i -= 1
-        while i > start and _is_digit(buf[i]):
-            i -= 1
-    if buf[i] == 45:  # -1
-        i -= 1
-    return pid if i > start and buf[i] == _SPACE else np.int64(-1)
-
-
-@jit
-def _perf_prefix(buf, start, end):  # type: ignore[no-untyped-def]
-    """Read `name  tid [cpu] time:` as `_prefix` does; perf prints no flags, so the context is 0."""
-    for at in range(start + 2, min(end, start + 100)):
-        if buf[at] != 91 or not _is_digit(buf[min(at + 1, end - 1)]):
-            continue
-        cpu, i = _number(buf, at + 1, end)
-        if i >= end or buf[i] != 93:
-            continue
-        tid = _tid_before(buf, start, at)
-        if tid < 0:
-            continue
-        time, after = _time(buf, _skip_spaces(buf, i + 1, end), end)
-        if after >= 0:
-            return tid, cpu, np.int64(0), time, after
-    return np.int64(-1), np.int64(-1), np.int64(0), np.int64(0), -1
-
-
-@jit
-def _prefix(buf, start, end):  # type: ignore[no-untyped-def]
-    """Read `name-pid [cpu] flags time:`; returns (pid, cpu, context, time, place after), place -1 if none.
-
-    A name may hold spaces, dashes and brackets, so the first `[cpu]` counts around which everything fits.
-    The context is the third flag (hard interrupt, soft interrupt, task), 0 where there are no flags.
-    """
-    for at in range(start + 2, min(end, start + 100)):
-        if buf[at] != 91 or not _is_digit(buf[min(at + 1, end - 1)]):
-            continue
-        cpu, i = _number(buf, at + 1, end)
-        if i >= end or buf[i] != 93:
-            continue
-        pid = _pid_before(buf, start, at)
-        if pid < 0:
-            continue
-        flags = _skip_spaces(buf, i + 1, end)
-        time, after = _time(buf, flags, end)
-        if after >= 0:
-            return pid, cpu, np.int64(0), time, after
-        i = flags
-        while i < end and buf[i] != _SPACE:
-            i += 1
-        time, after = _time(buf, _skip_spaces(buf, i, end), end)
-        if after >= 0:
-            context = np.int64(buf[flags + 2]) if i - flags >= 4 else np.int64(0)
-            return pid, cpu, context, time, after
-    return np.int64(-1), np.int64(-1), np.int64(0), np.int64(0), -1
-
-
-@jit
-def _fields(buf, at, end):  # type: ignore[no-untyped-def]
-    """Read pfn, order and the span of gfp_flags, in any order; -1 for what is not there or no number."""
-    pfn = order = np.int64(-1)
-    gfp_start = gfp_end = np.int64(-1)
-    i = at
-    while i < end:
-        if buf[i] <= _SPACE:
-            i += 1
-            continue
-        is_pfn = _starts(buf, i, end, _KEY_PFN)
-        is_order = not is_pfn and _starts(buf, i, end, _KEY_ORDER)
-        value, first, stop = np.int64(0), i, i
-        if is_pfn or is_order:
-            first = i + (4 if is_pfn else 6)
-            value, stop = _number(buf, first, end)
-        elif _starts(buf, i, end, _KEY_GFP):
-            gfp_start = np.int64(i + 10)
-        i = stop
-        while i < end and buf[i] > _SPACE:
-            i += 1
-        if gfp_start > gfp_end:
-            gfp_end = np.int64(i)
-        if first < stop == i:  # all of it is a number
-            pfn, order = (value, order) if is_pfn else (pfn, value)
-    return pfn, order, gfp_start, gfp_end
-
-
-@jit
 def _hash(buf, start, end, salt):  # type: ignore[no-untyped-def]
     """64-bit FNV-1a."""
     value = _FNV_OFFSET ^ np.uint64(salt)
@@ -429,67 +220,6 @@ def _intern(span, what, buf, texts, counters, interned):  # type: ignore[no-unty
 
 
 @jit
-def _is_frame(buf, start, end):  # type: ignore[no-untyped-def]
-    """Whether a line is a frame of a stack (` => function`)."""
-    at = _skip_spaces(buf, start, end)
-    return at + 1 < end and buf[at] == 61 and buf[at + 1] == 62
-
-
-@jit
-def _first_frame(buf, start, end):  # type: ignore[no-untyped-def]
-    """Return where a stack begins: `trace-cmd report` (3.3) puts the first frame on the stack's line."""
-    for at in range(start, end - 1):
-        if buf[at] == 61 and buf[at + 1] == 62:
-            return at
-    return end + 1
-
-
-@jit
-def _is_perf_frame(buf, start, end):  # type: ignore[no-untyped-def]
-    """Whether a line is a frame of perf's (`address symbol+0x10 (object)` after a tab).
-
-    An event's name may be indented with spaces; where tabs were expanded, the object's bracket tells, but
-    for events that end in one (`... priority 6 (in-irq)`), which have a time.
-    """
-    if start == end:
-        return False
-    last = end - 1
-    while last > start and (buf[last] == _SPACE or buf[last] == 13):
-        last -= 1
-    if buf[start] == 9:
-        return True
-    return buf[start] == _SPACE and buf[last] == 41 and _perf_prefix(buf, start, end)[4] < 0
-
-
-@jit
-def _is_user_frame(buf, start, end):  # type: ignore[no-untyped-def]
-    """Whether perf's frame has an address that is not the kernel's, which is 16 digits and begins with ff."""
-    at = _skip_spaces(buf, start, end)
-    i = at
-    while i < end and (_is_digit(buf[i]) or 97 <= buf[i] <= 102):
-        i += 1
-    if i == at or i >= end or buf[i] != _SPACE:
-        return False
-    return i - at < 16 or buf[at] != 102 or buf[at + 1] != 102
-
-
-@jit
-def _of_allocation(buf, start, end):  # type: ignore[no-untyped-def]
-    """Whether a stack is one of `mm_page_alloc`, by its innermost frame; other events may have stacks too."""
-    at = _skip_spaces(buf, start, end)
-    at = _skip_spaces(buf, at + 2, end)
-    stop = at
-    while stop < end and buf[stop] > _SPACE and buf[stop] != 43:
-        stop += 1
-    for word in (_TRACEITER, _RAW_EVENT, _PERF_TRACE):
-        if _starts(buf, at, stop, word):
-            return stop - at == len(word) + len(_PAGE_ALLOC) and _starts(
-                buf, at + len(word), stop, _PAGE_ALLOC
-            )
-    return not (_starts(buf, at, stop, _FREE_) or _starts(buf, at, stop, _FREE__))
-
-
-@jit
 def _slot(pid, cpu, context):  # type: ignore[no-untyped-def]
     """Return the key of a task on a CPU in a context, and the slot where it waits for a stack."""
     key = (pid << 28) | ((cpu & 0xFFFFF) << 8) | context
@@ -499,12 +229,12 @@ def _slot(pid, cpu, context):  # type: ignore[no-untyped-def]
 @jit
 def _lost(buf, start, end, counters, pending):  # type: ignore[no-untyped-def]
     """Take in `CPU:n [LOST m EVENTS]` or `CPU:n [m EVENTS DROPPED]`; False if the line is neither."""
-    if not (_contains(buf, start, end, _LOST) or _contains(buf, start, end, _DROPPED)):
+    if not (contains(buf, start, end, _LOST) or contains(buf, start, end, _DROPPED)):
         return False
-    cpu, i = _number(buf, start + 4, end)
-    while i < end and not _is_digit(buf[i]):
+    cpu, i = read_number(buf, start + 4, end)
+    while i < end and not is_digit(buf[i]):
         i += 1
-    count, stop = _number(buf, i, end)
+    count, stop = read_number(buf, i, end)
     counters[C_LOST] += count if stop > i else 1
     first = (cpu % CPUS) * SLOTS_PER_CPU
     pending[first : first + SLOTS_PER_CPU] = -1
@@ -514,9 +244,9 @@ def _lost(buf, start, end, counters, pending):  # type: ignore[no-untyped-def]
 @jit
 def _count_lost(buf, at, end, counters):  # type: ignore[no-untyped-def]
     """Take in the number in `PERF_RECORD_LOST lost m`, `PERF_RECORD_LOST_SAMPLES lost m`, `Lost m events`."""
-    while at < end and not _is_digit(buf[at]):
+    while at < end and not is_digit(buf[at]):
         at += 1
-    count, stop = _number(buf, at, end)
+    count, stop = read_number(buf, at, end)
     counters[C_LOST] += count if stop > at else 1
 
 
@@ -524,7 +254,7 @@ def _count_lost(buf, at, end, counters):  # type: ignore[no-untyped-def]
 def _page_event(buf, at, end, kind, when, who, state):  # type: ignore[no-untyped-def]
     """Take in an allocation or a free; False if a field is missing."""
     (rows, _, texts), counters, pending, interned = state
-    pfn, order, gfp_start, gfp_end = _fields(buf, at, end)
+    pfn, order, gfp_start, gfp_end = page_fields(buf, at, end)
     if pfn < 0 or not 0 <= order <= MOST_ORDER or (kind == KIND_ALLOC and gfp_end <= gfp_start):
         return False
     gfp = np.int64(-1)
@@ -546,7 +276,7 @@ def _page_event(buf, at, end, kind, when, who, state):  # type: ignore[no-untype
 def _stack(buf, start, end, when, who, state, form):  # type: ignore[no-untyped-def]
     """Give a stack to the allocation that it belongs to: the same task, CPU and context, just before."""
     (rows, _, texts), counters, pending, interned = state
-    if start >= end or (form == FORM_FTRACE and not _of_allocation(buf, start, end)):
+    if start >= end or (form == FORM_FTRACE and not of_allocation(buf, start, end)):
         return
     counters[C_STACKS] += 1
     key, slot = _slot(who[0], who[1], who[2])
@@ -561,9 +291,9 @@ def _stack(buf, start, end, when, who, state, form):  # type: ignore[no-untyped-
 def _event(buf, start, end, counters, form):  # type: ignore[no-untyped-def]
     """Read a line's prefix; returns (pid, cpu, context, time, place of the event), place -1 if none."""
     if form == FORM_FTRACE:
-        pid, cpu, context, time, at = _prefix(buf, start, end)
+        pid, cpu, context, time, at = ftrace_prefix(buf, start, end)
     else:
-        pid, cpu, context, time, at = _perf_prefix(buf, start, end)
+        pid, cpu, context, time, at = perf_prefix(buf, start, end)
     if at < 0:
         return pid, cpu, context, time, at
     counters[C_EVENTS] += 1
@@ -571,9 +301,9 @@ def _event(buf, start, end, counters, form):  # type: ignore[no-untyped-def]
     counters[C_LAST_TIME] = max(counters[C_LAST_TIME], time)
     counters[C_STEP_BACK] = max(counters[C_STEP_BACK], counters[C_LAST_TIME] - time)
     counters[C_LATEST] = time
-    at = _skip_spaces(buf, at, end)
+    at = skip_spaces(buf, at, end)
     for system in (_KMEM, _VMSCAN):
-        if _starts(buf, at, end, system):
+        if starts(buf, at, end, system):
             at += len(system)
     return pid, cpu, context, time, at
 
@@ -583,23 +313,23 @@ def _take(buf, span, when, who, state, form):  # type: ignore[no-untyped-def]
     """Take in an event, if it is one of those that matter; says whether it was understood."""
     (_, shrinks, _), counters, _, _ = state
     line, at, end = span
-    if _starts(buf, at, end, _FREE):
+    if starts(buf, at, end, _FREE):
         found = _page_event(buf, at + len(_FREE), end, KIND_FREE, when, who, state)
         return UNDERSTOOD if found else NOT_UNDERSTOOD
-    if _starts(buf, at, end, _ALLOC):
+    if starts(buf, at, end, _ALLOC):
         if not _page_event(buf, at + len(_ALLOC), end, KIND_ALLOC, when, who, state):
             return NOT_UNDERSTOOD
         return UNDERSTOOD if form == FORM_FTRACE else STACK_FOLLOWS
-    if _starts(buf, at, end, _SHRINK):
+    if starts(buf, at, end, _SHRINK):
         row = shrinks[counters[C_SHRINKS]]
         row[0], row[1], row[2], row[3] = when, who[0], line, end
         counters[C_SHRINKS] += 1
     elif form == FORM_FTRACE:
-        if _starts(buf, at, end, _STACK) or _starts(buf, at, end, _KERNEL_STACK):
+        if starts(buf, at, end, _STACK) or starts(buf, at, end, _KERNEL_STACK):
             return STACK_FOLLOWS
-    elif _starts(buf, at, end, _PERF_LOST):
+    elif starts(buf, at, end, _PERF_LOST):
         _count_lost(buf, at, end, counters)
-    elif _starts(buf, at, end, _NOT_FOLLOWED):
+    elif starts(buf, at, end, _NOT_FOLLOWED):
         counters[C_NOT_FOLLOWED] += 1
     return UNDERSTOOD
 
@@ -615,43 +345,33 @@ def _not_understood(counters, start):  # type: ignore[no-untyped-def]
 @jit
 def _of_trace_cmd(buf, start, end):  # type: ignore[no-untyped-def]
     """Whether a line is of trace-cmd's heading: `version = 6`, `CPU 0 is empty`, `cpus=2`."""
-    if _starts(buf, start, end, _CPU_IS):
-        return _contains(buf, start, end, _EMPTY)
-    return _starts(buf, start, end, _CPUS) or _starts(buf, start, end, _FILE_VERSION)
+    if starts(buf, start, end, _CPU_IS):
+        return contains(buf, start, end, _EMPTY)
+    return starts(buf, start, end, _CPUS) or starts(buf, start, end, _FILE_VERSION)
 
 
 @jit
 def _no_event(buf, start, end, form, counters, pending):  # type: ignore[no-untyped-def]
     """Take in a line that belongs to no event: empty, a comment, a count of lost events; False if it may."""
-    if _skip_spaces(buf, start, end) == end or buf[start] == 35:
+    if skip_spaces(buf, start, end) == end or buf[start] == 35:
         return True
     if form == FORM_FTRACE:
-        if buf[start] == _SPACE:
+        if buf[start] == SPACE:
             return False
-        if _starts(buf, start, end, _CPU):
+        if starts(buf, start, end, _CPU):
             if not _lost(buf, start, end, counters, pending):
                 _not_understood(counters, start)
             return True
         return _of_trace_cmd(buf, start, end)
     if form == FORM_BPFTRACE:
-        if _starts(buf, start, end, _BPFTRACE_LOST):
+        if starts(buf, start, end, _BPFTRACE_LOST):
             _count_lost(buf, start, end, counters)
             return True
-        if _starts(buf, start, end, _SENT):
-            counters[C_SENT], _ = _number(buf, start + len(_SENT), end)
+        if starts(buf, start, end, _SENT):
+            counters[C_SENT], _ = read_number(buf, start + len(_SENT), end)
             return True
-        return _starts(buf, start, end, _ATTACHED)
+        return starts(buf, start, end, _ATTACHED)
     return False
-
-
-@jit
-def _belongs_to_stack(buf, start, end, form):  # type: ignore[no-untyped-def]
-    """Whether a line is a frame of a stack."""
-    if form == FORM_FTRACE:
-        return _is_frame(buf, start, end)
-    if form == FORM_PERF:
-        return _is_perf_frame(buf, start, end)
-    return start < end and (buf[start] == _SPACE or buf[start] == 9)
 
 
 @jit
@@ -666,13 +386,13 @@ def _scan(buf, outputs, counters, pending, interned, form):  # type: ignore[no-u
     who = (np.int64(0), np.int64(0), np.int64(0))
     while start < size:
         end = start
-        while end < size and buf[end] != _NEWLINE:
+        while end < size and buf[end] != NEWLINE:
             end += 1
         counters[C_LINES] += 1
         line, start = start, end + 1
-        if _belongs_to_stack(buf, line, end, form):
+        if belongs_to_stack(buf, line, end, form):
             # What user space was doing tells nothing, and would make every stack another one.
-            if stack_end == line and not (form == FORM_PERF and _is_user_frame(buf, line, end)):
+            if stack_end == line and not (form == FORM_PERF and is_user_frame(buf, line, end)):
                 stack_end = min(start, size)
             continue
         if found == STACK_FOLLOWS:
@@ -691,6 +411,6 @@ def _scan(buf, outputs, counters, pending, interned, form):  # type: ignore[no-u
             _not_understood(counters, line)
         stack_end = min(start, size)
         own_line = found == STACK_FOLLOWS and form == FORM_FTRACE
-        stack_start = _first_frame(buf, at, end) if own_line else stack_end
+        stack_start = first_frame(buf, at, end) if own_line else stack_end
     if found == STACK_FOLLOWS:
         _stack(buf, stack_start, stack_end, when, who, state, form)

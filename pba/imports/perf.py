@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from typing import Final, Unpack
 
-from pba.imports import ftrace_scan as scan
+from pba.imports import scan_lines
 from pba.imports.ftrace import Form, Options, read_events
 from pba.trace.table import Trace
 
@@ -41,7 +41,7 @@ def _frames(text: str) -> list[str]:
 
 PERF: Final = Form(
     name="perf",
-    code=scan.FORM_PERF,
+    code=scan_lines.FORM_PERF,
     is_frame=_is_frame,
     frames=_frames,
     expected=EXPECTED,

@@ -317,7 +317,7 @@ def _check_types(part: Metadata | Quality | Truth | Background | Counted) -> Non
 
 
 def _check_buddyinfo(zones: tuple[dict[str, Any], ...]) -> None:
-    """Raise `TypeError` for free memory that is not as `/proc/buddyinfo` has it: a replay may start with it."""
+    """Raise `TypeError` for free memory unlike that of `/proc/buddyinfo`: a replay may start with it."""
     for zone in zones:
         free = zone.get("free") if isinstance(zone, dict) else None
         counts = isinstance(free, list) and 0 < len(free) <= MAX_LISTS

@@ -48,6 +48,9 @@ RULE: Final = (
 """The rule in a line, for `Quality.visits_rule`."""
 
 LIMIT_NOTE: Final = "a visit in which no shrinker had any objects leaves no line and is not counted"
+DROP_SLAB_NOTE: Final = (
+    "rounds of drop_caches are a lower bound: those that the lines do not show for sure are left out"
+)
 
 PASS_GAP_NS: Final = 1_000_000_000
 """One visit takes less than this between two of its lines; two runs of `drop_caches` are further apart."""
@@ -274,11 +277,21 @@ def find_root_visits(lines: ShrinkLines, *, only_root: bool = False) -> RootVisi
     notes = [LIMIT_NOTE] if len(rows) else []
     if inferred:
         notes.append(f"{inferred} of {len(visits)} shrinker passes are inferred from nr_deferred, not proven")
+    if any(priority == 0 and not known for _, priority, known in visits) or _left_out(rows, runs, is_root):
+        notes.append(DROP_SLAB_NOTE)
     return RootVisits(
         np.array([time for time, _, _ in visits], np.int64),
         np.array([priority for _, priority, _ in visits], np.int8),
         inferred,
         tuple(notes),
+    )
+
+
+def _left_out(rows: list[_Line], runs: list[list[int]], is_root: list[bool]) -> bool:
+    """Return whether a run at the priority of `drop_slab()` was taken for a cgroup's that is not known."""
+    return any(
+        not root and rows[run[0]].priority == 0 and rows[run[0]].memcg == MEMCG_UNKNOWN
+        for run, root in zip(runs, is_root, strict=True)
     )
 
 

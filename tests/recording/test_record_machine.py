@@ -209,7 +209,10 @@ def test_cleanup_removes_what_a_killed_recorder_left_and_nothing_that_lives(tmp_
     killed, command = recording_of(tmp_path, "killed")
     try:
         killed.kill()
-        killed.communicate()  # until its command, which has its stderr too, has ended
+        killed.communicate()  # until nobody has its stderr: its command closes it as it ends
+        deadline = time.monotonic() + 10
+        while not has_ended(command) and time.monotonic() < deadline:
+            time.sleep(0.02)
         assert has_ended(command)
         half, other = (tmp_path / f".x.parquet.ab_12.{pid}.part" for pid in (killed.pid, live.pid))
         for path in (half, other):

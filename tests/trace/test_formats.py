@@ -304,7 +304,7 @@ def test_more_stacks_than_there_is_room_for_are_told(tmp_path):
     assert reader.tables.tolist() == [0x10]
     from pba.tracepoints.visits import find_root_visits
 
-    notes = reader.quality(find_root_visits(reader.shrink_lines())).notes
+    notes = reader.quality(find_root_visits(reader.shrinks.lines())).notes
     assert any(note.startswith("2 allocations were not looked at: there are more than") for note in notes)
 
 

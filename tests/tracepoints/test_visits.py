@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from pba.imports.ftrace import FTRACE, _Reader, _whole_events
-from pba.tracepoints.visits import MEMCG_AWARE, MEMCG_UNKNOWN, ShrinkLines, find_root_visits
+from pba.tracepoints.visits import (
+    DROP_SLAB_NOTE,
+    MEMCG_AWARE,
+    MEMCG_UNKNOWN,
+    ShrinkLines,
+    find_root_visits,
+)
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 COLUMNS = (
@@ -26,7 +32,7 @@ def recorded(name: str) -> ShrinkLines:
     for chunk in _whole_events(path, FTRACE):
         reader.take(chunk)
     reader.scanner.scan(b"")
-    return reader.shrink_lines()
+    return reader.shrinks.lines()
 
 
 def chosen(lines: ShrinkLines, keep, *, memcg: bool = True) -> ShrinkLines:
@@ -184,3 +190,17 @@ def test_no_lines_no_visits():
     visits = find_root_visits(ShrinkLines(function=[], **empty))
     assert len(visits) == 0
     assert visits.notes == ()
+
+
+def test_rounds_of_drop_caches_that_are_not_sure_are_said_to_be_a_lower_bound() -> None:
+    def notes(memcg: int, function: str) -> tuple[str, ...]:
+        zeros = np.zeros(1, np.int64)
+        lines = ShrinkLines(
+            zeros, zeros, zeros, [function], zeros, zeros, zeros + 100, zeros, zeros + 50, zeros + 50,
+            zeros + memcg, zeros.astype(bool),
+        )  # fmt: skip
+        return find_root_visits(lines).notes
+
+    assert DROP_SLAB_NOTE in notes(MEMCG_UNKNOWN, "super_cache_scan")
+    assert DROP_SLAB_NOTE not in notes(MEMCG_UNKNOWN, "ext4_es_scan")  # runs in the root's visits only
+    assert DROP_SLAB_NOTE not in notes(1, "super_cache_scan")
