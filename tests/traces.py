@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 import pba
+from pba.events import LEVELS, OP_ALLOC
 
 
 def sawtooth(teeth: int = 4, pages: int = 900) -> pba.Trace:
@@ -26,3 +27,15 @@ def sawtooth(teeth: int = 4, pages: int = 900) -> pba.Trace:
             rows.append((now, 2, 0, priority))
     names = ("time_ns", "op", "id", "arg")
     return pba.Trace.from_arrays(dict(zip(names, np.array(rows).T, strict=True)))
+
+
+def events_shown(trace: pba.Trace) -> list[tuple[str, int, str]]:
+    """Return the op, page frame and level of each event, as users see them."""
+    frame = trace.to_frame()
+    return list(zip(frame["op"], frame["pfn"], frame["level"], strict=True))
+
+
+def levels(trace: pba.Trace) -> dict[str, int]:
+    """Return how many pages of each level a trace allocates."""
+    counts = np.bincount(trace.level[trace.op == OP_ALLOC], minlength=len(LEVELS))
+    return {name: int(count) for name, count in zip(LEVELS, counts, strict=True) if count}

@@ -17,6 +17,7 @@ from pba.imports import bpftrace, ftrace
 from pba.imports.bpftrace import program, read_bpftrace, sniff
 from pba.imports.read import read_trace
 from pba.tracepoints.classify import GFP_MOVABLE, GFP_ZERO
+from tests.traces import events_shown
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 REAL = GOLDEN / "x86-6.18.bpftrace"
@@ -34,23 +35,6 @@ def alloc(pfn: int, *functions: str, time: float = 1.0, gfp: int = 0x400DC0) -> 
 
 def free(pfn: int, time: float = 2.0) -> str:
     return event(f"kmem:mm_page_free: pfn={pfn:#x} order=0", time)
-
-
-@pytest.fixture
-def written(tmp_path):
-    """Write text and return its path."""
-
-    def write(text: str, name: str = "x.txt") -> Path:
-        path = tmp_path / name
-        path.write_text(text)
-        return path
-
-    return write
-
-
-def content(trace) -> list[tuple[str, int, str]]:
-    frame = trace.to_frame()
-    return list(zip(frame["op"], frame["pfn"], frame["level"], strict=True))
 
 
 @pytest.mark.parametrize(
@@ -94,15 +78,15 @@ def test_events_of_cpus_may_stand_out_of_order_and_in_other_chunks(written, monk
     text = HEADER + free(0x20, 5) + alloc(0x20, time=4) + alloc(0x10, "__pmd_alloc", time=1)
     path = written(text + "@sent: 3\n")
     expected = [("A", 0x10, "PMD"), ("A", 0x20, "PTE"), ("F", 0x20, "PTE")]
-    assert content(read_trace(path)) == expected
+    assert events_shown(read_trace(path)) == expected
     monkeypatch.setattr(ftrace, "CHUNK_BYTES", len(HEADER) + len(free(0x20, 5)) + 20)
-    assert content(read_trace(path)) == expected
+    assert events_shown(read_trace(path)) == expected
 
 
 def test_a_page_that_is_allocated_for_something_else_was_freed_unseen(written):
     other = event("kmem:mm_page_alloc: pfn=0x10 order=0 gfp_flags=0x2800", 2)
     trace = read_trace(written(HEADER + alloc(0x10) + other + "@sent: 2\n"))
-    assert content(trace) == [("A", 0x10, "PTE"), ("F", 0x10, "PTE")]
+    assert events_shown(trace) == [("A", 0x10, "PTE"), ("F", 0x10, "PTE")]
     assert trace.metadata.quality.inferred_frees == 1
 
 

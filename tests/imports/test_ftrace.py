@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from pba.cli.app import run
 from pba.errors import TraceError
-from pba.events import LEVELS, OP_ALLOC, OP_SHRINK
+from pba.events import OP_SHRINK
 from pba.imports import ftrace
 from pba.imports.ftrace import read_ftrace, sniff
 from pba.imports.read import read_trace
+from tests.traces import events_shown, levels
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 STACK = " => __traceiter_mm_page_alloc\n => __alloc_pages\n => __pte_alloc\n => do_syscall_64\n"
@@ -41,28 +42,6 @@ def stack(frames: str = STACK, **where) -> str:
     return line("<stack trace>", **where) + frames
 
 
-@pytest.fixture
-def written(tmp_path):
-    """Write text and return its path."""
-
-    def write(text: str | bytes, name: str = "x.ftrace") -> Path:
-        path = tmp_path / name
-        path.write_bytes(text.encode() if isinstance(text, str) else text)
-        return path
-
-    return write
-
-
-def content(trace) -> list[tuple[str, int, str]]:
-    frame = trace.to_frame()
-    return list(zip(frame["op"], frame["pfn"], frame["level"], strict=True))
-
-
-def levels(trace) -> dict[str, int]:
-    counts = np.bincount(trace.level[trace.op == OP_ALLOC], minlength=len(LEVELS))
-    return {name: int(n) for name, n in zip(LEVELS, counts, strict=True) if n}
-
-
 @pytest.mark.parametrize(
     ("name", "frees", "expected"),
     [
@@ -82,7 +61,7 @@ def test_cuts_of_real_recordings(name, frees, expected):
 
 def test_trace_with_header_isolation_and_interleaving():
     trace = read_ftrace(GOLDEN / "x86-trace.ftrace")
-    assert content(trace) == [
+    assert events_shown(trace) == [
         ("A", 0x1200, "PGD"), ("A", 0x1201, "PGD"),  # order 1: two pages
         ("A", 0x1202, "PTE"),  # its stack stands after another CPU's lines and a softirq's free
         ("F", 0x1202, "PTE"), ("F", 0x1200, "PGD"), ("F", 0x1201, "PGD"),
@@ -109,13 +88,13 @@ def test_a_stack_that_begins_on_its_events_line_is_read_whole(written):
     of_a_pass = line("kernel_stack:         \t=> __traceiter_mm_shrink_slab_start") + " => do_shrink_slab\n"
     text = alloc(0x10) + begin + frames[1] + of_a_pass + alloc(0x11) + line("kernel_stack: \t=> __pte_alloc")
     trace = read_ftrace(written(text))
-    assert content(trace) == [("A", 0x10, "PTE"), ("A", 0x11, "PTE")]
+    assert events_shown(trace) == [("A", 0x10, "PTE"), ("A", 0x11, "PTE")]
     assert not [note for note in trace.metadata.quality.notes if "stacks without" in note]
 
 
 def test_trace_cmd_report():
     trace = read_ftrace(GOLDEN / "trace-cmd-report.ftrace")
-    assert content(trace) == [
+    assert events_shown(trace) == [
         ("A", 1465546, "PMD"),  # decimal pfn
         ("A", 0x165CB4, "PTE"),  # [FAILED TO PARSE], flags in decimal
         ("A", 0x165CC0, "PUD"),  # flags in hexadecimal
@@ -136,7 +115,7 @@ def test_names_and_flags_of_all_shapes(written, task, flags):
     where = {"task": task, "flags": flags}
     text = alloc(0x10, **where) + stack(**where) + free(0x10, time=1.5, **where)
     trace = read_ftrace(written(text))
-    assert content(trace) == [("A", 0x10, "PTE"), ("F", 0x10, "PTE")]
+    assert events_shown(trace) == [("A", 0x10, "PTE"), ("F", 0x10, "PTE")]
     assert trace.metadata.quality.unparsed_lines == 0
 
 
@@ -148,7 +127,7 @@ def test_the_zero_flag_can_be_told(written):
 
 def test_failed_allocations_are_skipped(written):
     text = alloc(0) + stack() + alloc(0xFFFFFFFFFFFFFFFF) + stack() + alloc(0x20, time=2) + stack(time=2)
-    assert content(read_ftrace(written(text))) == [("A", 0x20, "PTE")]
+    assert events_shown(read_ftrace(written(text))) == [("A", 0x20, "PTE")]
 
 
 def test_a_stack_belongs_to_its_own_task_and_cpu(written):
@@ -161,7 +140,7 @@ def test_a_stack_belongs_to_its_own_task_and_cpu(written):
         + stack(" => __alloc_pages\n => __pud_alloc\n", cpu=0, task="a-1")
     )
     trace = read_ftrace(written(text))
-    assert content(trace) == [("A", 0x10, "PUD"), ("A", 0x20, "PMD")]
+    assert events_shown(trace) == [("A", 0x10, "PUD"), ("A", 0x20, "PMD")]
 
 
 def test_stacks_of_a_looser_trigger_and_of_other_events_are_dropped(written):
@@ -175,7 +154,7 @@ def test_stacks_of_a_looser_trigger_and_of_other_events_are_dropped(written):
         + stack(time=2.00002)
     )
     trace = read_ftrace(written(text))
-    assert content(trace) == [("A", 0x20, "PTE")]
+    assert events_shown(trace) == [("A", 0x20, "PTE")]
     assert any("2 stacks without" in note for note in trace.metadata.quality.notes)
 
 
@@ -184,7 +163,7 @@ def test_lost_events_part_a_stack_from_its_event(written):
         alloc(0x10) + "CPU:0 [LOST 12 EVENTS]\n" + stack() + "CPU:0 [LOST EVENTS]\n" + alloc(0x20) + stack()
     )
     trace = read_ftrace(written(text))
-    assert content(trace) == [("A", 0x20, "PTE")]
+    assert events_shown(trace) == [("A", 0x20, "PTE")]
     assert trace.metadata.quality.lost_events == 13
 
 
@@ -220,14 +199,14 @@ def test_a_chunk_may_end_anywhere(written, monkeypatch):
     whole = read_ftrace(path)
     for size in (300, 1000, 4097):
         monkeypatch.setattr(ftrace, "CHUNK_BYTES", size)
-        assert content(read_ftrace(path)) == content(whole)
+        assert events_shown(read_ftrace(path)) == events_shown(whole)
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, zstandard.compress])
 def test_compressed_text_is_found_by_content(written, pack):
     plain = GOLDEN / "x86-trace.ftrace"
     path = written(pack(plain.read_bytes()), "anything.bin")
-    assert content(read_trace(path)) == content(read_ftrace(plain))
+    assert events_shown(read_trace(path)) == events_shown(read_ftrace(plain))
 
 
 def test_facts_that_the_text_does_not_hold_can_be_told(written):
@@ -252,8 +231,8 @@ def test_sniffing():
     ("text", "message"),
     [
         ("", "is empty"),
-        ("dear reader\nthis is not a trace\n", r"x\.ftrace:1: is not ftrace text: 'dear reader'"),
-        (b"\x00\x01\xff" * 4000, r"x\.ftrace:1: is not ftrace text"),
+        ("dear reader\nthis is not a trace\n", r"given:1: is not ftrace text: 'dear reader'"),
+        (b"\x00\x01\xff" * 4000, r"given:1: is not ftrace text"),
         (free(1), "holds no mm_page_alloc event"),
         (alloc(1), "holds no stack traces"),
     ],
@@ -293,7 +272,7 @@ class TestCommand:
         trace = read_trace(out)
         assert trace.metadata.memory_pages == 262144
         assert "a cut" in trace.metadata.quality.notes
-        assert content(trace) == content(read_ftrace(source))
+        assert events_shown(trace) == events_shown(read_ftrace(source))
 
     def test_import_refuses_an_unknown_form_before_it_reads(self, tmp_path, capsys):
         assert run(["import", str(tmp_path / "none.ftrace"), "-o", str(tmp_path / "x.txt")]) == 2

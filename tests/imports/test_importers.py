@@ -29,18 +29,6 @@ Refusal = Callable[[Path], str]
 
 
 @pytest.fixture
-def written(tmp_path: Path) -> Writer:
-    """Write bytes and return their path."""
-
-    def write(content: bytes, name: str = "given") -> Path:
-        path = tmp_path / name
-        path.write_bytes(content)
-        return path
-
-    return write
-
-
-@pytest.fixture
 def refusal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Refusal:
     """Import what must be refused, and return the line that says why."""
 

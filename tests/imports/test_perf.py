@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from pba.cli.app import run
 from pba.errors import TraceError
-from pba.events import LEVELS, OP_ALLOC
 from pba.imports import ftrace, perf
 from pba.imports.ftrace import read_ftrace
 from pba.imports.perf import read_perf, sniff
 from pba.imports.read import read_trace
+from tests.traces import events_shown, levels
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 REAL = GOLDEN / "x86-6.18.perf.xz"
@@ -46,28 +46,6 @@ def alloc(pfn: int, *functions: str, gfp: str = GFP, order: int = 0, **where) ->
 
 def free(pfn: int, **where) -> str:
     return event(f"kmem:mm_page_free: page={pfn:#x} pfn={pfn:#x} order=0", **where) + frames("free_pages")
-
-
-@pytest.fixture
-def written(tmp_path):
-    """Write text and return its path."""
-
-    def write(text: str | bytes, name: str = "x.perf") -> Path:
-        path = tmp_path / name
-        path.write_bytes(text.encode() if isinstance(text, str) else text)
-        return path
-
-    return write
-
-
-def content(trace) -> list[tuple[str, int, str]]:
-    frame = trace.to_frame()
-    return list(zip(frame["op"], frame["pfn"], frame["level"], strict=True))
-
-
-def levels(trace) -> dict[str, int]:
-    counts = np.bincount(trace.level[trace.op == OP_ALLOC], minlength=len(LEVELS))
-    return {name: int(n) for name, n in zip(LEVELS, counts, strict=True) if n}
 
 
 def as_perf(text: str) -> str:
@@ -120,7 +98,7 @@ def test_the_same_events_in_both_forms_give_the_same_trace(written, name):
         text = source.read_text().replace("..s1.   100.000021", "...1.   100.000021")
         source = written(text.replace("CPU:1 [LOST 37 EVENTS]\n", ""), "x.ftrace")
     ours, theirs = read_perf(written(as_perf(source.read_text()))), read_ftrace(source)
-    assert content(ours) == content(theirs)
+    assert events_shown(ours) == events_shown(theirs)
     assert np.array_equal(ours.time_ns, theirs.time_ns)
     assert ours.metadata.architecture == theirs.metadata.architecture
     assert ours.metadata.quality.inferred_frees == theirs.metadata.quality.inferred_frees
@@ -156,15 +134,15 @@ def test_shrinker_passes_are_the_same_in_both_forms(written, name):
 )
 def test_names_of_all_shapes(written, task):
     trace = read_perf(written(alloc(0x10, task=task) + free(0x10, time=1.5, task=task)))
-    assert content(trace) == [("A", 0x10, "PTE"), ("F", 0x10, "PTE")]
+    assert events_shown(trace) == [("A", 0x10, "PTE"), ("F", 0x10, "PTE")]
     assert trace.metadata.quality.unparsed_lines == 0
 
 
 def test_tabs_that_were_expanded_and_lines_of_windows(written):
     text = alloc(0x10) + free(0x10, time=2)
-    plain = content(read_perf(written(text)))
-    assert content(read_perf(written(text.expandtabs()))) == plain
-    assert content(read_perf(written(text.replace("\n", "\r\n")))) == plain
+    plain = events_shown(read_perf(written(text)))
+    assert events_shown(read_perf(written(text.expandtabs()))) == plain
+    assert events_shown(read_perf(written(text.replace("\n", "\r\n")))) == plain
 
 
 def test_frames_without_addresses_and_with_modules(written):
@@ -177,14 +155,14 @@ def test_only_the_kernels_part_of_a_stack_is_looked_at(written):
     user = "\t           f838f __pte_alloc+0x4f (/usr/bin/odd)\n\n"
     head = event(f"kmem:mm_page_alloc: page=0x1 pfn=0x1 order=0 migratetype=0 gfp_flags={GFP}")
     trace = read_perf(written(alloc(0x10) + head + user))
-    assert content(trace) == [("A", 0x10, "PTE")]
+    assert events_shown(trace) == [("A", 0x10, "PTE")]
 
 
 def test_an_allocation_without_a_stack_takes_none_from_other_events(written):
     head = event(f"kmem:mm_page_alloc: page=0x1 pfn=0x1 order=0 migratetype=0 gfp_flags={GFP}")
     other = event("sched:sched_switch: prev=1") + frames("__alloc_pages", "__pte_alloc")
     trace = read_perf(written(alloc(0x10) + head + "\n" + other))
-    assert content(trace) == [("A", 0x10, "PTE")]
+    assert events_shown(trace) == [("A", 0x10, "PTE")]
 
 
 def test_isolation_failed_allocations_and_raw_fields(written):
@@ -197,7 +175,7 @@ def test_isolation_failed_allocations_and_raw_fields(written):
         + frames("__pud_alloc")
     )
     expected = [("A", 0x10, "PGD"), ("A", 0x11, "PGD"), ("A", 0x20, "PTE"), ("A", 0x30, "PUD")]
-    assert content(read_perf(written(text))) == expected
+    assert events_shown(read_perf(written(text))) == expected
 
 
 def test_lost_events_are_counted(written):
@@ -219,12 +197,12 @@ def test_lines_not_understood_are_counted_and_of_the_first_only_its_number_is_to
 
 
 def test_a_chunk_may_end_anywhere(written, monkeypatch):
-    whole = content(read_perf(REAL))
+    whole = events_shown(read_perf(REAL))
     spaces = written(lzma.decompress(REAL.read_bytes()).decode().expandtabs())
     for size in (700, 4097, 50_000):
         monkeypatch.setattr(ftrace, "CHUNK_BYTES", size)
-        assert content(read_perf(REAL)) == whole
-    assert content(read_perf(spaces)) == whole
+        assert events_shown(read_perf(REAL)) == whole
+    assert events_shown(read_perf(spaces)) == whole
 
 
 def test_it_is_found_by_content(written):
@@ -236,21 +214,21 @@ def test_it_is_found_by_content(written):
     assert not sniff(b"PAR1\0\0")
     assert not sniff(b"a letter of 12 [000] words: none\n")
     trace = read_trace(written(gzip.compress(text.encode()), "anything.bin"))
-    assert content(trace) == [("A", 0x10, "PTE")]
+    assert events_shown(trace) == [("A", 0x10, "PTE")]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "is empty"),
-        ("dear reader\nthis is not a trace\n", r"x\.perf:1: is not perf text: 'dear reader'"),
-        (b"\x00\x01\xff" * 4000, r"x\.perf:1: is not perf text"),
+        ("dear reader\nthis is not a trace\n", r"given:1: is not perf text: 'dear reader'"),
+        (b"\x00\x01\xff" * 4000, r"given:1: is not perf text"),
         (free(1), "holds no mm_page_alloc event"),
         (alloc(1).partition("\n")[0] + "\n", r"holds no stack traces.*perf record -a -g"),
     ],
 )
 def test_what_is_no_recording_is_refused(written, text, message):
-    with pytest.raises(TraceError, match=r"x\.perf") as caught:
+    with pytest.raises(TraceError, match=r"given") as caught:
         read_perf(written(text))
     assert re.search(message, str(caught.value))
     assert caught.value.hint
@@ -278,5 +256,5 @@ def test_import_writes_what_it_read(tmp_path, capsys):
     assert "page tables allocated" in capsys.readouterr().out
     trace = read_trace(out)
     assert (trace.metadata.page_size_kib, trace.metadata.kernel) == (4, "6.18")
-    assert content(trace) == content(read_perf(REAL))
+    assert events_shown(trace) == events_shown(read_perf(REAL))
     assert perf.PERF.name == trace.metadata.source

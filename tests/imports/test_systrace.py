@@ -10,6 +10,7 @@ import pytest
 from pba.errors import TraceError
 from pba.imports import ftrace, systrace
 from pba.imports.read import read_trace
+from tests.traces import events_shown
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 PAGE = GOLDEN / "systrace.html"
@@ -22,15 +23,10 @@ EXPECTED = [
 ]
 
 
-def content(trace) -> list[tuple[str, int, str]]:
-    frame = trace.to_frame()
-    return list(zip(frame["op"], frame["pfn"], frame["level"], strict=True))
-
-
 @pytest.mark.parametrize("name", ["systrace.html", "atrace.txt"])
 def test_a_recording_in_its_wrapping(name):
     trace = read_trace(GOLDEN / name)
-    assert content(trace) == EXPECTED
+    assert events_shown(trace) == EXPECTED
     assert trace.metadata.source == "systrace"
     assert trace.metadata.architecture == "aarch64"
     assert trace.metadata.name == name.partition(".")[0]
@@ -56,7 +52,7 @@ def test_the_trace_may_stand_behind_megabytes_of_the_viewers_program(tmp_path):
     viewer = b"<script>" + b"var a = 'mm_page_alloc:';\n" * 100_000 + b"</script>\n"
     path = tmp_path / "big"
     path.write_bytes(gzip.compress(PAGE.read_bytes().replace(b"<body>", b"<body>" + viewer)))
-    assert content(read_trace(path)) == EXPECTED
+    assert events_shown(read_trace(path)) == EXPECTED
 
 
 def test_lines_are_numbered_as_in_the_file(tmp_path):

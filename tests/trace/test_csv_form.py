@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,18 +19,6 @@ from tests.traces import sawtooth
 
 COLUMNS = parse_columns("time=ts,op=kind,id=page,arg=prio,level=lv,pfn=frame")
 HEADER = "ts,comment,kind,page,prio,lv,frame\n"
-
-
-@pytest.fixture
-def written(tmp_path):
-    """Write text and return its path."""
-
-    def write(text: str | bytes, name: str = "x.csv") -> Path:
-        path = tmp_path / name
-        path.write_bytes(text.encode() if isinstance(text, str) else text)
-        return path
-
-    return write
 
 
 def rows(trace: pba.Trace) -> list[tuple]:
@@ -52,7 +39,7 @@ def test_letters_words_levels_and_empty_cells(written):
         (1700, "B", 3, 9, "", -1), (1800, "b", 3, 0, "", -1),
     ]  # fmt: skip
     known = trace.metadata
-    assert (known.source, known.name, known.time_origin_ns) == ("csv", "x", 1000)
+    assert (known.source, known.name, known.time_origin_ns) == ("csv", "given", 1000)
     assert known.quality.notes
 
 
@@ -161,7 +148,7 @@ def test_the_line_at_fault_is_named(written, monkeypatch, bad, message):
     text = f"{HEADER}10,,A,1,,,\n\n12,,D,,,,\n{bad}\n30,,F,1,,,\n"
     for size in (1 << 20, 20):
         monkeypatch.setattr(csv_form, "CHUNK_BYTES", size)
-        with pytest.raises(TraceError, match=r"x\.csv:5: ") as caught:
+        with pytest.raises(TraceError, match=r"given:5: ") as caught:
             read_csv(written(text), COLUMNS)
         assert re.search(message, str(caught.value))
         assert caught.value.hint
@@ -173,12 +160,12 @@ def test_the_line_at_fault_is_named(written, monkeypatch, bad, message):
     [
         ("", "holds no event"),
         (HEADER, "holds no event"),
-        ("\n\n", r"x\.csv:1: has no column 'ts'"),
-        ("dear reader\n", r"x\.csv:1: has no column 'ts'"),
+        ("\n\n", r"given:1: has no column 'ts'"),
+        ("dear reader\n", r"given:1: has no column 'ts'"),
         ("ts,ts,kind,page\n", "more than one column 'ts'"),
-        (b"\x00\x01\xff" * 400, r"x\.csv:1: has no column 'ts'"),
-        (HEADER.encode() + b"\xff\xfe,,A,1,,,\n", r"x\.csv:2: time"),
-        (HEADER.encode() + b"1,,A,\xff,,,\n", r"x\.csv:2: "),
+        (b"\x00\x01\xff" * 400, r"given:1: has no column 'ts'"),
+        (HEADER.encode() + b"\xff\xfe,,A,1,,,\n", r"given:2: time"),
+        (HEADER.encode() + b"1,,A,\xff,,,\n", r"given:2: "),
     ],
 )
 def test_what_is_no_recording_is_refused(written, text, message):

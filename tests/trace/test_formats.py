@@ -18,6 +18,7 @@ from pba.imports import ftrace_scan as scan
 from pba.imports.ftrace import FTRACE, _Reader, read_ftrace
 from pba.imports.gfp import KNOWN, Gfp
 from pba.imports.perf import read_perf
+from tests.traces import events_shown
 
 GFP = "GFP_KERNEL_ACCOUNT|__GFP_ZERO"
 FIELDS = f"page=00000000deadbeef pfn=0x10 order=0 migratetype=0 gfp_flags={GFP}"
@@ -96,11 +97,6 @@ def imported(tmp_path):
     return read
 
 
-def content(trace: pba.Trace) -> list[tuple[str, int, str]]:
-    frame = trace.to_frame()
-    return list(zip(frame["op"], frame["pfn"], frame["level"], strict=True))
-
-
 def left_out(trace: pba.Trace) -> tuple[int, int]:
     """Return how many lines were not understood, and which is the first (0 for none)."""
     told = [note for note in trace.metadata.quality.notes if "could not be understood" in note]
@@ -144,7 +140,7 @@ PERF_PREFIXES = {
 @named(PREFIXES)
 def test_who_and_when(shape, imported):
     trace = imported(Ftrace, Ftrace.alloc(prefix=shape) + Ftrace.free(prefix=shape))
-    assert content(trace) == [PTE, FREED]
+    assert events_shown(trace) == [PTE, FREED]
     assert trace.time_ns.tolist() == [0, 500_000_000]
     assert left_out(trace) == (0, 0)
 
@@ -152,7 +148,7 @@ def test_who_and_when(shape, imported):
 @named(PERF_PREFIXES)
 def test_who_and_when_in_perf(shape, imported):
     trace = imported(Perf, Perf.alloc(prefix=shape) + Perf.free(prefix=shape))
-    assert content(trace) == [PTE, FREED]
+    assert events_shown(trace) == [PTE, FREED]
     assert trace.time_ns.tolist() == [0, 500_000_000]
     assert left_out(trace) == (0, 0)
 
@@ -199,7 +195,7 @@ DAMAGED = {
 @named(ALLOCATIONS)
 def test_fields_of_an_allocation(shape, form, imported):
     trace = imported(form, form.alloc(shape) + form.free())
-    assert content(trace) == [PTE, FREED]
+    assert events_shown(trace) == [PTE, FREED]
     assert left_out(trace) == (0, 0)
 
 
@@ -208,7 +204,7 @@ def test_fields_of_an_allocation(shape, form, imported):
 def test_an_allocation_that_failed_leaves_nothing(shape, form, imported):
     failed = form.alloc(f"{shape} migratetype=0 gfp_flags={GFP}", time="1.100000")
     trace = imported(form, form.alloc() + failed + form.free())
-    assert content(trace) == [PTE, FREED]
+    assert events_shown(trace) == [PTE, FREED]
     assert left_out(trace) == (0, 0)
 
 
@@ -220,7 +216,7 @@ def test_a_damaged_event_is_left_out_counted_and_told(shape, chunk_bytes, form, 
     monkeypatch.setattr("pba.imports.ftrace.CHUNK_BYTES", chunk_bytes)
     good = form.alloc()
     trace = imported(form, good + form.line(shape, time="1.200000") + form.free() + form.line(shape))
-    assert content(trace) == [PTE, FREED]
+    assert events_shown(trace) == [PTE, FREED]
     assert left_out(trace) == (2, good.count("\n") + 1)
 
 
@@ -256,7 +252,9 @@ def test_gfp_flags(shape, form, imported):
     flags, level = shape
     other = form.alloc(FIELDS.replace("0x10", "0x20"), time="3.000000")
     trace = imported(form, form.alloc(FIELDS.replace(GFP, flags)) + other)
-    assert [found for found in content(trace) if found[1] == 0x10] == ([("A", 0x10, level)] if level else [])
+    assert [found for found in events_shown(trace) if found[1] == 0x10] == (
+        [("A", 0x10, level)] if level else []
+    )
     assert left_out(trace) == (0, 0)
 
 
@@ -266,7 +264,7 @@ def test_flags_of_a_later_kernel_are_told_and_the_others_count(form, imported, t
     known = form.alloc(FIELDS.replace("0x10", "0x20"), time="0.900000")
     text = known + form.alloc(fields) + form.free() + form.alloc(fields, time="2.000000")
     trace = imported(form, text)
-    assert content(trace) == [("A", 0x20, "PTE"), PTE, FREED, PTE]
+    assert events_shown(trace) == [("A", 0x20, "PTE"), PTE, FREED, PTE]
     told = (
         "2 allocations have gfp flags that this pba does not know (GFP_NEW, __GFP_LATER), the first is line "
         f"{known.count(chr(10)) + 1}: they were judged by their other flags"
@@ -339,7 +337,7 @@ def test_frames(shape, head, imported):
     stack = Ftrace.line(head) + f" => {FRAMES[0]}\n" + "".join(shape.format(frame) for frame in FRAMES[1:])
     text = Ftrace.line(f"mm_page_alloc: {FIELDS}") + stack + Ftrace.free()
     trace = imported(Ftrace, text)
-    assert content(trace) == [PTE, FREED]
+    assert events_shown(trace) == [PTE, FREED]
     assert trace.metadata.architecture == "x86_64"
     assert left_out(trace) == (0, 0)
 
@@ -351,7 +349,7 @@ def test_frames_of_perf(shape, chunk_bytes, imported, monkeypatch):
     stack = "".join(shape.format(frame) for frame in FRAMES)
     text = Perf.line(f"mm_page_alloc: {FIELDS}") + stack + "\n" + Perf.free()
     trace = imported(Perf, text + text.replace("0x10", "0x20"))
-    assert sorted(content(trace)) == [PTE, ("A", 0x20, "PTE"), FREED, ("F", 0x20, "PTE")]
+    assert sorted(events_shown(trace)) == [PTE, ("A", 0x20, "PTE"), FREED, ("F", 0x20, "PTE")]
     assert left_out(trace) == (0, 0)
 
 
@@ -371,7 +369,7 @@ def test_pages_like_tables_from_unknown_functions_are_told(form, imported):
         FIELDS.replace("|__GFP_ZERO", "").replace("0x10", "0x40"), ("new_pte",), time="3.000000"
     )
     trace = imported(form, text)
-    assert content(trace) == [PTE]
+    assert events_shown(trace) == [PTE]
     (told,) = (note for note in trace.metadata.quality.notes if "zeroed, accounted" in note)
     assert told.startswith("5 zeroed, accounted pages come from functions that are not known to allocate")
     assert "(new_pte 2, other_new 1, ? 1, ...)" in told
@@ -386,7 +384,7 @@ def test_pages_like_tables_without_a_stack_are_told(form, imported):
     kernel = bare.replace("0x20", "0x40").replace(GFP, "GFP_KERNEL|__GFP_ZERO")
     gap = "\n" * (form is Perf)
     trace = imported(form, table + user + gap + kernel + gap + bare + gap + bare)
-    assert content(trace) == [PTE]
+    assert events_shown(trace) == [PTE]
     first = (table + user + gap + kernel + gap).count("\n") + 1
     told = f"2 zeroed pages without a stack may have been page tables, the first at line {first}"
     assert told in trace.metadata.quality.notes
@@ -396,13 +394,13 @@ def test_pages_like_tables_without_a_stack_are_told(form, imported):
 def test_cpus_may_stand_out_of_order(form, imported):
     text = form.free(time="1.000002") + form.alloc() + form.free(time="0.999999")
     trace = imported(form, text)
-    assert content(trace) == [PTE, FREED]
+    assert events_shown(trace) == [PTE, FREED]
     assert any("back by up to 3 us between CPUs" in note for note in trace.metadata.quality.notes)
 
 
 def test_a_free_in_another_tasks_softirq_long_after(imported):
     text = Ftrace.alloc() + Ftrace.free(prefix="  other-8       [003] ..s1. %s: ", time="1.900000")
-    assert content(imported(Ftrace, text)) == [PTE, FREED]
+    assert events_shown(imported(Ftrace, text)) == [PTE, FREED]
 
 
 # --- the shrinker's passes -----------------------------------------------------------------------------
@@ -434,7 +432,7 @@ UNKNOWN_SHRINKERS = {
 @named(SHRINKERS)
 def test_shrinker_lines(shape, form, imported):
     trace = imported(form, form.alloc() + form.shrink(shape) + form.free(time="2.500000"))
-    assert content(trace) == [PTE, ("S", -1, ""), FREED]
+    assert events_shown(trace) == [PTE, ("S", -1, ""), FREED]
     assert trace.arg.tolist() == [0, 6, 0]
     assert left_out(trace) == (0, 0)
 
@@ -444,7 +442,7 @@ def test_shrinker_lines(shape, form, imported):
 def test_shrinker_lines_of_another_shape_are_counted_and_told(shape, form, imported):
     good = form.alloc()
     trace = imported(form, good + form.shrink(shape) + form.free(time="2.500000"))
-    assert content(trace) == [PTE, FREED]
+    assert events_shown(trace) == [PTE, FREED]
     assert left_out(trace) == (1, good.count("\n") + 1)
 
 
@@ -492,7 +490,7 @@ STRANGE_TO_PERF = {
 def test_lines_that_say_nothing_of_page_tables(shape, imported):
     for text in (shape + Ftrace.alloc() + Ftrace.free(), Ftrace.alloc() + shape + Ftrace.free()):
         trace = imported(Ftrace, text)
-        assert content(trace) == [PTE, FREED]
+        assert events_shown(trace) == [PTE, FREED]
         assert left_out(trace) == (0, 0)
         assert trace.metadata.quality.lost_events == 0
 
@@ -510,7 +508,7 @@ def test_lines_of_no_known_shape_are_counted_and_told(shape, imported):
     form, line = shape
     good = form.alloc()
     trace = imported(form, f"{good}{line}\n{form.free()}{line}\n")
-    assert content(trace) == [PTE, FREED]
+    assert events_shown(trace) == [PTE, FREED]
     assert left_out(trace) == (2, good.count("\n") + 1)
 
 
