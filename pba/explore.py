@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pba.analysis.tables import bursts_table as df_bursts
-from pba.analysis.tables import drawdown_table as df_drawdown
-from pba.analysis.tables import lifetimes_table as df_lifetimes
-from pba.analysis.tables import live_table as df_live
-from pba.analysis.tables import passes_table as df_passes
-from pba.analysis.tables import phases_table as df_phases
-from pba.analysis.tables import rates_table as df_rates
+from pba.analysis.bursts import bursts_table as df_bursts
+from pba.analysis.drawdown import drawdown_table as df_drawdown
+from pba.analysis.lifetimes import lifetimes_table as df_lifetimes
+from pba.analysis.live import live_table as df_live
+from pba.analysis.passes import passes_table as df_passes
+from pba.analysis.phases import phases_table as df_phases
+from pba.analysis.rates import rates_table as df_rates
 from pba.errors import PbaError
 from pba.report.data import flatness_table as df_flatness
 from pba.report.data import front_table as df_front

@@ -33,7 +33,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pba.analysis.tables import BURST_GAP_NS, at_start
+from pba.analysis.bursts import BURST_GAP_NS
+from pba.analysis.pages import at_start
 from pba.errors import PbaError
 from pba.events import OP_ALLOC, OP_BG_ALLOC, OP_BG_FREE, OP_DROP, OP_FREE, OP_SHRINK
 from pba.generators.draws import STEPS, Draw

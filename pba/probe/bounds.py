@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from pba.analysis.faults import ALLOCATIONS, FREES, Faults, find_faults, variant
-from pba.analysis.summary import live_pages
+from pba.analysis.live import live_pages
 from pba.machine import Machine, Thresholds
 from pba.model import machine_of, replay
 from pba.results import MEANINGS, Meaning

@@ -37,12 +37,14 @@ def extent(trace: Trace) -> tuple[int, int]:
     Time 0 is its beginning where all events lie between 0 and its duration, as in what `pba` records,
     imports and makes. Otherwise its times are some clock's, and its beginning is the first event.
     """
-    if not len(trace):
-        return 0, trace.metadata.duration_ns
-    first, last = int(trace.time_ns[0]), int(trace.time_ns[-1])
-    duration = trace.metadata.duration_ns
-    start = 0 if first >= 0 and last <= duration else first
-    return start, max(start + duration, last)
+    first, last = (int(trace.time_ns[0]), int(trace.time_ns[-1])) if len(trace) else (0, 0)
+    return extent_of(first, last, trace.metadata.duration_ns)
+
+
+def extent_of(first_ns: int, last_ns: int, duration_ns: int) -> tuple[int, int]:
+    """Return the `extent` of a recording by the times of its first and last event, 0 if it has none."""
+    start = 0 if first_ns >= 0 and last_ns <= duration_ns else first_ns
+    return start, max(start + duration_ns, last_ns)
 
 
 def cut(trace: Trace, from_ns: int = 0, to_ns: int | None = None) -> Trace:
