@@ -48,6 +48,11 @@ def read_trace(path: str | Path, *, strict: bool = False) -> Trace:
     return trace
 
 
+def as_trace(given: Trace | str | Path) -> Trace:
+    """Return a trace as it is; read it if its file or the name of a recording is given (`read_trace`)."""
+    return given if isinstance(given, Trace) else read_trace(given)
+
+
 @reads_pipes
 def read_any(path: str | Path, **options: Unpack[Options]) -> Trace:
     """Read any form; what is told about a recording in event text is added to traces of other forms."""

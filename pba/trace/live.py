@@ -149,8 +149,8 @@ class LiveIds:
             known = {name: columns[name][first : where + 1] for name in ("time_ns", "op", "id", "arg")}
             if status == BACKWARDS and not where:  # behind the block before
                 known["time_ns"] = np.append(self._counters[LAST_TIME], times[:1])
-            error = describe(known, status, len(known["op"]) - 1 if where else 0, self._path)
-            message, hint = error.message, error.hint
+            error = describe(known, status, len(known["op"]) - 1, None)
+            message, hint = error.message.split(": ", 1)[1], error.hint  # the event's number is another
         raise TraceError(message, hint, path=self._path, event=self.events + where)
 
     def censored_ages(self, end_ns: int) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import pba
@@ -123,6 +123,7 @@ def any_columns(draw: st.DrawFn) -> tuple[dict[str, Any], Metadata]:
     return columns, Metadata(name="any", page_size_kib=page_size, quality=Quality(live_at_start=start))
 
 
+@settings(deadline=None)
 @given(any_columns(), st.integers(1, 9))
 def test_any_trace_in_small_blocks_has_the_figures_of_the_tables(
     made: tuple[dict[str, Any], Metadata], events: int
@@ -135,6 +136,7 @@ def test_any_trace_in_small_blocks_has_the_figures_of_the_tables(
     assert summary.demand.median_lifetime_ns == (int(age_ns[reached[0]]) if len(reached) else None)
 
 
+@settings(deadline=None)
 @given(any_columns(), st.integers(1, 9), st.data())
 def test_damaged_events_are_refused_as_in_a_whole_trace(
     made: tuple[dict[str, Any], Metadata], events: int, data: st.DataObject
@@ -182,6 +184,7 @@ def test_the_table_of_what_is_live_grows(stride: int) -> None:
     assert figures(summarize_trace(trace)) == in_memory(trace)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(0, 1 << 46), max_size=40),
     st.lists(st.integers(0, 1 << 46), max_size=20),
