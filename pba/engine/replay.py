@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING
 from pba import model
 from pba.engine.compiled import CompiledTrace
 from pba.errors import PbaError
+from pba.imports.read import as_trace
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pba.machine import Machine, Thresholds
     from pba.results import ReplayResult
     from pba.trace.table import Trace
 
 
 def replay(
-    trace: Trace | CompiledTrace,
+    trace: Trace | CompiledTrace | str | Path,
     thresholds: Thresholds | None = None,
     machine: Machine | None = None,
     *,
@@ -28,8 +31,8 @@ def replay(
 
     Parameters
     ----------
-    trace : Trace or CompiledTrace
-        What happened. A compiled trace (`pba.compile_trace`) gives the same result, bit for bit, many times
+    trace : Trace, CompiledTrace, str or Path
+        What happened; a file or the name of a recording is read (`pba.read_trace`). A compiled trace (`pba.compile_trace`) gives the same result, bit for bit, many times
         sooner; timelines and checkpoints need the events and so a `Trace`.
     thresholds : Thresholds, optional
         The shrinker's thresholds; by default the patch's own (`Thresholds.patch(machine)`).
@@ -68,7 +71,7 @@ def replay(
     """
     if not isinstance(trace, CompiledTrace):
         return model.replay(
-            trace,
+            as_trace(trace),
             thresholds,
             machine,
             checkpoint_every=checkpoint_every,

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pba.errors import PbaError
 from pba.generators.making import recipe
+from pba.imports.read import as_trace
 from pba.trace.table import Trace
 
 
 def generate(
     workload: str | None = None,
     *,
-    like: Trace | None = None,
+    like: Trace | str | Path | None = None,
     seed: int = 0,
     duration_ns: int | None = None,
     events: int | None = None,
@@ -26,8 +28,8 @@ def generate(
     ----------
     workload : str, optional
         Name of a workload (`pba generate --list`).
-    like : Trace, optional
-        Instead of a workload: a recording that the trace shall be like.
+    like : Trace, str or Path, optional
+        Instead of a workload: a recording that the trace shall be like, or its file or name.
     seed : int
         Of all draws, 0 or more.
     duration_ns : int, optional
@@ -64,4 +66,6 @@ def generate(
         raise PbaError("what is like a recording has no parameters", "give duration_ns, events and scale")
     from pba.probe.likeness import fit
 
-    return fit(like)[0].recipe(seed=seed, duration_ns=duration_ns, events=events, scale=scale).trace()
+    return (
+        fit(as_trace(like))[0].recipe(seed=seed, duration_ns=duration_ns, events=events, scale=scale).trace()
+    )

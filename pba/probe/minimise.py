@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from pba.errors import PbaError
 from pba.events import OP_ALLOC, OP_BG_ALLOC, OP_SHRINK
+from pba.imports.read import as_trace
 from pba.trace.table import DTYPES, Trace
 
 MAX_REPLAYS: Final = 20_000
@@ -68,7 +70,7 @@ class Minimised:
 
 
 def minimise(
-    trace: Trace,
+    trace: Trace | str | Path,
     keep: Callable[[Trace], bool],
     *,
     max_replays: int = MAX_REPLAYS,
@@ -82,8 +84,8 @@ def minimise(
 
     Parameters
     ----------
-    trace : Trace
-        The whole.
+    trace : Trace, str or Path
+        The whole; a file or the name of a recording is read.
     keep : callable
         Whether the condition holds for a trace; it replays it. The same trace must give the same answer.
     max_replays : int
@@ -96,6 +98,7 @@ def minimise(
     PbaError
         If the condition does not hold for the whole, or holds for nothing, or `max_replays` is less than 2.
     """
+    trace = as_trace(trace)
     if max_replays < 2:
         raise PbaError(
             f"max_replays = {max_replays} allows too few",
