@@ -93,7 +93,9 @@ class FreeRunTally:
 
 
 @kernel_entry
-def _count_free_runs(time_ns, step, gap_ns, state, counts, large):  # type: ignore[no-untyped-def]
+def _count_free_runs(
+    time_ns: Ints, step: NDArray[np.int8], gap_ns: int, state: Ints, counts: Ints, large: Ints
+) -> int:
     """Count each run of frees that ends; return how many sizes it put into `large`."""
     found = 0
     for i in range(len(step)):

@@ -62,7 +62,9 @@ class DrawdownTally:
 
 
 @kernel_entry
-def _draw_down(time_ns, step, window_ns, state, waiting_ns, waiting):  # type: ignore[no-untyped-def]
+def _draw_down(
+    time_ns: Ints, step: NDArray[np.int8], window_ns: int, state: Ints, waiting_ns: Ints, waiting: Ints
+) -> None:
     """Follow the net demand; keep the most that it rises from before an event to after one of its window.
 
     Waiting are the events that may still be their window's least, in the order of time, and so of the demand

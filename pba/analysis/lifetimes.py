@@ -24,7 +24,7 @@ FINENESS: Final = 1 << 14
 """Classes of lifetimes for each doubling."""
 NR_CLASSES: Final = 50 * FINENESS
 """Classes up to 2**62 ns."""
-STEPS: Final = 1 << 20
+STEPS: Final = 1 << 18
 """Steps that the ages around the median are counted in."""
 
 
@@ -145,7 +145,7 @@ class LifetimeTally:
 
     The first time it counts lifetimes in classes whose width is at most a 16,384th of theirs (8 MiB). That
     tells between which two ages the median lies, whatever the order of deaths and censorings within a class.
-    Each further time it counts the deaths between those two in 2**20 steps, and those before by the ages at
+    Each further time it counts the deaths between those two in 2**18 steps, and those before by the ages at
     which pages are censored, until a step is 1 ns: the result is exact.
 
     Attributes
@@ -198,7 +198,7 @@ class LifetimeTally:
     def _narrowed(
         self, zone: tuple[int, int], censored_ns: Ints, blocks: Iterator[Ints]
     ) -> tuple[int, int] | None:
-        """Return a zone with the median that is a millionth as long, if there is a median."""
+        """Return a zone with the median that is a 2**18th as long, if there is a median."""
         low, high = zone
         pitch = -(-(high - low) // STEPS)
         steps = np.append(np.arange(low, high, pitch, np.int64), high)
@@ -223,7 +223,7 @@ def _ages_of(place: int) -> tuple[int, int]:
 
 
 @kernel_entry
-def _count_classes(age_ns, classes):  # type: ignore[no-untyped-def]
+def _count_classes(age_ns: Ints, classes: Ints) -> None:
     """Count each age in its class: exact below `FINENESS`, then `FINENESS` classes for each doubling."""
     for i in range(len(age_ns)):
         age = age_ns[i]
@@ -237,7 +237,7 @@ def _count_classes(age_ns, classes):  # type: ignore[no-untyped-def]
 
 
 @kernel_entry
-def _count_between(age_ns, edges, counts):  # type: ignore[no-untyped-def]
+def _count_between(age_ns: Ints, edges: Ints, counts: Ints) -> None:
     """Count each age at the first edge that is not below it; those above all edges are not counted."""
     for i in range(len(age_ns)):
         age = age_ns[i]

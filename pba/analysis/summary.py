@@ -137,7 +137,7 @@ def summarize_blocks(blocks: Blocks) -> Summary:
 
     Whatever the number of events, it takes some 100 MiB; up to 88 bytes for each page table (and background
     chunk) live at the same time; and up to 32 bytes for each page frame that held a page table. The events
-    are read twice, or three times where half of the pages live longer than 16 s.
+    are read twice, or three times where half of the pages live longer than 4 s.
 
     Raises
     ------

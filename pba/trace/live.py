@@ -209,9 +209,19 @@ def _move(table: Table, larger: Table) -> None:
 
 
 @kernel_entry
-def _follow(  # type: ignore[no-untyped-def]
-    time_ns, op, ids, arg, start, first_ns, pages, chunks, counters, step, age_ns
-):
+def _follow(
+    time_ns: NDArray[np.int64],
+    op: NDArray[np.int8],
+    ids: NDArray[np.int32],
+    arg: NDArray[np.int8],
+    start: int,
+    first_ns: int,
+    pages: Table,
+    chunks: Table,
+    counters: NDArray[np.int64],
+    step: NDArray[np.int8],
+    age_ns: NDArray[np.int64],
+) -> tuple[int, int]:
     """Fill `step` and `age_ns` from event `start` on; return (status, event that it stopped at)."""
     for i in range(start, len(op)):
         kind, name, now = op[i], ids[i], time_ns[i]
