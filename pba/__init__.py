@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from pba.imports.read import read_trace
     from pba.model import machine_of
     from pba.probe.bounds import ReplayBounds, replay_bounds
+    from pba.probe.derive import cut, join, merge, repeat, scale
     from pba.probe.generate import generate
     from pba.probe.minimise import minimise
     from pba.results import ReplayResult
@@ -56,7 +57,6 @@ if TYPE_CHECKING:
     from pba.study.tune import tune
     from pba.trace.corpus import recordings
     from pba.trace.metadata import Metadata, Quality
-    from pba.trace.ops import cut, join, merge, repeat, scale
     from pba.trace.table import Trace
 
 _LAZY = {
@@ -70,11 +70,11 @@ _LAZY = {
     "Metadata": "pba.trace.metadata",
     "Quality": "pba.trace.metadata",
     "recordings": "pba.trace.corpus",
-    "cut": "pba.trace.ops",
-    "join": "pba.trace.ops",
-    "merge": "pba.trace.ops",
-    "repeat": "pba.trace.ops",
-    "scale": "pba.trace.ops",
+    "cut": "pba.probe.derive",
+    "join": "pba.probe.derive",
+    "merge": "pba.probe.derive",
+    "repeat": "pba.probe.derive",
+    "scale": "pba.probe.derive",
     "minimise": "pba.probe.minimise",
     "ReplayBounds": "pba.probe.bounds",
     "replay_bounds": "pba.probe.bounds",

@@ -137,7 +137,9 @@ def _survival_at(died: Ints, left: Ints, pages: int) -> NDArray[np.float64]:
     begins_with = np.append(pages, after[ends] - left[ends])
     before = np.append(1.0, np.cumprod(after[ends] / np.maximum(begins_with[:-1], 1)))
     segment = np.searchsorted(ends, np.arange(len(died)))
-    return np.asarray(before[segment] * (after / np.maximum(begins_with[segment], 1)), np.float64)
+    # Where no page is left to die, the survival stays as it is.
+    share = np.where(begins_with[segment] > 0, after / np.maximum(begins_with[segment], 1), 1.0)
+    return np.asarray(before[segment] * share, np.float64)
 
 
 class LifetimeTally:

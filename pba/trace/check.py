@@ -136,7 +136,7 @@ class Slots:
         )
         if status != GOOD:
             _refuse_times(time_ns, self._path)
-            raise _contradiction(self._arrays, status, where, self._path)
+            raise contradiction(self._arrays, status, where, self._path)
         self._reached = end
 
     def _make_room(self, rows: int, width: int) -> None:
@@ -245,7 +245,7 @@ def _assign_slots(time_ns, op, ids, arg, slot, start, end, holder, spare, counte
     return GOOD, -1
 
 
-def _contradiction(
+def contradiction(
     arrays: dict[str, NDArray[Any]], status: int, where: int, path: str | Path | None
 ) -> TraceError:
     """Say in words what is wrong with an event."""
@@ -293,4 +293,4 @@ def columns_from_frame(frame: pd.DataFrame) -> dict[str, Any]:
     return columns
 
 
-__all__ = ["Slots", "cast_columns", "columns_from_frame", "refuse_columns", "translate"]
+__all__ = ["Slots", "cast_columns", "columns_from_frame", "contradiction", "fault_of", "refuse_columns", "translate"]

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pba._jit import kernel_entry, kernel_inline
 from pba.errors import TraceError
 from pba.events import OP_ALLOC, OP_BG_ALLOC, OP_DROP, OP_FREE, OP_SHRINK
-from pba.trace.check import BACKWARDS, DOUBLE_ALLOC, GOOD, LARGEST_TIME_NS, describe, fault_of
+from pba.trace.check import BACKWARDS, DOUBLE_ALLOC, GOOD, contradiction, fault_of
+from pba.trace.columns import LARGEST_TIME_NS
 
 EMPTY: Final = -1
 """In a table: here is no id."""
@@ -145,11 +146,13 @@ class LiveIds:
                 f"it ranges from 0 to {LARGEST_TIME_NS}",
             )
         else:
-            first = max(where - 1, 0)
-            known = {name: columns[name][first : where + 1] for name in ("time_ns", "op", "id", "arg")}
-            if status == BACKWARDS and not where:  # behind the block before
-                known["time_ns"] = np.append(self._counters[LAST_TIME], times[:1])
-            error = describe(known, status, len(known["op"]) - 1, None)
+            # The event and the one before it, which is of the block before if it is the first of its own.
+            known = {
+                name: columns[name][[max(where - 1, 0), where]] for name in ("time_ns", "op", "id", "arg")
+            }
+            if status == BACKWARDS and not where:
+                known["time_ns"][0] = self._counters[LAST_TIME]
+            error = contradiction(known, status, 1, None)
             message, hint = error.message.split(": ", 1)[1], error.hint  # the event's number is another
         raise TraceError(message, hint, path=self._path, event=self.events + where)
 
@@ -174,7 +177,7 @@ def _grown(table: Table) -> Table:
 
 
 @kernel_inline
-def _place(table: Table, name: int) -> int:
+def _place(table: Table, name: int) -> np.int64:
     """Return the place of an id, or the empty one where it would go."""
     mask = len(table.ids) - 1
     at = ((np.int64(name) * MULTIPLIER) & 0xFFFFFFFF) >> table.shift
@@ -184,7 +187,7 @@ def _place(table: Table, name: int) -> int:
 
 
 @kernel_inline
-def _remove(table: Table, hole: int) -> None:
+def _remove(table: Table, hole: int | np.int64) -> None:
     """Empty a place, and move up what lies behind it, so that no gap stands before its id."""
     mask = len(table.ids) - 1
     at = (hole + 1) & mask

@@ -110,7 +110,10 @@ def any_columns(draw: st.DrawFn) -> tuple[dict[str, Any], Metadata]:
         page = draw(st.sampled_from([0, 1, 2, 7, 1 << 20, (1 << 31) - 1, *sorted(live[allocates])]))
         if op in (A, B) and page in live[allocates]:
             continue
-        live[allocates] = live[allocates] | {page} if op in (A, B) else live[allocates] - {page}
+        if op in (A, B):
+            live[allocates] |= {page}
+        elif op in (F, b):
+            live[allocates] -= {page}
         argument = draw(st.integers(0, 9)) if op in (S, B) else 0
         level, pfn = draw(st.integers(0, 6)), draw(st.sampled_from([-1, 0, 511, 512, 1 << 40]))
         rows.append((now, op, 0 if op in (S, D) else page, argument, level, pfn))

@@ -36,3 +36,21 @@ def test_a_machine_of_no_memory_is_refused() -> None:
     assert pba.Machine(memory_pages=None).memory_pages == 1 << 20  # type: ignore[arg-type]
     with pytest.raises(MachineError, match="0 pages"):
         pba.Machine(memory_pages=0)
+
+
+def same(one: pba.Trace, other: pba.Trace) -> bool:
+    return one.to_frame().equals(other.to_frame()) and one.metadata == other.metadata
+
+
+def test_traces_are_made_of_named_ones_at_times_in_human_units() -> None:
+    trace = pba.read_trace(NAME)
+    assert same(pba.cut(NAME, from_ns="1s", to_ns="2.5s"), pba.cut(trace, 10**9, 2_500_000_000))
+    assert same(pba.join([NAME, trace], gap_ns="1ms"), pba.join([trace, trace], 10**6))
+    assert same(pba.repeat(NAME, 2, "1s"), pba.repeat(trace, 2, 10**9))
+    assert same(pba.merge([NAME, NAME]), pba.merge([trace, trace]))
+    assert same(pba.scale(NAME, 2), pba.scale(trace, 2))
+    assert same(
+        pba.generate("fork-storm", duration_ns="2s"), pba.generate("fork-storm", duration_ns=2 * 10**9)
+    )
+    with pytest.raises(pba.PbaError, match="from_ns"):
+        pba.cut(NAME, from_ns="ten")

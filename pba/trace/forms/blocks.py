@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -11,16 +10,21 @@ from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from pba.errors import TraceError
-from pba.trace.check import refuse_columns
-from pba.trace.forms.parquet import DAMAGED, KEY, _opened, _reason, _values
+from pba.trace.columns import Columns
+from pba.trace.forms.parquet import (
+    NAMED,
+    UNREADABLE,
+    looked_at,
+    opened,
+    refuse_too_many,
+    unreadable,
+    values_of,
+)
 from pba.trace.forms.piped import is_piped
 from pba.trace.metadata import Metadata
-from pba.trace.table import DTYPES, Trace
-
-Columns = dict[str, NDArray[Any]]
+from pba.trace.table import Trace
 
 EVENTS: Final = 1 << 16
 """Events to a block: what is computed of one stays in a core's cache."""
@@ -74,21 +78,13 @@ def parquet_blocks(path: str | Path) -> Blocks:
     if is_piped(path):
         raise TraceError("Parquet cannot be read from a pipe", "write it to a file first", path=path)
     try:
-        source = _opened(path)
-        there = pq.read_schema(source).names
-        if len(set(there)) < len(there):
-            raise TraceError("has two columns of the same name", "a column stands once", path=path)
-        file = _file(source, there)
-        raw = (file.schema_arrow.metadata or {}).get(KEY)
-        if raw is None:
-            raise TraceError(
-                "is Parquet, but not a trace of pba", "import it, or make it with Trace.from_frame", path=path
-            )
-        metadata = Metadata.from_dict(json.loads(raw), str(path))
-        refuse_columns([name for name in there if name in DTYPES], path)
-        last_ns = _last_time(file, path)
-    except (pa.ArrowException, OSError, ValueError, EOFError) as error:
-        raise _damaged(error, path) from error
+        source, size = opened(path)
+        plain, metadata = looked_at(source, path)
+        refuse_too_many(plain, path, size)
+        there = plain.schema_arrow.names
+        last_ns = _last_time(_file(source, there), path)
+    except UNREADABLE as error:
+        raise unreadable(path, error) from error
     if not metadata.name:
         metadata = metadata.with_(name=path.stem)
 
@@ -100,12 +96,8 @@ def parquet_blocks(path: str | Path) -> Blocks:
 
 def _file(source: Any, there: list[str]) -> pq.ParquetFile:
     """Open a file to read it column by column in small buffers."""
-    named = [name for name in ("op", "level") if name in there]
+    named = [name for name in NAMED if name in there]
     return pq.ParquetFile(source, read_dictionary=named, buffer_size=BUFFER_BYTES)
-
-
-def _damaged(error: Exception, path: Path) -> TraceError:
-    return TraceError(f"cannot be read as Parquet: {_reason(error)}", DAMAGED, path=path)
 
 
 def _last_time(file: pq.ParquetFile, path: Path) -> int:
@@ -114,7 +106,7 @@ def _last_time(file: pq.ParquetFile, path: Path) -> int:
     last = 0
     if groups:
         for batch in file.iter_batches(EVENTS, row_groups=groups[-1:], columns=["time_ns"]):
-            times = _values(pa.chunked_array([batch.column(0)]), "time_ns", path, 0)
+            times = values_of(pa.chunked_array([batch.column(0)]), "time_ns", path, 0)
             last = int(times[-1]) if len(times) else last
     return last
 
@@ -125,10 +117,10 @@ def _read(file: pq.ParquetFile, names: tuple[str, ...], path: Path) -> Iterator[
     try:
         for batch in file.iter_batches(EVENTS, columns=list(names)):
             table = pa.Table.from_batches([batch])
-            yield {name: _values(table.column(name), name, path, first) for name in names}
+            yield {name: values_of(table.column(name), name, path, first) for name in names}
             first += len(table)
-    except (pa.ArrowException, OSError, ValueError, EOFError) as error:
-        raise _damaged(error, path) from error
+    except UNREADABLE as error:
+        raise unreadable(path, error) from error
 
 
 def _ahead(blocks: Iterator[Columns]) -> Iterator[Columns]:
