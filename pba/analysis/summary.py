@@ -135,7 +135,7 @@ def summarize_trace(trace: Trace) -> Summary:
 def summarize_blocks(blocks: Blocks) -> Summary:
     """Return what is in a trace, of which a few blocks are in memory at a time.
 
-    Whatever the number of events, it takes some 100 MiB; up to 88 bytes for each page table (and background
+    Whatever the number of events, it takes some 300 MiB; up to 88 bytes for each page table (and background
     chunk) live at the same time; and up to 32 bytes for each page frame that held a page table. The events
     are read twice, or three times where half of the pages live longer than 4 s.
 
