@@ -124,7 +124,8 @@ def df_drawdown(trace: Trace | str | Path, windows_ns: tuple[int, ...] | None = 
     Returns
     -------
     DataFrame
-        A row per length: `window_seconds`, `windows`, `largest_pages`, `median_pages`, `p90_pages`, `p99_pages`.
+        A row per length: `window_seconds`, `windows`, `largest_pages`, `median_pages`, `p90_pages`,
+        `p99_pages`.
     """
     return drawdown_table(as_trace(trace), windows_ns)
 
@@ -165,8 +166,8 @@ def df_lifetimes(trace: Trace | str | Path, steps: int = 1000) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row per level (`all` first) and age: `level`, `pages`, `censored`, `age_seconds`, `at_risk`, `freed`,
-        `survival`.
+        A row per level (`all` first) and age: `level`, `pages`, `censored`, `age_seconds`, `at_risk`,
+        `freed`, `survival`.
     """
     return lifetimes_table(as_trace(trace), steps)
 

@@ -203,7 +203,7 @@ class LifetimeTally:
         """Return a zone with the median that is a 2**18th as long, if there is a median."""
         low, high = zone
         pitch = -(-(high - low) // STEPS)
-        steps = np.append(np.arange(low, high, pitch, np.int64), high)
+        steps = np.append(np.arange(low, high, pitch, dtype=np.int64), high)
         ages, left = np.unique(censored_ns[censored_ns <= high], return_counts=True)
         edges = np.union1d(ages, steps)
         died, at_edge = np.zeros((2, len(edges)), np.int64)

@@ -241,7 +241,7 @@ class _Tally:
 
 
 def _live_ids(blocks: Blocks) -> LiveIds:
-    return LiveIds(blocks.metadata.quality.live_at_start, blocks.path)
+    return LiveIds(blocks.metadata.quality.live_at_start or 0, blocks.path)
 
 
 def _rows(table: pd.DataFrame) -> tuple[dict[str, float], ...]:

@@ -32,8 +32,9 @@ def replay(
     Parameters
     ----------
     trace : Trace, CompiledTrace, str or Path
-        What happened; a file or the name of a recording is read (`pba.read_trace`). A compiled trace (`pba.compile_trace`) gives the same result, bit for bit, many times
-        sooner; timelines and checkpoints need the events and so a `Trace`.
+        What happened; a file or the name of a recording is read (`pba.read_trace`). A compiled trace
+        (`pba.compile_trace`) gives the same result, bit for bit, many times sooner; timelines and checkpoints
+        need the events and so a `Trace`.
     thresholds : Thresholds, optional
         The shrinker's thresholds; by default the patch's own (`Thresholds.patch(machine)`).
     machine : Machine, optional

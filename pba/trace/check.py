@@ -293,4 +293,12 @@ def columns_from_frame(frame: pd.DataFrame) -> dict[str, Any]:
     return columns
 
 
-__all__ = ["Slots", "cast_columns", "columns_from_frame", "contradiction", "fault_of", "refuse_columns", "translate"]
+__all__ = [
+    "Slots",
+    "cast_columns",
+    "columns_from_frame",
+    "contradiction",
+    "fault_of",
+    "refuse_columns",
+    "translate",
+]
