@@ -24,7 +24,7 @@ from pba.machine import Machine, Thresholds
 if TYPE_CHECKING:
     from pba.engine.compile import compile_trace
     from pba.engine.compiled import CompiledTrace
-    from pba.engine.replay import replay
+    from pba.engine.replay import machine_of, replay
     from pba.explore import (
         df_bursts,
         df_drawdown,
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
         plot_timeline,
     )
     from pba.imports.read import read_trace
-    from pba.model import machine_of
     from pba.probe.bounds import ReplayBounds, replay_bounds
     from pba.probe.derive import cut, join, merge, repeat, scale
     from pba.probe.generate import generate
@@ -63,7 +62,7 @@ _LAZY = {
     "replay": "pba.engine.replay",
     "compile_trace": "pba.engine.compile",
     "CompiledTrace": "pba.engine.compiled",
-    "machine_of": "pba.model",
+    "machine_of": "pba.engine.replay",
     "ReplayResult": "pba.results",
     "read_trace": "pba.imports.read",
     "Trace": "pba.trace.table",

@@ -50,8 +50,11 @@ from pba.report.trace_figures import (
     rates_picture,
 )
 from pba.study.result import load_run
+from pba.units import time_in_ns
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
 
     from pba.report.style import Picture
@@ -69,15 +72,15 @@ plot_points = plot_front
 """The front is drawn among all points."""
 
 
-def df_bursts(trace: Trace | str | Path, gap_ns: int = BURST_GAP_NS) -> pd.DataFrame:
+def df_bursts(trace: Trace | str | Path, gap_ns: int | str = BURST_GAP_NS) -> pd.DataFrame:
     """Return how large the runs of frees and of allocations are.
 
     Parameters
     ----------
     trace : Trace, str or Path
         A trace, its file, or the name of a recording.
-    gap_ns : int
-        A run ends where the next event of its kind comes later than this, in ns.
+    gap_ns : int or str
+        A run ends where the next event of its kind comes later than this, in ns or as `"1ms"`.
 
     Returns
     -------
@@ -85,18 +88,18 @@ def df_bursts(trace: Trace | str | Path, gap_ns: int = BURST_GAP_NS) -> pd.DataF
         A row per kind (`free`, `alloc`) and size that occurs: `kind`, `size_pages`, `runs`, `runs_share`,
         `pages_share` (of those at least so large).
     """
-    return bursts_table(as_trace(trace), gap_ns)
+    return bursts_table(as_trace(trace), time_in_ns(gap_ns, "gap_ns"))
 
 
-def plot_bursts(trace: Trace | str | Path, gap_ns: int = BURST_GAP_NS) -> Picture:
+def plot_bursts(trace: Trace | str | Path, gap_ns: int | str = BURST_GAP_NS) -> Picture:
     """Draw `df_bursts`: how large the runs of frees and of allocations are.
 
     Parameters
     ----------
     trace : Trace, str or Path
         A trace, its file, or the name of a recording.
-    gap_ns : int
-        A run ends where the next event of its kind comes later than this, in ns.
+    gap_ns : int or str
+        A run ends where the next event of its kind comes later than this, in ns or as `"1ms"`.
 
     Returns
     -------
@@ -108,18 +111,19 @@ def plot_bursts(trace: Trace | str | Path, gap_ns: int = BURST_GAP_NS) -> Pictur
     PbaError
         If there is nothing to draw.
     """
-    return bursts_picture(as_trace(trace), gap_ns)
+    return bursts_picture(as_trace(trace), time_in_ns(gap_ns, "gap_ns"))
 
 
-def df_drawdown(trace: Trace | str | Path, windows_ns: tuple[int, ...] | None = None) -> pd.DataFrame:
+def df_drawdown(trace: Trace | str | Path, windows_ns: Iterable[int | str] | None = None) -> pd.DataFrame:
     """Return how deep the demand draws down a cache of pages, by the length of time.
 
     Parameters
     ----------
     trace : Trace, str or Path
         A trace, its file, or the name of a recording.
-    windows_ns : tuple of int, optional
-        Lengths of the windows in ns; by default 1, 2, 5, 10 ... ms, up to the trace's length.
+    windows_ns : iterable of int or str, optional
+        Lengths of the windows, each in ns or as `"200ms"`; by default 1, 2, 5, 10 ... ms, up to the
+        trace's length.
 
     Returns
     -------
@@ -127,18 +131,21 @@ def df_drawdown(trace: Trace | str | Path, windows_ns: tuple[int, ...] | None = 
         A row per length: `window_seconds`, `windows`, `largest_pages`, `median_pages`, `p90_pages`,
         `p99_pages`.
     """
+    if windows_ns is not None:
+        windows_ns = tuple(_length_in_ns(window_ns, "windows_ns") for window_ns in windows_ns)
     return drawdown_table(as_trace(trace), windows_ns)
 
 
-def plot_drawdown(trace: Trace | str | Path, window_ns: int = NATURAL_WINDOW_NS) -> Picture:
+def plot_drawdown(trace: Trace | str | Path, window_ns: int | str = NATURAL_WINDOW_NS) -> Picture:
     """Draw `df_drawdown`: how deep the demand draws down a cache of pages, by the length of time.
 
     Parameters
     ----------
     trace : Trace, str or Path
         A trace, its file, or the name of a recording.
-    window_ns : int
-        The window whose drawdown is marked, in ns; by default 1 s, that of the natural cache size.
+    window_ns : int or str
+        The window whose drawdown is marked, in ns or as `"200ms"`; by default 1 s, that of the natural
+        cache size.
 
     Returns
     -------
@@ -150,7 +157,7 @@ def plot_drawdown(trace: Trace | str | Path, window_ns: int = NATURAL_WINDOW_NS)
     PbaError
         If there is nothing to draw.
     """
-    return drawdown_picture(as_trace(trace), window_ns)
+    return drawdown_picture(as_trace(trace), _length_in_ns(window_ns, "window_ns"))
 
 
 def df_lifetimes(trace: Trace | str | Path, steps: int = 1000) -> pd.DataFrame:
@@ -395,3 +402,11 @@ def plot_timeline(result: ReplayResult) -> Picture:
     """Draw `df_timeline`: what is cached and live above, PMD splits so far below."""
     title = f"{result.trace_name or 'Replay'} with {result.thresholds}"
     return timeline_picture(df_timeline(result), title)
+
+
+def _length_in_ns(value: int | str, what: str) -> int:
+    """Return a length of time in ns, which is more than 0."""
+    length_ns = time_in_ns(value, what)
+    if length_ns <= 0:
+        raise PbaError(f"{what} {value} is not a length of time", 'give more than 0, such as "200ms"')
+    return length_ns

@@ -17,6 +17,22 @@ if TYPE_CHECKING:
     from pba.trace.table import Trace
 
 
+def machine_of(trace: Trace | CompiledTrace | str | Path) -> Machine:
+    """Return the machine that a trace was recorded on, as far as it is known; else a default machine.
+
+    Parameters
+    ----------
+    trace : Trace, CompiledTrace, str or Path
+        A trace, its file, or the name of a recording.
+
+    Returns
+    -------
+    Machine
+        See `pba.model.machine_of`.
+    """
+    return model.machine_of(trace if isinstance(trace, CompiledTrace) else as_trace(trace))
+
+
 def replay(
     trace: Trace | CompiledTrace | str | Path,
     thresholds: Thresholds | None = None,

@@ -123,7 +123,8 @@ def any_columns(draw: st.DrawFn) -> tuple[dict[str, Any], Metadata]:
     for name in draw(st.sets(st.sampled_from(["level", "pfn"]))):
         columns[name] = columns[name][:0]
     page_size = draw(st.sampled_from([None, 4, 64]))
-    return columns, Metadata(name="any", page_size_kib=page_size, quality=Quality(live_at_start=start))
+    known = draw(st.sampled_from([start, start, 0, None]))
+    return columns, Metadata(name="any", page_size_kib=page_size, quality=Quality(live_at_start=known))
 
 
 @settings(deadline=None)

@@ -54,3 +54,22 @@ def test_traces_are_made_of_named_ones_at_times_in_human_units() -> None:
     )
     with pytest.raises(pba.PbaError, match="from_ns"):
         pba.cut(NAME, from_ns="ten")
+
+
+def test_a_machine_and_a_compiled_trace_are_those_of_a_named_recording() -> None:
+    trace = pba.read_trace(NAME)
+    assert pba.machine_of(NAME) == pba.machine_of(trace)
+    assert pba.replay(pba.compile_trace(NAME)).counters == pba.replay(trace).counters
+
+
+def test_tables_and_plots_take_times_in_human_units() -> None:
+    trace = pba.read_trace(NAME)
+    assert pba.df_bursts(NAME, gap_ns="10ms").equals(pba.df_bursts(trace, 10**7))
+    assert pba.plot_bursts(NAME, gap_ns="10ms").data.equals(pba.df_bursts(trace, 10**7))
+    asked = pba.df_drawdown(NAME, windows_ns=["200ms", 10**9])
+    assert asked.equals(pba.df_drawdown(trace, (200_000_000, 10**9)))
+    assert pba.plot_drawdown(NAME, window_ns="200ms").svg() == pba.plot_drawdown(trace, 200_000_000).svg()
+    with pytest.raises(pba.PbaError, match="gap_ns 'much' is not a time"):
+        pba.df_bursts(trace, gap_ns="much")
+    with pytest.raises(pba.PbaError, match="window_ns 0 is not a length of time"):
+        pba.plot_drawdown(trace, window_ns=0)
