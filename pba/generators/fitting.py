@@ -117,7 +117,7 @@ class Fit:
         events: int | None = None,
         scale: int = 1,
     ) -> Recipe:
-        """Return the recipe of a trace like the recording; as long as it unless told.
+        """Return the recipe of a trace like the recording; by default as long as it.
 
         Raises
         ------
@@ -184,9 +184,14 @@ def take_apart(recording: Trace, phases: int, fineness: int) -> Fit:
     start, end = extent(recording)
     length_ns = end - start
     if not len(events.op) or not length_ns:
-        raise PbaError(f"{recording.name}: there is nothing to be like", "it needs events at different times")
+        raise PbaError(
+            f"{recording.name} has no demand that a trace could be like", "it needs events at different times"
+        )
     if not 1 <= phases * fineness <= min(length_ns, MAX_BLOCKS):
-        raise PbaError(f"{phases} phases of {fineness} blocks are too many, or none", f"at most {MAX_BLOCKS}")
+        raise PbaError(
+            f"{phases} phases of {fineness} blocks cannot be made of it",
+            f"from 1 to {min(length_ns, MAX_BLOCKS)} blocks in all",
+        )
     bounds = _bounds(events, length_ns, phases * fineness)
     blocks = len(bounds) - 1
     nr_initial_pages = int(np.count_nonzero(events.initial & (events.op == OP_ALLOC)))

@@ -119,7 +119,7 @@ def merge(traces: Sequence[Trace | str | Path], passes_from: int | None = None) 
     Raises
     ------
     TraceError
-        If there is no trace, their page sizes differ, or `passes_from` names none of them.
+        If there is no trace, their page sizes differ, or `passes_from` is not the number of one.
     """
     return ops.merge(_all(traces), passes_from)
 

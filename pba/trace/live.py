@@ -15,7 +15,7 @@ from pba.trace.check import BACKWARDS, DOUBLE_ALLOC, GOOD, contradiction, fault_
 from pba.trace.columns import LARGEST_TIME_NS
 
 EMPTY: Final = -1
-"""In a table: here is no id."""
+"""In a table: no id is here."""
 SMALLEST: Final = 1 << 12
 """Places of a new table."""
 MULTIPLIER: Final = 2654435769

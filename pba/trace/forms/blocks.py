@@ -41,7 +41,7 @@ class Blocks:
     metadata : Metadata
         What is known about the trace.
     last_ns : int
-        Time of the last event; 0 where there is none. Nobody has checked yet that none is later.
+        Time of the last event; 0 where there is none. Whether an earlier event is later has not been checked.
     path : Path or None
         The file that they come from, for error messages.
     read : callable
