@@ -52,10 +52,7 @@ def change_points(counts: NDArray[Any], least: int) -> NDArray[np.int64]:
     windows, kinds = counts.shape
     if windows < 2 * least:
         return np.array([0, windows], np.int64)
-    roots = np.sqrt(counts.astype(np.float64))
-    differences = np.diff(roots, axis=0)
-    noise = np.maximum(np.sqrt(np.mean(differences**2, axis=0) / 2), SQRT_OF_COUNT_SD)
-    scaled = roots / noise
+    scaled = _by_noise(counts)
     sums = np.vstack([np.zeros(kinds), np.cumsum(scaled, axis=0)])
     squares = np.concatenate([[0.0], np.cumsum((scaled**2).sum(axis=1))])
     penalty = PENALTY * (kinds + 1) * np.log(windows)
@@ -76,12 +73,21 @@ def change_points(counts: NDArray[Any], least: int) -> NDArray[np.int64]:
     return np.array(found[::-1], np.int64)
 
 
+def _by_noise(counts: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the square roots of counts in units of each kind's noise."""
+    roots = np.sqrt(counts.astype(np.float64))
+    differences = np.diff(roots, axis=0)
+    noise = np.maximum(np.sqrt(np.mean(differences**2, axis=0) / 2), SQRT_OF_COUNT_SD)
+    scaled: NDArray[np.float64] = roots / noise
+    return scaled
+
+
 def phases_table(trace: Trace, phases: int | None = None) -> pd.DataFrame:
     """Return how fast the demand changes, by phase.
 
     A phase lasts as long as allocations and frees keep their rates. Where they change is found in 200 equal
-    windows of the trace's time by `change_points`, which states its criterion; a phase
-    has at least 4 of them. What comes and goes from window to window is no phase: a trace may have one.
+    windows of the trace's time by `change_points`, which states its criterion; a phase has at least 4 of
+    them. What comes and goes from window to window is not a phase: a trace may have only one.
 
     Parameters
     ----------

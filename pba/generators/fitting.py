@@ -131,36 +131,39 @@ class Fit:
         if duration_ns is None:
             duration_ns = self.length_ns if events is None else MAX_TIME_NS
         checked_limits(seed, duration_ns, events)
-        known = self.recording.metadata
         source = Source(
             self.tables,
             [],
             lambda seed: arrivals(self, scale, seed),
             live_at_start=scale * self.initial_pages,
         )
+        again = {
+            "like": self.recording.name,
+            "scale": scale,
+            "phases": self.phases,
+            "fineness": self.fineness,
+            **limits(seed, duration_ns, events),
+        }
+        metadata = self._metadata(scale).with_(duration_ns=duration_ns if events is None else 0, recipe=again)
+        return Recipe(metadata, source, seed, duration_ns, events)
+
+    def _metadata(self, scale: int) -> Metadata:
+        """Return what is known of a trace like the recording, but for its length and its recipe."""
+        known = self.recording.metadata
         note = (
             f"generated like {self.recording.name}: {self.blocks} blocks, in a random order within each of "
             f"{self.phases} phases, in rounds of "
             f"{self.length_ns / 1e9:g} s and {scale} copies; passes are those of one machine"
         )
-        metadata = Metadata(
+        return Metadata(
             name=f"like-{self.recording.name}",
             source="generated",
             kernel=known.kernel,
             architecture=known.architecture,
             page_size_kib=known.page_size_kib,
             memory_pages=known.memory_pages,
-            duration_ns=duration_ns if events is None else 0,
-            quality=Quality(live_at_start=source.live_at_start, notes=(*known.quality.notes, note)),
-            recipe={
-                "like": self.recording.name,
-                "scale": scale,
-                "phases": self.phases,
-                "fineness": self.fineness,
-                **limits(seed, duration_ns, events),
-            },
+            quality=Quality(live_at_start=scale * self.initial_pages, notes=(*known.quality.notes, note)),
         )
-        return Recipe(metadata, source, seed, duration_ns, events)
 
 
 def take_apart(recording: Trace, phases: int, fineness: int) -> Fit:
