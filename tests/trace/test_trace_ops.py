@@ -253,7 +253,7 @@ def test_traces_that_do_not_fit() -> None:
             make([small, large])
         with pytest.raises(pba.PbaError, match="no trace is given"):
             make([])
-    with pytest.raises(pba.PbaError, match="there is none"):
+    with pytest.raises(pba.PbaError, match="passes_from = 1 is not the number of a trace"):
         ops.merge([small], 1)
 
 
