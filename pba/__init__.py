@@ -24,7 +24,7 @@ from pba.machine import Machine, Thresholds
 if TYPE_CHECKING:
     from pba.engine.compile import compile_trace
     from pba.engine.compiled import CompiledTrace
-    from pba.engine.replay import replay
+    from pba.engine.replay import machine_of, replay
     from pba.explore import (
         df_bursts,
         df_drawdown,
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
         plot_timeline,
     )
     from pba.imports.read import read_trace
-    from pba.model import machine_of
     from pba.probe.bounds import ReplayBounds, replay_bounds
+    from pba.probe.derive import cut, join, merge, repeat, scale
     from pba.probe.generate import generate
     from pba.probe.minimise import minimise
     from pba.results import ReplayResult
@@ -56,25 +56,24 @@ if TYPE_CHECKING:
     from pba.study.tune import tune
     from pba.trace.corpus import recordings
     from pba.trace.metadata import Metadata, Quality
-    from pba.trace.ops import cut, join, merge, repeat, scale
     from pba.trace.table import Trace
 
 _LAZY = {
     "replay": "pba.engine.replay",
     "compile_trace": "pba.engine.compile",
     "CompiledTrace": "pba.engine.compiled",
-    "machine_of": "pba.model",
+    "machine_of": "pba.engine.replay",
     "ReplayResult": "pba.results",
     "read_trace": "pba.imports.read",
     "Trace": "pba.trace.table",
     "Metadata": "pba.trace.metadata",
     "Quality": "pba.trace.metadata",
     "recordings": "pba.trace.corpus",
-    "cut": "pba.trace.ops",
-    "join": "pba.trace.ops",
-    "merge": "pba.trace.ops",
-    "repeat": "pba.trace.ops",
-    "scale": "pba.trace.ops",
+    "cut": "pba.probe.derive",
+    "join": "pba.probe.derive",
+    "merge": "pba.probe.derive",
+    "repeat": "pba.probe.derive",
+    "scale": "pba.probe.derive",
     "minimise": "pba.probe.minimise",
     "ReplayBounds": "pba.probe.bounds",
     "replay_bounds": "pba.probe.bounds",

@@ -12,16 +12,18 @@ further, `.svg()` and `.png()` its bytes.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pba.analysis.tables import bursts_table as df_bursts
-from pba.analysis.tables import drawdown_table as df_drawdown
-from pba.analysis.tables import lifetimes_table as df_lifetimes
-from pba.analysis.tables import live_table as df_live
-from pba.analysis.tables import passes_table as df_passes
-from pba.analysis.tables import phases_table as df_phases
-from pba.analysis.tables import rates_table as df_rates
+from pba.analysis.bursts import BURST_GAP_NS, bursts_table
+from pba.analysis.drawdown import NATURAL_WINDOW_NS, drawdown_table
+from pba.analysis.lifetimes import lifetimes_table
+from pba.analysis.live import live_table
+from pba.analysis.passes import passes_table
+from pba.analysis.phases import phases_table
+from pba.analysis.rates import rates_table
 from pba.errors import PbaError
+from pba.imports.read import as_trace
 from pba.report.data import flatness_table as df_flatness
 from pba.report.data import front_table as df_front
 from pba.report.data import points_table as df_points
@@ -39,33 +41,25 @@ from pba.report.figures import (
     timeline_picture,
 )
 from pba.report.trace_figures import (
-    bursts_picture as plot_bursts,
-)
-from pba.report.trace_figures import (
-    drawdown_picture as plot_drawdown,
-)
-from pba.report.trace_figures import (
-    lifetimes_picture as plot_lifetimes,
-)
-from pba.report.trace_figures import (
-    live_picture as plot_live,
-)
-from pba.report.trace_figures import (
-    passes_picture as plot_passes,
-)
-from pba.report.trace_figures import (
-    phases_picture as plot_phases,
-)
-from pba.report.trace_figures import (
-    rates_picture as plot_rates,
+    bursts_picture,
+    drawdown_picture,
+    lifetimes_picture,
+    live_picture,
+    passes_picture,
+    phases_picture,
+    rates_picture,
 )
 from pba.study.result import load_run
+from pba.units import time_in_ns
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
 
     from pba.report.style import Picture
     from pba.results import ReplayResult
+    from pba.trace.table import Trace
 
 __all__ = [
     "df_bursts", "df_drawdown", "df_flatness", "df_front", "df_lifetimes", "df_live", "df_passes",
@@ -76,6 +70,294 @@ __all__ = [
 
 plot_points = plot_front
 """The front is drawn among all points."""
+
+
+def df_bursts(trace: Trace | str | Path, gap_ns: int | str = BURST_GAP_NS) -> pd.DataFrame:
+    """Return how large the runs of frees and of allocations are.
+
+    Parameters
+    ----------
+    trace : Trace, str or Path
+        A trace, its file, or the name of a recording.
+    gap_ns : int or str
+        A run ends where the next event of its kind comes later than this, in ns or as `"1ms"`.
+
+    Returns
+    -------
+    DataFrame
+        A row per kind (`free`, `alloc`) and size that occurs: `kind`, `size_pages`, `runs`, `runs_share`,
+        `pages_share` (of those at least so large).
+    """
+    return bursts_table(as_trace(trace), time_in_ns(gap_ns, "gap_ns"))
+
+
+def plot_bursts(trace: Trace | str | Path, gap_ns: int | str = BURST_GAP_NS) -> Picture:
+    """Draw `df_bursts`: how large the runs of frees and of allocations are.
+
+    Parameters
+    ----------
+    trace : Trace, str or Path
+        A trace, its file, or the name of a recording.
+    gap_ns : int or str
+        A run ends where the next event of its kind comes later than this, in ns or as `"1ms"`.
+
+    Returns
+    -------
+    Picture
+        It displays itself; `.data` is its table, `.figure` Matplotlib's figure.
+
+    Raises
+    ------
+    PbaError
+        If there is nothing to draw.
+    """
+    return bursts_picture(as_trace(trace), time_in_ns(gap_ns, "gap_ns"))
+
+
+def df_drawdown(trace: Trace | str | Path, windows_ns: Iterable[int | str] | None = None) -> pd.DataFrame:
+    """Return how deep the demand draws down a cache of pages, by the length of time.
+
+    Parameters
+    ----------
+    trace : Trace, str or Path
+        A trace, its file, or the name of a recording.
+    windows_ns : iterable of int or str, optional
+        Lengths of the windows, each in ns or as `"200ms"`; by default 1, 2, 5, 10 ... ms, up to the
+        trace's length.
+
+    Returns
+    -------
+    DataFrame
+        A row per length: `window_seconds`, `windows`, `largest_pages`, `median_pages`, `p90_pages`,
+        `p99_pages`.
+    """
+    if windows_ns is not None:
+        windows_ns = tuple(_length_in_ns(window_ns, "windows_ns") for window_ns in windows_ns)
+    return drawdown_table(as_trace(trace), windows_ns)
+
+
+def plot_drawdown(trace: Trace | str | Path, window_ns: int | str = NATURAL_WINDOW_NS) -> Picture:
+    """Draw `df_drawdown`: how deep the demand draws down a cache of pages, by the length of time.
+
+    Parameters
+    ----------
+    trace : Trace, str or Path
+        A trace, its file, or the name of a recording.
+    window_ns : int or str
+        The window whose drawdown is marked, in ns or as `"200ms"`; by default 1 s, that of the natural
+        cache size.
+
+    Returns
+    -------
+    Picture
+        It displays itself; `.data` is its table, `.figure` Matplotlib's figure.
+
+    Raises
+    ------
+    PbaError
+        If there is nothing to draw.
+    """
+    return drawdown_picture(as_trace(trace), _length_in_ns(window_ns, "window_ns"))
+
+
+def df_lifetimes(trace: Trace | str | Path, steps: int = 1000) -> pd.DataFrame:
+    """Return the share of page-table pages that outlive an age, by level (Kaplan-Meier).
+
+    Parameters
+    ----------
+    trace : Trace, str or Path
+        A trace, its file, or the name of a recording.
+    steps : int
+        Rows between which the survival falls by less than `1 / steps` are left out; 0 keeps all.
+
+    Returns
+    -------
+    DataFrame
+        A row per level (`all` first) and age: `level`, `pages`, `censored`, `age_seconds`, `at_risk`,
+        `freed`, `survival`.
+    """
+    return lifetimes_table(as_trace(trace), steps)
+
+
+def plot_lifetimes(trace: Trace | str | Path) -> Picture:
+    """Draw `df_lifetimes`: the share of page-table pages that outlive an age, by level (Kaplan-Meier).
+
+    Parameters
+    ----------
+    trace : Trace, str or Path
+        A trace, its file, or the name of a recording.
+
+    Returns
+    -------
+    Picture
+        It displays itself; `.data` is its table, `.figure` Matplotlib's figure.
+
+    Raises
+    ------
+    PbaError
+        If there is nothing to draw.
+    """
+    return lifetimes_picture(as_trace(trace))
+
+
+def df_live(trace: Trace | str | Path, windows: int = 600) -> pd.DataFrame:
+    """Return the live page-table pages over time, by level.
+
+    Parameters
+    ----------
+    trace : Trace, str or Path
+        A trace, its file, or the name of a recording.
+    windows : int
+        Into how many equal windows of time to cut the trace.
+
+    Returns
+    -------
+    DataFrame
+        A row per window: `seconds`, a column of pages for each level, `total`, `least`, `most`.
+    """
+    return live_table(as_trace(trace), windows)
+
+
+def plot_live(trace: Trace | str | Path) -> Picture:
+    """Draw `df_live`: the live page-table pages over time, by level.
+
+    Parameters
+    ----------
+    trace : Trace, str or Path
+        A trace, its file, or the name of a recording.
+
+    Returns
+    -------
+    Picture
+        It displays itself; `.data` is its table, `.figure` Matplotlib's figure.
+
+    Raises
+    ------
+    PbaError
+        If there is nothing to draw.
+    """
+    return live_picture(as_trace(trace))
+
+
+def df_passes(trace: Trace | str | Path, windows: int = 120) -> pd.DataFrame:
+    """Return the shrinker passes over time, by priority.
+
+    Parameters
+    ----------
+    trace : Trace, str or Path
+        A trace, its file, or the name of a recording.
+    windows : int
+        Into how many equal windows of time to cut the trace.
+
+    Returns
+    -------
+    DataFrame
+        A row per window, kind and priority that occurs: `from_seconds`, `to_seconds`, `kind`, `priority`,
+        `passes`.
+    """
+    return passes_table(as_trace(trace), windows)
+
+
+def plot_passes(trace: Trace | str | Path) -> Picture:
+    """Draw `df_passes`: the shrinker passes over time, by priority.
+
+    Parameters
+    ----------
+    trace : Trace, str or Path
+        A trace, its file, or the name of a recording.
+
+    Returns
+    -------
+    Picture
+        It displays itself; `.data` is its table, `.figure` Matplotlib's figure.
+
+    Raises
+    ------
+    PbaError
+        If there is nothing to draw.
+    """
+    return passes_picture(as_trace(trace))
+
+
+def df_phases(trace: Trace | str | Path, phases: int | None = None) -> pd.DataFrame:
+    """Return how fast the demand changes, by phase.
+
+    Parameters
+    ----------
+    trace : Trace, str or Path
+        A trace, its file, or the name of a recording.
+    phases : int, optional
+        Take so many equal parts of the time; by default phases end where rates change for good.
+
+    Returns
+    -------
+    DataFrame
+        A row per phase: the columns of `df_rates`, `live_pages`, `change_pages`, `change_per_second`.
+    """
+    return phases_table(as_trace(trace), phases)
+
+
+def plot_phases(trace: Trace | str | Path, phases: int | None = None) -> Picture:
+    """Draw `df_phases`: how fast the demand changes, by phase.
+
+    Parameters
+    ----------
+    trace : Trace, str or Path
+        A trace, its file, or the name of a recording.
+    phases : int, optional
+        Take so many equal parts of the time; by default phases end where rates change for good.
+
+    Returns
+    -------
+    Picture
+        It displays itself; `.data` is its table, `.figure` Matplotlib's figure.
+
+    Raises
+    ------
+    PbaError
+        If there is nothing to draw.
+    """
+    return phases_picture(as_trace(trace), phases)
+
+
+def df_rates(trace: Trace | str | Path, windows: int = 200) -> pd.DataFrame:
+    """Return allocations and frees per second.
+
+    Parameters
+    ----------
+    trace : Trace, str or Path
+        A trace, its file, or the name of a recording.
+    windows : int
+        Into how many equal windows of time to cut the trace.
+
+    Returns
+    -------
+    DataFrame
+        A row per window: `from_seconds`, `to_seconds`, `allocs`, `frees`, `allocs_per_second`,
+        `frees_per_second`.
+    """
+    return rates_table(as_trace(trace), windows)
+
+
+def plot_rates(trace: Trace | str | Path) -> Picture:
+    """Draw `df_rates`: allocations and frees per second.
+
+    Parameters
+    ----------
+    trace : Trace, str or Path
+        A trace, its file, or the name of a recording.
+
+    Returns
+    -------
+    Picture
+        It displays itself; `.data` is its table, `.figure` Matplotlib's figure.
+
+    Raises
+    ------
+    PbaError
+        If there is nothing to draw.
+    """
+    return rates_picture(as_trace(trace))
 
 
 def df_timeline(result: ReplayResult) -> pd.DataFrame:
@@ -120,3 +402,11 @@ def plot_timeline(result: ReplayResult) -> Picture:
     """Draw `df_timeline`: what is cached and live above, PMD splits so far below."""
     title = f"{result.trace_name or 'Replay'} with {result.thresholds}"
     return timeline_picture(df_timeline(result), title)
+
+
+def _length_in_ns(value: int | str, what: str) -> int:
+    """Return a length of time in ns, which is more than 0."""
+    length_ns = time_in_ns(value, what)
+    if length_ns <= 0:
+        raise PbaError(f"{what} {value} is not a length of time", 'give more than 0, such as "200ms"')
+    return length_ns

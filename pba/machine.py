@@ -62,7 +62,7 @@ class Machine:
     """
 
     page_size_kib: int = 4
-    memory_pages: int = 0
+    memory_pages: int = None  # type: ignore[assignment]  # replaced at once: a machine's is a number
     linear_map: str = ""
 
     def __post_init__(self) -> None:
@@ -73,11 +73,11 @@ class Machine:
         orders = self.orders
         chunk = 1 << orders.max_page
         object.__setattr__(self, "page_size_kib", int(self.page_size_kib))
-        object.__setattr__(self, "memory_pages", _whole(self.memory_pages))
-        if not isinstance(self.memory_pages, int):
+        pages = self.memory_pages
+        pages = DEFAULT_MEMORY_BYTES // self.page_size_bytes if pages is None else _whole(pages)
+        object.__setattr__(self, "memory_pages", pages)
+        if isinstance(pages, bool) or not isinstance(pages, int):
             raise MachineError(f"memory of {self.memory_pages!r} is not a whole number of pages")
-        if self.memory_pages == 0:
-            object.__setattr__(self, "memory_pages", DEFAULT_MEMORY_BYTES // self.page_size_bytes)
         if self.memory_pages > MAX_MEMORY_PAGES:
             raise MachineError(
                 "so much memory is too large for the model",

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pba.analysis.tables import median_lifetime_ns, natural_cache_pages, percentile, phases_table, runs
-from pba.events import LEVELS, OP_ALLOC, OP_FREE, OP_SHRINK
+from pba.analysis.bursts import FreeRunTally
+from pba.analysis.drawdown import NATURAL_WINDOW_NS, DrawdownTally
+from pba.analysis.lifetimes import LifetimeTally
+from pba.analysis.phases import PHASE_WINDOWS, joined, phases_of
+from pba.analysis.rates import RateTally
+from pba.events import LEVEL_UNKNOWN, LEVELS, MAX_PRIORITY, OP_ALLOC, OP_LETTERS, OP_SHRINK
 from pba.machine import ORDERS
+from pba.trace.forms.blocks import Blocks, blocks_of
+from pba.trace.live import LiveIds
 from pba.trace.metadata import Metadata
-from pba.trace.ops import extent
+from pba.trace.ops import extent_of
 from pba.trace.table import NO_PFN, Trace
 
 if TYPE_CHECKING:
@@ -46,7 +53,7 @@ class BlocksTouched:
 
 @dataclass(frozen=True)
 class Demand:
-    """What the demand for page tables is like, see `pba.analysis.tables`.
+    """What the demand for page tables is like.
 
     Attributes
     ----------
@@ -90,7 +97,7 @@ class Summary:
     demand : Demand
         Lifetimes, bursts and natural cache size.
     phases : tuple of dict
-        The rows of `pba.analysis.tables.phases_table`.
+        The rows of `pba.analysis.phases.phases_table`.
     """
 
     metadata: Metadata
@@ -120,28 +127,121 @@ class Summary:
         return values
 
 
-def summarize(trace: Trace) -> Summary:
-    """Return what is in a trace."""
-    live = live_pages(trace)
-    start, end = extent(trace)
-    first, last = (int(trace.time_ns[0]), int(trace.time_ns[-1])) if len(trace) else (start, start)
-    return Summary(
-        metadata=trace.metadata,
-        events=len(trace),
-        duration_ns=end - start,
-        first_event_ns=first - start,
-        last_event_ns=last - start,
-        ops=trace.counts(),
-        levels=allocations_by_level(trace),
-        live_start_pages=trace.metadata.quality.live_at_start,
-        live_peak_pages=int(live.max(initial=0)),
-        live_end_pages=int(live[-1]) if len(live) else 0,
-        passes=passes_by_priority(trace),
-        unknown_frees=trace.unknown_frees,
-        blocks=blocks_touched(trace),
-        demand=demand(trace),
-        phases=_rows(phases_table(trace)),
-    )
+def summarize_trace(trace: Trace) -> Summary:
+    """Return what is in a trace that is in memory."""
+    return summarize_blocks(blocks_of(trace))
+
+
+def summarize_blocks(blocks: Blocks) -> Summary:
+    """Return what is in a trace, of which a few blocks are in memory at a time.
+
+    Whatever the number of events, it takes some 300 MiB; up to 88 bytes for each page table (and background
+    chunk) live at the same time; and up to 32 bytes for each page frame that held a page table. The events
+    are read twice, or three times where half of the pages live longer than 4 s.
+
+    Raises
+    ------
+    TraceError
+        If an event contradicts those before it, or the file is damaged.
+    """
+    tally = _Tally(blocks)
+    for columns in blocks.read(("time_ns", "op", "id", "arg", "level", "pfn")):
+        tally.take(columns)
+    return tally.summary()
+
+
+class _Tally:
+    """Everything that a summary counts, block by block."""
+
+    def __init__(self, blocks: Blocks) -> None:
+        self._blocks = blocks
+        self._live = _live_ids(blocks)
+        self._first_ns = self._last_ns = 0
+        self._ops = np.zeros(len(OP_LETTERS), np.int64)
+        self._levels = np.zeros(len(LEVELS), np.int64)
+        self._passes = np.zeros(MAX_PRIORITY + 1, np.int64)
+        self._lifetimes, self._free_runs = LifetimeTally(), FreeRunTally()
+        self._drawdown = DrawdownTally(NATURAL_WINDOW_NS)
+        self._rates: RateTally | None = None
+        self._frames: _Frames | None = None
+
+    def take(self, columns: dict[str, NDArray[Any]]) -> None:
+        """Count the next events."""
+        time_ns, op = columns["time_ns"], columns["op"]
+        if not len(op):
+            return
+        step, age_ns = self._live.take(columns)
+        if self._rates is None:
+            self._first_ns = int(time_ns[0])
+            # The last time of a damaged file may lie before: then its events go backwards, and are refused.
+            span_ns = max(self._blocks.last_ns - self._first_ns, 0)
+            self._rates = RateTally(self._first_ns, span_ns, PHASE_WINDOWS)
+        self._last_ns = int(time_ns[-1])
+        self._ops += np.bincount(op, minlength=len(self._ops))
+        is_alloc = op == OP_ALLOC
+        if "level" in columns:
+            self._levels += np.bincount(columns["level"][is_alloc], minlength=len(LEVELS))
+        else:
+            self._levels[LEVEL_UNKNOWN] += np.count_nonzero(is_alloc)
+        self._passes += np.bincount(columns["arg"][op == OP_SHRINK], minlength=len(self._passes))
+        self._lifetimes.take(step, age_ns)
+        self._free_runs.take(time_ns, step)
+        self._drawdown.take(time_ns, step)
+        self._rates.take(time_ns, step)
+        if "pfn" in columns:
+            self._frames = self._frames or _Frames()
+            self._frames.take(columns["pfn"][is_alloc])
+
+    def summary(self) -> Summary:
+        """Return the summary of what was counted."""
+        metadata, live = self._blocks.metadata, self._live
+        if metadata.duration_ns == 0:
+            metadata = metadata.with_(duration_ns=self._last_ns - self._first_ns)
+        start, end = extent_of(self._first_ns, self._last_ns, metadata.duration_ns)
+        if not live.events:
+            self._first_ns = self._last_ns = start
+        return Summary(
+            metadata=metadata,
+            events=live.events,
+            duration_ns=end - start,
+            first_event_ns=self._first_ns - start,
+            last_event_ns=self._last_ns - start,
+            ops={letter: int(self._ops[code]) for code, letter in enumerate(OP_LETTERS)},
+            levels=_by_level(self._levels),
+            live_start_pages=metadata.quality.live_at_start,
+            live_peak_pages=live.peak_pages,
+            live_end_pages=live.live_pages,
+            passes={priority: int(number) for priority, number in enumerate(self._passes) if number},
+            unknown_frees=live.unknown_frees,
+            blocks=None if self._frames is None else self._frames.blocks_touched(metadata),
+            demand=self._demand(),
+            phases=self._phases(),
+        )
+
+    def _demand(self) -> Demand:
+        """Return what the demand for page tables is like."""
+        censored_ns = self._live.censored_ages(self._last_ns)
+        return Demand(
+            median_lifetime_ns=self._lifetimes.median_ns(censored_ns, self._ages_again),
+            p99_free_burst_pages=self._free_runs.percentile(0.99),
+            natural_cache_pages=self._drawdown.largest_pages,
+        )
+
+    def _ages_again(self) -> Iterator[NDArray[np.int64]]:
+        """Yield how long the pages lived that each block frees, reading the events once more."""
+        live = _live_ids(self._blocks)
+        for columns in self._blocks.read(("time_ns", "op", "id", "arg")):
+            yield live.take(columns)[1]
+
+    def _phases(self) -> tuple[dict[str, float], ...]:
+        """Return the rows of `phases_table`."""
+        if self._rates is None:
+            return ()
+        return _rows(phases_of(joined(self._rates.table()), self._live.pages_at_start))
+
+
+def _live_ids(blocks: Blocks) -> LiveIds:
+    return LiveIds(blocks.metadata.quality.live_at_start or 0, blocks.path)
 
 
 def _rows(table: pd.DataFrame) -> tuple[dict[str, float], ...]:
@@ -150,49 +250,43 @@ def _rows(table: pd.DataFrame) -> tuple[dict[str, float], ...]:
     return tuple({name: values[at] for name, values in columns.items()} for at in range(len(table)))
 
 
-def demand(trace: Trace) -> Demand:
-    """Return what the demand for page tables is like."""
-    return Demand(
-        median_lifetime_ns=median_lifetime_ns(trace),
-        p99_free_burst_pages=percentile(runs(trace, OP_FREE), 0.99),
-        natural_cache_pages=natural_cache_pages(trace),
-    )
-
-
-def live_pages(trace: Trace) -> NDArray[np.int64]:
-    """Return the number of live page-table pages after each event."""
-    known = trace.slot >= 0
-    step = ((trace.op == OP_ALLOC) & known).astype(np.int64) - ((trace.op == OP_FREE) & known)
-    return np.cumsum(step, dtype=np.int64)
-
-
-def allocations_by_level(trace: Trace) -> dict[str, int]:
+def _by_level(found: NDArray[np.int64]) -> dict[str, int]:
     """Return how many allocations there are of each level that occurs, top level first."""
-    allocations = trace.op == OP_ALLOC
-    if not len(trace.level):
-        return {"unknown": int(allocations.sum())} if allocations.any() else {}
-    found = np.bincount(trace.level[allocations], minlength=len(LEVELS))
     named = {LEVELS[code]: int(found[code]) for code in range(1, len(LEVELS)) if found[code]}
     return named | ({"unknown": int(found[0])} if found[0] else {})
 
 
-def passes_by_priority(trace: Trace) -> dict[int, int]:
-    """Return how many shrinker passes there are of each priority that occurs, hardest first."""
-    found = np.bincount(trace.arg[trace.op == OP_SHRINK])
-    return {priority: int(number) for priority, number in enumerate(found) if number}
+class _Frames:
+    """The page frames that page tables lay in: each once, sorted, and the latest not sorted in yet."""
+
+    def __init__(self) -> None:
+        self._known = np.empty(0, np.int64)
+        self._latest: list[NDArray[np.int64]] = []
+
+    def take(self, pfn: NDArray[np.int64]) -> None:
+        """Take in the page frames of some allocations, `NO_PFN` where unknown."""
+        self._latest.append(np.unique(pfn[pfn != NO_PFN]))
+        if sum(map(len, self._latest)) > max(len(self._known), 1 << 20):
+            self._settle()
+
+    def _settle(self) -> None:
+        self._known = np.unique(np.concatenate([self._known, *self._latest]))
+        self._latest = []
+
+    def blocks_touched(self, metadata: Metadata) -> BlocksTouched | None:
+        """Return in how many PMD-sized blocks they lie, where the page size is known."""
+        if metadata.page_size_kib not in ORDERS:
+            return None
+        self._settle()
+        block_order = ORDERS[metadata.page_size_kib].block
+        blocks = self._known >> block_order  # sorted
+        memory = metadata.memory_pages
+        return BlocksTouched(
+            block_nr_pages=1 << block_order,
+            distinct_pages=len(blocks),
+            touched_blocks=int(np.count_nonzero(np.diff(blocks))) + bool(len(blocks)),
+            memory_blocks=None if memory is None else -(-memory >> block_order),
+        )
 
 
-def blocks_touched(trace: Trace) -> BlocksTouched | None:
-    """Return in how many PMD-sized blocks the recorded page tables lay, where that is known."""
-    page_size_kib = trace.metadata.page_size_kib
-    if not len(trace.pfn) or page_size_kib not in ORDERS:
-        return None
-    block_order = ORDERS[page_size_kib].block
-    pages = np.unique(trace.pfn[(trace.op == OP_ALLOC) & (trace.pfn != NO_PFN)])
-    memory = trace.metadata.memory_pages
-    return BlocksTouched(
-        block_nr_pages=1 << block_order,
-        distinct_pages=len(pages),
-        touched_blocks=len(np.unique(pages >> block_order)),
-        memory_blocks=None if memory is None else -(-memory >> block_order),
-    )
+__all__ = ["BlocksTouched", "Demand", "Summary", "summarize_blocks", "summarize_trace"]

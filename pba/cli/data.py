@@ -41,13 +41,13 @@ def show(
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Show what ran in a recording, what is in it, and how far it can be trusted."""
-    from pba.analysis.summary import summarize
+    from pba.analysis.summary import summarize_trace
     from pba.cli.info import render
     from pba.imports.read import read_trace
     from pba.trace.corpus import describe
 
     recording = describe(name)
-    summary = summarize(read_trace(recording.path))
+    summary = summarize_trace(read_trace(recording.path))
     if as_json:
         values: dict[str, Any] = {"what_ran": recording.what_ran, "file": str(recording.path)}
         print(json.dumps(values | summary.to_dict(), indent=2))

@@ -24,12 +24,12 @@ def refuse_output(output: Path, force: bool) -> None:
 
 def finish(made: Trace, output: Path, force: bool) -> None:
     """Write a trace under the name of its file, and say what it is."""
-    from pba.analysis.summary import summarize
+    from pba.analysis.summary import summarize_trace
 
     named = output.name.removesuffix(".gz").rpartition(".")[0]
     made = replace(made, metadata=made.metadata.with_(name=named))
     made.write(output, force=force)
-    summary = summarize(made)
+    summary = summarize_trace(made)
     print(
         f"{printable(output)}: {number(summary.events)} events in {format_time(made.metadata.duration_ns)}: "
         f"{number(summary.ops['A'])} page tables allocated, {number(summary.ops['F'])} freed, "

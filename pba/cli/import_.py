@@ -122,10 +122,10 @@ def import_(
         quality = replace(trace.metadata.quality, notes=(*trace.metadata.quality.notes, *note))
         trace = replace(trace, metadata=trace.metadata.with_(quality=quality))
     trace.write(output, force=force)
-    print(summarize(output, trace))
+    print(summarize_import(output, trace))
 
 
-def summarize(output: Path, trace: Trace) -> str:
+def summarize_import(output: Path, trace: Trace) -> str:
     """Return what was imported, and how far it can be trusted, in a few lines."""
     from pba.trace.forms.writing import TEXT_LOSES
 

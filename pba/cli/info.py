@@ -11,7 +11,6 @@ import typer
 from pba._version import __version__
 from pba.cli.generate import command, parameters_of
 from pba.cli.layout import described
-from pba.cli.traces import open_trace
 from pba.printable import printable
 from pba.units import KIB, fine_percent, format_bytes, format_time, number
 
@@ -44,9 +43,10 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print plain numbers, as JSON.")] = False,
 ) -> None:
     """Show what is in a trace, and how far it can be trusted."""
-    from pba.analysis.summary import summarize
+    from pba.analysis.summary import summarize_blocks
+    from pba.imports.read import read_blocks
 
-    summary = summarize(open_trace(trace))
+    summary = summarize_blocks(read_blocks(trace))
     if as_json:
         recipe = summary.metadata.recipe
         again = {"command": command(recipe)} if recipe else {}

@@ -71,12 +71,13 @@ def minimise(
     machine = machine_from(whole, page_size, memory, linear_map)
     thresholds = thresholds_from(machine, unshrinkable_pages, shrink_block_min_pages, batch)
 
-    def holds(part: Trace) -> bool:
-        return condition.holds(replay(part, thresholds, machine).counters)
+    def met(part: Trace) -> dict[str, int] | None:
+        counters = replay(part, thresholds, machine).counters
+        return counters if condition.holds(counters) else None
 
     live = LiveLine()
     try:
-        found = search(whole, holds, max_replays=max_replays, watch=_Told(live))
+        found = search(whole, met, max_replays=max_replays, watch=_Told(live))
     finally:
         live.end()
     if found.was_interrupted and len(found.trace) == len(whole):
@@ -89,8 +90,7 @@ def minimise(
         f"pba replay {options}; {how}"
     )
     finish(with_note(found.trace, note), output, force)
-    result = replay(found.trace, thresholds, machine).counters
-    print(found_text(found, condition, {name: result[name] for name in condition.names}, how))
+    print(found_text(found, condition, how))
     print(f"see: pba replay {shlex.quote(str(output))} {options}")
     if found.was_interrupted:
         print(f"pba: interrupted: {output} is the smallest found so far", file=sys.stderr)
@@ -105,9 +105,9 @@ def ended(found: Minimised) -> str:
     return f"{by} after {plural(found.replays, 'replay')}, not minimal"
 
 
-def found_text(found: Minimised, condition: Property, counters: dict[str, int], how: str) -> str:
-    """Return what was found in a line."""
-    values = ", ".join(f"{name} = {number(value)}" for name, value in counters.items())
+def found_text(found: Minimised, condition: Property, how: str) -> str:
+    """Return what was found in a line: the condition, the values that met it, and what it took."""
+    values = ", ".join(f"{name} = {number(found.value[name])}" for name in condition.names)
     return f"{condition.text}: {values}; {plural(found.replays, 'replay')}, {how}"
 
 

@@ -7,15 +7,34 @@ from typing import TYPE_CHECKING
 from pba import model
 from pba.engine.compiled import CompiledTrace
 from pba.errors import PbaError
+from pba.imports.read import as_trace
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pba.machine import Machine, Thresholds
     from pba.results import ReplayResult
     from pba.trace.table import Trace
 
 
+def machine_of(trace: Trace | CompiledTrace | str | Path) -> Machine:
+    """Return the machine that a trace was recorded on, as far as it is known; else a default machine.
+
+    Parameters
+    ----------
+    trace : Trace, CompiledTrace, str or Path
+        A trace, its file, or the name of a recording.
+
+    Returns
+    -------
+    Machine
+        See `pba.model.machine_of`.
+    """
+    return model.machine_of(trace if isinstance(trace, CompiledTrace) else as_trace(trace))
+
+
 def replay(
-    trace: Trace | CompiledTrace,
+    trace: Trace | CompiledTrace | str | Path,
     thresholds: Thresholds | None = None,
     machine: Machine | None = None,
     *,
@@ -28,9 +47,10 @@ def replay(
 
     Parameters
     ----------
-    trace : Trace or CompiledTrace
-        What happened. A compiled trace (`pba.compile_trace`) gives the same result, bit for bit, many times
-        sooner; timelines and checkpoints need the events and so a `Trace`.
+    trace : Trace, CompiledTrace, str or Path
+        What happened; a file or the name of a recording is read (`pba.read_trace`). A compiled trace
+        (`pba.compile_trace`) gives the same result, bit for bit, many times sooner; timelines and checkpoints
+        need the events and so a `Trace`.
     thresholds : Thresholds, optional
         The shrinker's thresholds; by default the patch's own (`Thresholds.patch(machine)`).
     machine : Machine, optional
@@ -68,7 +88,7 @@ def replay(
     """
     if not isinstance(trace, CompiledTrace):
         return model.replay(
-            trace,
+            as_trace(trace),
             thresholds,
             machine,
             checkpoint_every=checkpoint_every,

@@ -8,7 +8,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pba.analysis.tables import at_start, lifetimes, runs, steps, survival
+from pba.analysis.bursts import runs
+from pba.analysis.lifetimes import lifetimes, survival
+from pba.analysis.pages import at_start, steps
 from pba.events import OP_ALLOC, OP_FREE
 from pba.trace.table import Trace
 

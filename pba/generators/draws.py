@@ -20,7 +20,7 @@ from decimal import (
 )
 from fractions import Fraction
 from functools import cache
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from pba._jit import kernel_inline
 
 Item = TypeVar("Item")
 Ints = NDArray[np.int64]
+Int = int | np.integer[Any]
 
 ONE: Final = 1024
 """1 in the fixed point of factors: a life's stretch, a stream's rate."""
@@ -48,7 +49,7 @@ _U_MIX_2 = np.uint64(MIX_2)
 
 
 @kernel_inline
-def next_bits(state):  # type: ignore[no-untyped-def]
+def next_bits(state: NDArray[np.uint64]) -> np.int64:
     """Advance a generator (a uint64 array of one) and return 62 random bits as an int64."""
     state[0] += _U_GAMMA
     z = state[0]
@@ -58,18 +59,19 @@ def next_bits(state):  # type: ignore[no-untyped-def]
 
 
 @kernel_inline
-def below(state, limit):  # type: ignore[no-untyped-def]
+def below(state: NDArray[np.uint64], limit: Int) -> np.int64:
     """Return a whole number from 0 to `limit` - 1; `limit` is at most 2**31."""
     return ((next_bits(state) >> 31) * limit) >> 31
 
 
 @kernel_inline
-def from_table(state, tables, row):  # type: ignore[no-untyped-def]
+def from_table(state: NDArray[np.uint64], tables: Ints, row: Int) -> np.int64:
     """Return a value of the distribution whose quantiles stand in a row of `tables`."""
     bits = next_bits(state)
     step = bits >> 52
-    low = tables[row, step]
-    return low + (((tables[row, step + 1] - low) * (bits & 65535)) >> 16)
+    low: np.int64 = tables[row, step]
+    value: np.int64 = low + (((tables[row, step + 1] - low) * (bits & 65535)) >> 16)
+    return value
 
 
 class Draw:

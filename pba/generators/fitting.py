@@ -33,7 +33,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pba.analysis.tables import BURST_GAP_NS, at_start
+from pba.analysis.bursts import BURST_GAP_NS
+from pba.analysis.pages import at_start
 from pba.errors import PbaError
 from pba.events import OP_ALLOC, OP_BG_ALLOC, OP_BG_FREE, OP_DROP, OP_FREE, OP_SHRINK
 from pba.generators.draws import STEPS, Draw
@@ -116,7 +117,7 @@ class Fit:
         events: int | None = None,
         scale: int = 1,
     ) -> Recipe:
-        """Return the recipe of a trace like the recording; as long as it unless told.
+        """Return the recipe of a trace like the recording; by default as long as it.
 
         Raises
         ------
@@ -130,36 +131,39 @@ class Fit:
         if duration_ns is None:
             duration_ns = self.length_ns if events is None else MAX_TIME_NS
         checked_limits(seed, duration_ns, events)
-        known = self.recording.metadata
         source = Source(
             self.tables,
             [],
             lambda seed: arrivals(self, scale, seed),
             live_at_start=scale * self.initial_pages,
         )
+        again = {
+            "like": self.recording.name,
+            "scale": scale,
+            "phases": self.phases,
+            "fineness": self.fineness,
+            **limits(seed, duration_ns, events),
+        }
+        metadata = self._metadata(scale).with_(duration_ns=duration_ns if events is None else 0, recipe=again)
+        return Recipe(metadata, source, seed, duration_ns, events)
+
+    def _metadata(self, scale: int) -> Metadata:
+        """Return what is known of a trace like the recording, but for its length and its recipe."""
+        known = self.recording.metadata
         note = (
             f"generated like {self.recording.name}: {self.blocks} blocks, in a random order within each of "
             f"{self.phases} phases, in rounds of "
             f"{self.length_ns / 1e9:g} s and {scale} copies; passes are those of one machine"
         )
-        metadata = Metadata(
+        return Metadata(
             name=f"like-{self.recording.name}",
             source="generated",
             kernel=known.kernel,
             architecture=known.architecture,
             page_size_kib=known.page_size_kib,
             memory_pages=known.memory_pages,
-            duration_ns=duration_ns if events is None else 0,
-            quality=Quality(live_at_start=source.live_at_start, notes=(*known.quality.notes, note)),
-            recipe={
-                "like": self.recording.name,
-                "scale": scale,
-                "phases": self.phases,
-                "fineness": self.fineness,
-                **limits(seed, duration_ns, events),
-            },
+            quality=Quality(live_at_start=scale * self.initial_pages, notes=(*known.quality.notes, note)),
         )
-        return Recipe(metadata, source, seed, duration_ns, events)
 
 
 def take_apart(recording: Trace, phases: int, fineness: int) -> Fit:
@@ -183,9 +187,14 @@ def take_apart(recording: Trace, phases: int, fineness: int) -> Fit:
     start, end = extent(recording)
     length_ns = end - start
     if not len(events.op) or not length_ns:
-        raise PbaError(f"{recording.name}: there is nothing to be like", "it needs events at different times")
+        raise PbaError(
+            f"{recording.name} has no demand that a trace could be like", "it needs events at different times"
+        )
     if not 1 <= phases * fineness <= min(length_ns, MAX_BLOCKS):
-        raise PbaError(f"{phases} phases of {fineness} blocks are too many, or none", f"at most {MAX_BLOCKS}")
+        raise PbaError(
+            f"{phases} phases of {fineness} blocks cannot be made of it",
+            f"from 1 to {min(length_ns, MAX_BLOCKS)} blocks in all",
+        )
     bounds = _bounds(events, length_ns, phases * fineness)
     blocks = len(bounds) - 1
     nr_initial_pages = int(np.count_nonzero(events.initial & (events.op == OP_ALLOC)))

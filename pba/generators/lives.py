@@ -164,7 +164,7 @@ class Stream:
     members : int
         Of a closed stream: lives at the same time.
     first : ndarray of int64, optional
-        Table of the time of the first start; unless told as `gap`.
+        Table of the time of the first start; by default `gap`.
     rate : sequence of int, optional
         How fast it goes in each slot of the period, in units of 1 / ONE; open streams only.
     stands : bool

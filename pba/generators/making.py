@@ -25,7 +25,7 @@ MAX_EVENTS: Final = 1 << 28
 MAX_TIME_NS: Final = 1 << 60
 """Latest time of a generated trace: 36 years."""
 DEFAULT_DURATION_NS: Final = 60 * 10**9
-"""Length of a generated trace unless told: a minute."""
+"""Length of a generated trace by default: a minute."""
 
 
 @dataclass(frozen=True)
@@ -168,15 +168,17 @@ def checked_limits(seed: int, duration_ns: int | None, events: int | None) -> in
     Raises
     ------
     PbaError
-        If the seed is no whole number from 0 to 2**63 - 1, or there is no time or no event.
+        If the seed is not a whole number from 0 to 2**63 - 1, the duration is not more than 0, or the
+        number of events is less than 1.
     """
     if type(seed) is not int or not 0 <= seed < 1 << 63:
         raise PbaError(f"seed {seed!r:.40} is out of range", "it is a whole number from 0 to 2**63 - 1")
     if events is not None and events < 1:
-        raise PbaError(f"{events} events are none", "ask for 1 or more")
+        raise PbaError(f"a trace of {events} events cannot be generated", "ask for 1 or more")
     if duration_ns is not None and not 0 < duration_ns <= MAX_TIME_NS:
         raise PbaError(
-            f"a trace of {duration_ns / 1e9:g} s cannot be", "it lasts more than 0 s, up to 36 years"
+            f"a trace of {duration_ns / 1e9:g} s cannot be generated",
+            "it lasts more than 0 s, up to 36 years",
         )
     if duration_ns is None:
         return DEFAULT_DURATION_NS if events is None else MAX_TIME_NS

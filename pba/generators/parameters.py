@@ -33,7 +33,7 @@ class Parameter:
     name : str
         How it is set.
     default : str
-        What it is unless told, as it is written.
+        Its default, as it is written.
     unit : str
         Its unit; a time's is one of `NS_PER`, a rate's ends in `/s`, `/min` or `/h`.
     least, most : int
@@ -58,7 +58,7 @@ class Parameter:
         Raises
         ------
         PbaError
-            If it is no number, has more than three decimals, or is out of range.
+            If it is not a number, has more than three decimals, or is out of range.
         """
         try:
             number = Fraction(str(value).strip())
@@ -160,7 +160,7 @@ RCU = Parameter(
 def pressure(
     episodes: str, falls: str, origin: str = MODELLED, falls_origin: str | None = None
 ) -> tuple[Parameter, ...]:
-    """Return the parameters of memory pressure; both defaults come from `origin` unless told."""
+    """Return the parameters of memory pressure; both defaults come from `origin` if they are not given."""
     return (
         Parameter("episodes", episodes, "/min", 0, 60_000, "kswapd runs, each from priority 12 down", origin),
         Parameter(

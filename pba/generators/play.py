@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pba._jit import kernel_entry, kernel_inline
 from pba.errors import TraceError
 from pba.events import OP_ALLOC, OP_BG_ALLOC, OP_DROP, OP_FREE, OP_SHRINK
-from pba.generators.draws import ONE, Draw, below, from_table
+from pba.generators.draws import ONE, Draw, Int, below, from_table
 from pba.generators.lives import (
     CLOSED,
     FIRST_ITEM,
@@ -58,7 +58,7 @@ LIFE, ACTION, START, LENGTH, STREAM, BASE, SIZE_CLASS, NEXT_FREE = range(8)
 stretch, its stream (NONE: an arrival), its place in `held`, its size class, that class's next free row."""
 
 
-class State(NamedTuple):
+class PlayerState(NamedTuple):
     """Where the player stands.
 
     Attributes
@@ -117,11 +117,50 @@ class Columns(NamedTuple):
     level: NDArray[np.int8]
 
 
+class Limits(NamedTuple):
+    """What bounds the player.
+
+    Attributes
+    ----------
+    end_ns : int
+        The last time allowed.
+    slot_ns : int
+        Length of a slot of the streams' rates.
+    most_pages : int
+        Places of the largest life in `held`.
+    """
+
+    end_ns: Int
+    slot_ns: Int
+    most_pages: Int
+
+
+class Room(NamedTuple):
+    """Where to write the next event, and the last time allowed."""
+
+    at: Int
+    end_ns: Int
+
+
+class Span(NamedTuple):
+    """Items or events that follow on each other: the first, and the one behind the last."""
+
+    first: Int
+    end: Int
+
+
+class FirstItem(NamedTuple):
+    """The first item of an action, and the place of its life in `held`."""
+
+    item: Int
+    base: Int
+
+
 # --- the heap ------------------------------------------------------------------------------------------
 
 
 @kernel_inline
-def _push(state, time_ns, row):  # type: ignore[no-untyped-def]
+def _push(state: PlayerState, time_ns: Int, row: Int) -> None:
     """Add an entry."""
     times, rows = state.heap_time, state.heap_row
     at = state.scalars[NR_HEAP]
@@ -138,7 +177,7 @@ def _push(state, time_ns, row):  # type: ignore[no-untyped-def]
 
 
 @kernel_inline
-def _replace_first(state, time_ns, row):  # type: ignore[no-untyped-def]
+def _replace_first(state: PlayerState, time_ns: Int, row: Int) -> None:
     """Put an entry in the place of the first one."""
     times, rows = state.heap_time, state.heap_row
     number = state.scalars[NR_HEAP]
@@ -159,7 +198,7 @@ def _replace_first(state, time_ns, row):  # type: ignore[no-untyped-def]
 
 
 @kernel_inline
-def _remove_first(state):  # type: ignore[no-untyped-def]
+def _remove_first(state: PlayerState) -> None:
     """Take the first entry away."""
     last = state.scalars[NR_HEAP] - 1
     state.scalars[NR_HEAP] = last
@@ -171,12 +210,12 @@ def _remove_first(state):  # type: ignore[no-untyped-def]
 
 
 @kernel_inline
-def _take_row(state, nr_pages):  # type: ignore[no-untyped-def]
+def _take_row(state: PlayerState, nr_pages: Int) -> Int:
     """Return a row of `living` with room for so many pages."""
     size_class = 0
     while nr_pages > (1 << size_class) >> 1:
         size_class += 1
-    row = state.free_rows[size_class]
+    row: Int = state.free_rows[size_class]
     if row != NONE:
         state.free_rows[size_class] = state.living[row, NEXT_FREE]
         return row
@@ -189,7 +228,7 @@ def _take_row(state, nr_pages):  # type: ignore[no-untyped-def]
 
 
 @kernel_inline
-def _give_row(state, row):  # type: ignore[no-untyped-def]
+def _give_row(state: PlayerState, row: Int) -> None:
     """Give a row back."""
     size_class = state.living[row, SIZE_CLASS]
     state.living[row, NEXT_FREE] = state.free_rows[size_class]
@@ -197,11 +236,11 @@ def _give_row(state, row):  # type: ignore[no-untyped-def]
 
 
 @kernel_inline
-def _due(tables, state, row, earliest):  # type: ignore[no-untyped-def]
+def _due(tables: Tables, state: PlayerState, row: Int, earliest: Int) -> Int:
     """Return when a life's next action is due."""
     actions, action = tables.actions, state.living[row, ACTION]
     stretched = (actions[action, OFFSET] * state.living[row, LENGTH]) >> 10
-    time_ns = max(state.living[row, START] + stretched + actions[action, SHIFT], earliest)
+    time_ns: Int = max(state.living[row, START] + stretched + actions[action, SHIFT], earliest)
     grid = actions[action, GRID]
     if grid > 0:
         time_ns = (time_ns // grid + 1) * grid
@@ -209,7 +248,7 @@ def _due(tables, state, row, earliest):  # type: ignore[no-untyped-def]
 
 
 @kernel_inline
-def _begin(tables, state, life, stream, time_ns):  # type: ignore[no-untyped-def]
+def _begin(tables: Tables, state: PlayerState, life: Int, stream: Int, time_ns: Int) -> Int:
     """Begin a life and return its row."""
     row = _take_row(state, tables.nr_pages[life])
     state.living[row, LIFE] = life
@@ -224,12 +263,12 @@ def _begin(tables, state, life, stream, time_ns):  # type: ignore[no-untyped-def
 
 
 @kernel_inline
-def _gap(tables, state, stream, time_ns, slot_ns):  # type: ignore[no-untyped-def]
+def _gap(tables: Tables, state: PlayerState, stream: Int, time_ns: Int, slot_ns: Int) -> Int:
     """Draw the time to a stream's next start; where its rate changes, the gap passes so much faster."""
     gap = from_table(state.random, tables.quantiles, tables.streams[stream, GAP])
     rate = tables.streams[stream, RATE]
     if rate == NONE:
-        return max(gap, 1)
+        return max(gap, np.int64(1))
     left = gap * ONE
     now = time_ns
     while True:
@@ -237,13 +276,14 @@ def _gap(tables, state, stream, time_ns, slot_ns):  # type: ignore[no-untyped-de
         speed = tables.rates[rate, slot % tables.rates.shape[1]]
         passes = ((slot + 1) * slot_ns - now) * speed
         if passes > left:
-            return max(now + left // speed - time_ns, 1)
+            reached: Int = now + left // speed
+            return max(reached - time_ns, 1)
         left -= passes
         now = (slot + 1) * slot_ns
 
 
 @kernel_inline
-def _start_next(tables, state, row, slot_ns):  # type: ignore[no-untyped-def]
+def _start_next(tables: Tables, state: PlayerState, row: Int, slot_ns: Int) -> None:
     """Begin a life of the stream whose time has come."""
     time_ns = state.heap_time[0]
     stream = state.living[row, STREAM]
@@ -260,7 +300,7 @@ def _start_next(tables, state, row, slot_ns):  # type: ignore[no-untyped-def]
 
 
 @kernel_inline
-def _go_on(tables, state, row, slot_ns):  # type: ignore[no-untyped-def]
+def _go_on(tables: Tables, state: PlayerState, row: Int, slot_ns: Int) -> None:
     """Go on after the first entry's action: wait for its life's next one, or end the life."""
     time_ns = state.heap_time[0]
     life, stream = state.living[row, LIFE], state.living[row, STREAM]
@@ -280,39 +320,36 @@ def _go_on(tables, state, row, slot_ns):  # type: ignore[no-untyped-def]
 
 
 @kernel_inline
-def _emit(tables, state, row, out, window):  # type: ignore[no-untyped-def]
-    """Write the events of the first entry's action that come no later than the end; return where they end.
-
-    `window` is (where to write, the last time allowed).
-    """
-    at = window[0]
+def _emit(tables: Tables, state: PlayerState, row: Int, out: Columns, room: Room) -> Int:
+    """Write the events of the first entry's action that come no later than the end; return where they end."""
+    at = room.at
     action = state.living[row, ACTION]
     op = tables.actions[action, OP]
-    items = (tables.actions[action, FIRST_ITEM], tables.actions[action + 1, FIRST_ITEM])
-    last = _write_times(tables, state, out, items, window)
+    items = Span(tables.actions[action, FIRST_ITEM], tables.actions[action + 1, FIRST_ITEM])
+    last = _write_times(tables, state, out, items, room)
     for place in range(at, last):
-        code = tables.item_code[items[0] + place - at]
+        code = tables.item_code[items.first + place - at]
         out.op[place] = op
         out.id[place] = 0
         out.arg[place] = 0 if op <= OP_FREE else code
         out.level[place] = code if op <= OP_FREE else 0
-    first = (items[0], state.living[row, BASE])
+    first = FirstItem(items.first, state.living[row, BASE])
     if op in (OP_ALLOC, OP_BG_ALLOC):
-        _take_ids(tables, state, out, first, (at, last))
+        _take_ids(tables, state, out, first, Span(at, last))
     elif op != OP_SHRINK and op != OP_DROP:
-        _give_ids(tables, state, out, first, (at, last))
+        _give_ids(tables, state, out, first, Span(at, last))
     return last
 
 
 @kernel_inline
-def _write_times(tables, state, out, items, window):  # type: ignore[no-untyped-def]
+def _write_times(tables: Tables, state: PlayerState, out: Columns, items: Span, room: Room) -> Int:
     """Write the times of some items, as far as they come no later than the end; return where they end."""
-    at, end_ns = window
+    at = room.at
     start = state.heap_time[0]
     now = state.scalars[NOW]
-    for item in range(items[0], items[1]):
+    for item in range(items.first, items.end):
         time_ns = max(now, start + tables.item_after[item])
-        if time_ns > end_ns:
+        if time_ns > room.end_ns:
             break
         now = time_ns
         out.time_ns[at] = now
@@ -322,11 +359,11 @@ def _write_times(tables, state, out, items, window):  # type: ignore[no-untyped-
 
 
 @kernel_inline
-def _take_ids(tables, state, out, first, window):  # type: ignore[no-untyped-def]
-    """Give ids to what is allocated: spare ones, else new ones. `first` is (item, place in `held`)."""
-    item, base = first
+def _take_ids(tables: Tables, state: PlayerState, out: Columns, first: FirstItem, written: Span) -> None:
+    """Give ids to what is allocated: spare ones, else new ones."""
+    item, base = first.item, first.base
     nr_spare, next_id = state.scalars[NR_SPARE], state.scalars[NEXT_ID]
-    for place in range(window[0], window[1]):
+    for place in range(written.first, written.end):
         if nr_spare > 0:
             nr_spare -= 1
             name = state.spare[nr_spare]
@@ -340,11 +377,11 @@ def _take_ids(tables, state, out, first, window):  # type: ignore[no-untyped-def
 
 
 @kernel_inline
-def _give_ids(tables, state, out, first, window):  # type: ignore[no-untyped-def]
-    """Take the ids of what is freed; they are spare from now on. `first` is (item, place in `held`)."""
-    item, base = first
+def _give_ids(tables: Tables, state: PlayerState, out: Columns, first: FirstItem, written: Span) -> None:
+    """Take the ids of what is freed; they are spare from now on."""
+    item, base = first.item, first.base
     nr_spare = state.scalars[NR_SPARE]
-    for place in range(window[0], window[1]):
+    for place in range(written.first, written.end):
         name = state.held[base + tables.item_page[item]]
         out.id[place] = name
         state.spare[nr_spare] = name
@@ -354,26 +391,26 @@ def _give_ids(tables, state, out, first, window):  # type: ignore[no-untyped-def
 
 
 @kernel_inline
-def _wants_room(state, most_pages):  # type: ignore[no-untyped-def]
+def _wants_room(state: PlayerState, most_pages: Int) -> bool | np.bool_:
     """Say whether the next life might not fit."""
     scalars = state.scalars
-    return scalars[NR_LIVING] + 2 > len(state.heap_time) or scalars[NEXT_HELD] + most_pages > len(state.held)
+    rows: Int = scalars[NR_LIVING] + 2
+    places: Int = scalars[NEXT_HELD] + most_pages
+    return rows > len(state.heap_time) or places > len(state.held)
 
 
 @kernel_entry
-def _play(tables, state, arrivals, out, limits):  # type: ignore[no-untyped-def]
-    """Write events until there is no room or something is wanted; return (why, number of events).
-
-    `limits` is (the last time allowed in ns, length of a slot of the rates in ns, places of the largest
-    life in `held`).
-    """
-    end_ns, slot_ns, most_pages = limits
+def _play(
+    tables: Tables, state: PlayerState, arrivals: Arrivals, out: Columns, limits: Limits
+) -> tuple[int, Int]:
+    """Write events until there is no room or something is wanted; return (why, number of events)."""
+    end_ns = limits.end_ns
     scalars = state.scalars
-    at = 0
+    at: Int = 0
     while True:
         if at + MAX_ITEMS > len(out.op):
             return FULL, at
-        if _wants_room(state, most_pages):
+        if _wants_room(state, limits.most_pages):
             return WANTS_ROOM, at
         time_ns = state.heap_time[0] if scalars[NR_HEAP] > 0 else FAR
         coming = FAR
@@ -390,10 +427,10 @@ def _play(tables, state, arrivals, out, limits):  # type: ignore[no-untyped-def]
             continue
         row = state.heap_row[0]
         if state.living[row, LIFE] == NONE:
-            _start_next(tables, state, row, slot_ns)
+            _start_next(tables, state, row, limits.slot_ns)
         else:
-            at = _emit(tables, state, row, out, (at, end_ns))
-            _go_on(tables, state, row, slot_ns)
+            at = _emit(tables, state, row, out, Room(at, end_ns))
+            _go_on(tables, state, row, limits.slot_ns)
 
 
 # --- the door from Python ------------------------------------------------------------------------------
@@ -446,7 +483,7 @@ def play(source: Source, seed: int, end_ns: int, events: int | None = None) -> I
     end_ns : int
         No event comes later than this.
     events : int, optional
-        The most events; unless told all.
+        The most events; by default all.
 
     Yields
     ------
@@ -462,7 +499,7 @@ def play(source: Source, seed: int, end_ns: int, events: int | None = None) -> I
     arrivals = source.arrivals(seed)
     coming = next(arrivals, _NOTHING)
     most_pages = 1 << int(source.tables.nr_pages.max(initial=0)).bit_length()
-    limits = (end_ns, source.slot_ns, most_pages)
+    limits = Limits(end_ns, source.slot_ns, most_pages)
     left = FAR if events is None else events
     out = _new_columns(min(CHUNK_EVENTS, left) + MAX_ITEMS)
     status = FULL
@@ -483,7 +520,7 @@ def play(source: Source, seed: int, end_ns: int, events: int | None = None) -> I
 _NOTHING = Arrivals(np.empty(0, np.int64), np.empty(0, np.int64), FAR)
 
 
-def _new_state(source: Source, seed: int) -> State:
+def _new_state(source: Source, seed: int) -> PlayerState:
     """Return the state before the first event: nothing but the streams' first starts."""
     number = len(source.first)
     room = 1024 + 2 * number
@@ -498,10 +535,10 @@ def _new_state(source: Source, seed: int) -> State:
     free_rows = np.full(NR_CLASSES, NONE, np.int64)
     random = np.array([Draw(seed).bits()], np.uint64)
     held, spare = np.zeros(0, np.int32), np.zeros(0, np.int32)
-    return State(random, scalars, free_rows, heap_time, heap_row, living, held, spare)
+    return PlayerState(random, scalars, free_rows, heap_time, heap_row, living, held, spare)
 
 
-def _with_room(state: State, most_pages: int) -> State:
+def _with_room(state: PlayerState, most_pages: int) -> PlayerState:
     """Return the state with room for more lives and pages: twice as many of what was short.
 
     Raises

@@ -1,6 +1,6 @@
 """What several workloads are made of: processes with their tables, memory pressure, machines.
 
-Where a figure stands here it was measured with `pba.analysis.tables` (`runs`, `lifetimes`) on the recording
+Where a figure stands here it was measured with `pba.analysis` (`bursts`, `lifetimes`) on the recording
 that is named.
 """
 

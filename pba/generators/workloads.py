@@ -33,7 +33,7 @@ def find(name: str) -> Workload:
     Raises
     ------
     PbaError
-        If there is none.
+        If there is no workload of that name.
     """
     if name not in WORKLOADS:
         raise PbaError(f"no workload is called {name[:40]!r}", "there are " + ", ".join(WORKLOADS))

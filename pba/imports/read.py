@@ -15,6 +15,7 @@ from pba.trace.table import Trace, refuse_unknown_frees
 
 if TYPE_CHECKING:
     from pba.imports.ftrace import Options
+    from pba.trace.forms.blocks import Blocks
 
 FORMS = (
     "expected Parquet, the text form ('1500 A 7'), CSV, text of ftrace (also systrace's), perf script or "
@@ -47,6 +48,11 @@ def read_trace(path: str | Path, *, strict: bool = False) -> Trace:
     return trace
 
 
+def as_trace(given: Trace | str | Path) -> Trace:
+    """Return a trace as it is; read it if its file or the name of a recording is given (`read_trace`)."""
+    return given if isinstance(given, Trace) else read_trace(given)
+
+
 @reads_pipes
 def read_any(path: str | Path, **options: Unpack[Options]) -> Trace:
     """Read any form; what is told about a recording in event text is added to traces of other forms."""
@@ -64,6 +70,27 @@ def read_any(path: str | Path, **options: Unpack[Options]) -> Trace:
     told: dict[str, Any] = {name: options.get(name) for name in names if options.get(name)}
     trace = reader(path)
     return replace(trace, metadata=trace.metadata.with_(**told))
+
+
+@reads_pipes
+def read_blocks(path: str | Path) -> Blocks:
+    """Return a trace as blocks of events: a stored one as they are read, another after it has been read.
+
+    Parameters
+    ----------
+    path : str or Path
+        As for `read_trace`.
+
+    Raises
+    ------
+    TraceError
+        As `read_trace`; for a stored trace whose events contradict each other, while its blocks are read.
+    """
+    from pba.trace.forms import blocks, parquet
+
+    path = resolve(path)
+    reader, _ = _reader(path)
+    return blocks.parquet_blocks(path) if reader is parquet.read_parquet else blocks.blocks_of(reader(path))
 
 
 def _read(path: Path, strict: bool) -> Trace:

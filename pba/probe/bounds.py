@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from pba.analysis.faults import ALLOCATIONS, FREES, Faults, find_faults, variant
-from pba.analysis.summary import live_pages
+from pba.analysis.live import live_pages
+from pba.imports.read import as_trace
 from pba.machine import Machine, Thresholds
 from pba.model import machine_of, replay
 from pba.results import MEANINGS, Meaning
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
     from pba.results import ReplayResult
@@ -147,7 +150,7 @@ class ReplayBounds:
 
 
 def replay_bounds(
-    trace: Trace, thresholds: Thresholds | None = None, machine: Machine | None = None
+    trace: Trace | str | Path, thresholds: Thresholds | None = None, machine: Machine | None = None
 ) -> ReplayBounds:
     """Replay a trace and its variants, and return the least and the most of the main metrics.
 
@@ -172,6 +175,7 @@ def replay_bounds(
     PbaError
         As `pba.replay` does.
     """
+    trace = as_trace(trace)
     machine = machine or machine_of(trace)
     thresholds = thresholds or Thresholds.patch(machine)
     faults = find_faults(trace)

@@ -66,7 +66,8 @@ def parse_property(text: str) -> Property:
     Raises
     ------
     PbaError
-        If it does not parse, is no condition, uses more than is allowed, or names what is no counter.
+        If it does not parse, is not a condition, uses more than is allowed, or names
+        something that is not a counter.
     """
     shown = text if len(text) <= 60 else f"{text[:57]}..."
     if len(text) > MAX_LENGTH:
@@ -98,7 +99,7 @@ def _condition(node: ast.AST) -> Condition:
         return lambda counters: all(
             op(sides[at](counters), sides[at + 1](counters)) for at, op in enumerate(compare)
         )
-    raise _refusal(node, "is no condition")
+    raise _refusal(node, "is not a condition")
 
 
 def _number(node: ast.AST) -> Number:
@@ -109,7 +110,7 @@ def _number(node: ast.AST) -> Number:
     if isinstance(node, ast.Name):
         name = node.id
         if name not in MEANINGS:
-            raise PbaError(f"{name!r} is no counter of a replay", "there are " + ", ".join(MEANINGS))
+            raise PbaError(f"{name!r} is not a counter of a replay", "there are " + ", ".join(MEANINGS))
         return lambda counters: counters[name]
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         inner = _number(node.operand)
@@ -117,7 +118,7 @@ def _number(node: ast.AST) -> Number:
     if isinstance(node, ast.BinOp) and type(node.op) in ARITHMETIC:
         left, right, apply = _number(node.left), _number(node.right), ARITHMETIC[type(node.op)]
         return lambda counters: apply(left(counters), right(counters))
-    raise _refusal(node, "is no number")
+    raise _refusal(node, "is not a number")
 
 
 def _refusal(node: ast.AST, what: str) -> PbaError:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pba.errors import PbaError
 from pba.generators.making import recipe
+from pba.imports.read import as_trace
 from pba.trace.table import Trace
+from pba.units import time_in_ns
 
 
 def generate(
     workload: str | None = None,
     *,
-    like: Trace | None = None,
+    like: Trace | str | Path | None = None,
     seed: int = 0,
-    duration_ns: int | None = None,
+    duration_ns: int | str | None = None,
     events: int | None = None,
     scale: int = 1,
     parameters: Mapping[str, Any] | None = None,
@@ -26,12 +29,13 @@ def generate(
     ----------
     workload : str, optional
         Name of a workload (`pba generate --list`).
-    like : Trace, optional
-        Instead of a workload: a recording that the trace shall be like.
+    like : Trace, str or Path, optional
+        Instead of a workload: a recording that the trace shall be like, or its file or name.
     seed : int
         Of all draws, 0 or more.
-    duration_ns : int, optional
-        Length in ns; unless told a minute, or as long as the recording, or as long as the events last.
+    duration_ns : int or str, optional
+        Length in ns or as `"5min"`; by default a minute, or as long as the recording, or as long
+        as the events last.
     events : int, optional
         The most events.
     scale : int
@@ -53,6 +57,7 @@ def generate(
     -----
     For a trace that does not fit in memory: `pba generate -o`.
     """
+    duration_ns = None if duration_ns is None else time_in_ns(duration_ns, "duration_ns")
     if (workload is None) == (like is None):
         raise PbaError("a workload or a recording to be like is needed, and not both", "name one of them")
     if like is None:
@@ -64,4 +69,6 @@ def generate(
         raise PbaError("what is like a recording has no parameters", "give duration_ns, events and scale")
     from pba.probe.likeness import fit
 
-    return fit(like)[0].recipe(seed=seed, duration_ns=duration_ns, events=events, scale=scale).trace()
+    return (
+        fit(as_trace(like))[0].recipe(seed=seed, duration_ns=duration_ns, events=events, scale=scale).trace()
+    )

@@ -124,7 +124,8 @@ def fit(recording: Trace, show: Callable[[str], None] | None = None) -> tuple[Fi
     -------
     fit : Fit
         The first of `SHUFFLES` at which the traces of all `SEEDS`, as long as the recording and of its scale,
-        are within `MARGIN` of every limit. If there is none, a round is the recording itself, with one block.
+        are within `MARGIN` of every limit. If they never are, a round is the recording itself, with one
+        block.
     likeness : Likeness
         That of the worst of these traces.
 

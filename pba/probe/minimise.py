@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -15,10 +16,11 @@ from numpy.typing import NDArray
 
 from pba.errors import PbaError
 from pba.events import OP_ALLOC, OP_BG_ALLOC, OP_SHRINK
+from pba.imports.read import as_trace
 from pba.trace.table import DTYPES, Trace
 
 MAX_REPLAYS: Final = 20_000
-"""Replays after which a search ends with what it has, unless told."""
+"""Replays after which a search ends with what it has, by default."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Minimised:
     ----------
     trace : Trace
         A part of the given trace for which the condition holds.
+    value : object
+        What the condition returned for this trace: the value that it met.
     replays : int
         Replays that it took.
     is_minimal : bool
@@ -62,14 +66,15 @@ class Minimised:
     """
 
     trace: Trace
+    value: Any
     replays: int
     is_minimal: bool
     was_interrupted: bool = False
 
 
 def minimise(
-    trace: Trace,
-    keep: Callable[[Trace], bool],
+    trace: Trace | str | Path,
+    keep: Callable[[Trace], Any],
     *,
     max_replays: int = MAX_REPLAYS,
     watch: Callable[[Step], None] | None = None,
@@ -82,31 +87,39 @@ def minimise(
 
     Parameters
     ----------
-    trace : Trace
-        The whole.
+    trace : Trace, str or Path
+        The whole; a file or the name of a recording is read.
     keep : callable
-        Whether the condition holds for a trace; it replays it. The same trace must give the same answer.
+        The condition: it replays a trace, and returns what is true if it holds (`True`, or better the value
+        that met it). The same trace must give the same answer.
     max_replays : int
         Replays after which the search ends with what it has.
     watch : callable, optional
         Told how far the search is, before each size of chunks and after each chunk that went.
+
+    Returns
+    -------
+    Minimised
+        The part, and the value that the condition met.
 
     Raises
     ------
     PbaError
         If the condition does not hold for the whole, or holds for nothing, or `max_replays` is less than 2.
     """
+    trace = as_trace(trace)
     if max_replays < 2:
         raise PbaError(
             f"max_replays = {max_replays} allows too few",
             "2 are needed to begin: of the whole, and of nothing",
         )
-    if not keep(trace):
+    value = keep(trace)
+    if not value:
         raise PbaError(
             f"the condition does not hold for the whole of {trace.name}",
             "see what does with pba replay, with the same machine and thresholds",
         )
-    search = _Search(trace, keep, max_replays, watch)
+    search = _Search(trace, keep, value, max_replays, watch)
     if keep(search.trace_of(search.units[:0])):
         raise PbaError(
             "the condition holds for a trace without events, too", "state what only some events bring about"
@@ -115,7 +128,7 @@ def minimise(
         is_minimal, was_interrupted = search.run(), False
     except KeyboardInterrupt:
         is_minimal, was_interrupted = False, True
-    return Minimised(search.trace_of(search.units), search.replays, is_minimal, was_interrupted)
+    return Minimised(search.trace_of(search.units), search.value, search.replays, is_minimal, was_interrupted)
 
 
 def units_of(trace: Trace) -> NDArray[np.int64]:
@@ -140,11 +153,13 @@ class _Search:
     def __init__(
         self,
         trace: Trace,
-        keep: Callable[[Trace], bool],
+        keep: Callable[[Trace], Any],
+        value: Any,
         max_replays: int,
         watch: Callable[[Step], None] | None,
     ) -> None:
         self.whole, self.keep, self.max_replays, self.watch = trace, keep, max_replays, watch
+        self.value = value
         self.unit = units_of(trace)
         self.total = int(self.unit.max(initial=-1)) + 1
         self.units = np.arange(self.total)
@@ -174,8 +189,9 @@ class _Search:
             if self.replays >= self.max_replays:
                 return None
             self.replays += 1
-            if self.keep(self.trace_of(rest)):
-                self.units = rest
+            value = self.keep(self.trace_of(rest))
+            if value:
+                self.units, self.value = rest, value
                 went = True
                 self._tell(chunk)
             end = start

@@ -35,7 +35,7 @@ _NUMBER = Column("#", key=True)
 _NAME = Column("recording", left=True, key=True)
 
 
-def summarize(run: Run) -> Document:
+def summarize_run(run: Run) -> Document:
     """Return everything that a report says about a run."""
     parts = (
         _what_was_run, _recordings, _baseline, _recommendation, _held_out, _front, _flatness, _limits,

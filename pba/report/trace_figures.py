@@ -1,4 +1,4 @@
-"""The figures of a trace: each takes the table that `pba.analysis.tables` computed, and draws it."""
+"""The figures of a trace: each takes the table that `pba.analysis` computed, and draws it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 import pandas as pd
 
-from pba.analysis import tables as analysis
-from pba.analysis.tables import ALL, BURST_GAP_NS, NATURAL_WINDOW_NS, NS, live_table
+from pba.analysis.bursts import BURST_GAP_NS, bursts_table
+from pba.analysis.drawdown import NATURAL_WINDOW_NS, drawdown_table, natural_cache_pages
+from pba.analysis.lifetimes import lifetimes_table
+from pba.analysis.live import live_table
+from pba.analysis.pages import ALL, NS
+from pba.analysis.passes import passes_table
+from pba.analysis.phases import phases_table
+from pba.analysis.rates import rates_table
 from pba.errors import PbaError, option
 from pba.printable import printable
 from pba.report.axes import pages_axis, plain, spread
@@ -111,7 +117,7 @@ def _from_zero(axes: Axes, values: pd.Series) -> None:
 
 def rates_picture(trace: Trace) -> Picture:
     """Draw `rates_table`: allocations per second upwards, frees per second downwards."""
-    table = analysis.rates_table(trace)
+    table = rates_table(trace)
     _refuse_nothing(table, trace, "all of its events stand at one time")
     with style():
         figure = new_figure(7.6, 3.7, _title(trace, "allocations and frees per second"))
@@ -143,7 +149,7 @@ def rates_picture(trace: Trace) -> Picture:
 def phases_picture(trace: Trace, phases: int | None = None) -> Picture:
     """Draw `phases_table`: by how much the live pages change per second, phase by phase."""
     check_phases(phases)
-    table = analysis.phases_table(trace, phases)
+    table = phases_table(trace, phases)
     _refuse_nothing(table, trace, "all of its events stand at one time")
     with style():
         figure = new_figure(7.6, 4.4, _title(trace, "rate of change by phase"))
@@ -186,7 +192,7 @@ def _plain_ticks(axes: Axes) -> None:
 
 def passes_picture(trace: Trace) -> Picture:
     """Draw `passes_table`: the shrinker passes over time, a row per priority."""
-    table = analysis.passes_table(trace)
+    table = passes_table(trace)
     _refuse_nothing(table, trace, "it has no shrinker pass")
     with style():
         figure = new_figure(7.6, 3.7, _title(trace, "shrinker passes by priority"))
@@ -232,7 +238,7 @@ def _time_tick(seconds: float, _position: object = None) -> str:
 
 def lifetimes_picture(trace: Trace) -> Picture:
     """Draw `lifetimes_table`: the share of pages that outlive an age."""
-    table = analysis.lifetimes_table(trace)
+    table = lifetimes_table(trace)
     _refuse_nothing(table, trace, "no page-table page is freed in it")
     shown = table[(table.level == ALL) | (table.pages >= FEWEST_PAGES)]
     with style():
@@ -271,7 +277,7 @@ def lifetimes_picture(trace: Trace) -> Picture:
 
 def bursts_picture(trace: Trace, gap_ns: int = BURST_GAP_NS) -> Picture:
     """Draw `bursts_table`: the share of pages that move in runs of at least a size."""
-    table = analysis.bursts_table(trace, gap_ns)
+    table = bursts_table(trace, gap_ns)
     _refuse_nothing(table, trace, "no page-table page is allocated or freed in it")
     parts = []
     with style():
@@ -305,9 +311,9 @@ def drawdown_picture(trace: Trace, window_ns: int = NATURAL_WINDOW_NS) -> Pictur
 
     The window whose drawdown is marked is by default that of the natural cache size.
     """
-    table = analysis.drawdown_table(trace)
+    table = drawdown_table(trace)
     _refuse_nothing(table, trace, "no page-table page is allocated or freed in it")
-    natural = analysis.natural_cache_pages(trace, window_ns)
+    natural = natural_cache_pages(trace, window_ns)
     within = _time_tick(window_ns / NS)
     marked = "natural cache size" if window_ns == NATURAL_WINDOW_NS else f"largest in {within}"
     with style():

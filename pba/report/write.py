@@ -122,9 +122,9 @@ def _contents(run: Run, folder: Path) -> dict[Path, bytes]:
     """Return every file's bytes."""
     from pba.report.figures import all_pictures
     from pba.report.renderers import RENDERERS
-    from pba.report.summary import summarize
+    from pba.report.summary import summarize_run
 
-    document, pictures = summarize(run), all_pictures(run)
+    document, pictures = summarize_run(run), all_pictures(run)
     contents = {folder / name: RENDERERS[name](document, pictures).encode() for name in DOCUMENTS}
     contents[folder / TRIALS] = _csv(run.points.sort_index().rename_axis("number").reset_index())
     for picture in pictures:

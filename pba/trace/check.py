@@ -136,7 +136,7 @@ class Slots:
         )
         if status != GOOD:
             _refuse_times(time_ns, self._path)
-            raise _contradiction(self._arrays, status, where, self._path)
+            raise contradiction(self._arrays, status, where, self._path)
         self._reached = end
 
     def _make_room(self, rows: int, width: int) -> None:
@@ -187,7 +187,7 @@ def translate(numbers, codes, out):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _bad(op, name, argument):  # type: ignore[no-untyped-def]
+def fault_of(op, name, argument):  # type: ignore[no-untyped-def]
     """Return what is wrong with an event by itself, or GOOD."""
     if op < OP_ALLOC or op > OP_BG_FREE:
         return BAD_OP
@@ -215,7 +215,7 @@ def _assign_slots(time_ns, op, ids, arg, slot, start, end, holder, spare, counte
             return BACKWARDS, i
         last = time_ns[at]
         if kind < OP_ALLOC or kind > OP_FREE or name < 0 or arg[at] != 0:
-            status = _bad(kind, name, arg[at])
+            status = fault_of(kind, name, arg[at])
             if status != GOOD:
                 return status, i
             if kind in (OP_SHRINK, OP_DROP):
@@ -245,7 +245,7 @@ def _assign_slots(time_ns, op, ids, arg, slot, start, end, holder, spare, counte
     return GOOD, -1
 
 
-def _contradiction(
+def contradiction(
     arrays: dict[str, NDArray[Any]], status: int, where: int, path: str | Path | None
 ) -> TraceError:
     """Say in words what is wrong with an event."""
@@ -293,4 +293,12 @@ def columns_from_frame(frame: pd.DataFrame) -> dict[str, Any]:
     return columns
 
 
-__all__ = ["Slots", "cast_columns", "columns_from_frame", "refuse_columns", "translate"]
+__all__ = [
+    "Slots",
+    "cast_columns",
+    "columns_from_frame",
+    "contradiction",
+    "fault_of",
+    "refuse_columns",
+    "translate",
+]

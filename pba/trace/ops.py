@@ -37,12 +37,14 @@ def extent(trace: Trace) -> tuple[int, int]:
     Time 0 is its beginning where all events lie between 0 and its duration, as in what `pba` records,
     imports and makes. Otherwise its times are some clock's, and its beginning is the first event.
     """
-    if not len(trace):
-        return 0, trace.metadata.duration_ns
-    first, last = int(trace.time_ns[0]), int(trace.time_ns[-1])
-    duration = trace.metadata.duration_ns
-    start = 0 if first >= 0 and last <= duration else first
-    return start, max(start + duration, last)
+    first, last = (int(trace.time_ns[0]), int(trace.time_ns[-1])) if len(trace) else (0, 0)
+    return extent_of(first, last, trace.metadata.duration_ns)
+
+
+def extent_of(first_ns: int, last_ns: int, duration_ns: int) -> tuple[int, int]:
+    """Return the `extent` of a recording by the times of its first and last event, 0 if it has none."""
+    start = 0 if first_ns >= 0 and last_ns <= duration_ns else first_ns
+    return start, max(start + duration_ns, last_ns)
 
 
 def cut(trace: Trace, from_ns: int = 0, to_ns: int | None = None) -> Trace:
@@ -56,8 +58,8 @@ def cut(trace: Trace, from_ns: int = 0, to_ns: int | None = None) -> Trace:
     trace : Trace
         The whole.
     from_ns, to_ns : int
-        Times in ns since the beginning of the recording; `to_ns` is its end, the last event included,
-        unless told. Events at `to_ns` itself belong to the next piece.
+        Times in ns since the beginning of the recording; by default `to_ns` is its end, the last event
+        included. Events at `to_ns` itself belong to the next piece.
 
     Raises
     ------
@@ -114,7 +116,7 @@ def join(traces: Sequence[Trace], gap_ns: int = 0) -> Trace:
     Raises
     ------
     TraceError
-        If there is none, their page sizes differ, or the whole is too long.
+        If no trace is given, their page sizes differ, or the whole is too long.
     """
     _refuse_unfit(traces)
     _refuse_negative(gap_ns)
@@ -159,7 +161,7 @@ def repeat(trace: Trace, times: int, gap_ns: int = 0, leftover: str = "free") ->
         If `times` is less than 1, or the whole is too long.
     """
     if times < 1:
-        raise TraceError(f"{times} rounds of {trace.name} are none", "ask for 1 or more")
+        raise TraceError(f"{times} rounds of {trace.name} cannot be made", "ask for 1 or more")
     if leftover not in LEFTOVERS:
         raise TraceError(f"leftover {leftover!r} is unknown", "use " + " or ".join(LEFTOVERS))
     _refuse_negative(gap_ns)
@@ -213,17 +215,20 @@ def merge(traces: Sequence[Trace], passes_from: int | None = None) -> Trace:
     traces : sequence of Trace
         What ran. Of events at the same time, those of an earlier trace come first.
     passes_from : int, optional
-        Take the shrinker's passes (`S` and `D`) from this one alone, counted from 0. Unless told, all
+        Take the shrinker's passes (`S` and `D`) from this one alone, counted from 0. By default all
         are kept: as many passes as all machines together had.
 
     Raises
     ------
     TraceError
-        If there is none, their page sizes differ, or `passes_from` names none.
+        If no trace is given, their page sizes differ, or `passes_from` is not the number of one.
     """
     _refuse_unfit(traces)
     if passes_from is not None and not 0 <= passes_from < len(traces):
-        raise TraceError(f"passes from trace {passes_from}: there is none", f"there are {len(traces)}")
+        raise TraceError(
+            f"passes_from = {passes_from} is not the number of a trace",
+            f"it ranges from 0 to {len(traces) - 1}",
+        )
     parts, frames, slots = [], 0, _Slots()
     for at, trace in enumerate(traces):
         wanted = _is_known(trace)

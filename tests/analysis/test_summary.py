@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import pba
-from pba.analysis.summary import blocks_touched, live_pages, summarize
+from pba.analysis.live import live_pages
+from pba.analysis.summary import summarize_trace
 from pba.cli.app import run
 from pba.cli.info import render
 from pba.cli.layout import columns, described
@@ -44,7 +45,7 @@ def recording(**metadata: object) -> pba.Trace:
 
 
 def test_the_figures() -> None:
-    summary = summarize(recording(quality=Quality(live_at_start=2)))
+    summary = summarize_trace(recording(quality=Quality(live_at_start=2)))
     assert summary.events == 11
     assert summary.duration_ns == summary.last_event_ns == 2_000_000_000
     assert summary.first_event_ns == 0
@@ -67,7 +68,7 @@ def test_the_figures() -> None:
 def test_what_was_live_before_an_imported_recording_is_unknown(
     source: str, quality: Quality, told: str
 ) -> None:
-    screen = render(summarize(recording(source=source, quality=quality)))
+    screen = render(summarize_trace(recording(source=source, quality=quality)))
     line = next(line for line in screen.splitlines() if line.startswith("live pages"))
     assert line.split("  ")[-1].strip().startswith(told)
 
@@ -78,7 +79,7 @@ def test_live_pages_skip_frees_of_what_is_not_live() -> None:
 
 @pytest.mark.parametrize(("page_size_kib", "block", "touched"), [(4, 512, 3), (16, 2048, 2), (64, 8192, 1)])
 def test_blocks_follow_from_the_page_size(page_size_kib: int, block: int, touched: int) -> None:
-    blocks = blocks_touched(recording(page_size_kib=page_size_kib))
+    blocks = summarize_trace(recording(page_size_kib=page_size_kib)).blocks
     assert blocks is not None
     assert blocks.block_nr_pages == block
     assert blocks.touched_blocks == touched
@@ -87,16 +88,16 @@ def test_blocks_follow_from_the_page_size(page_size_kib: int, block: int, touche
 
 
 def test_blocks_are_unknown_without_page_frames_or_page_size() -> None:
-    assert blocks_touched(recording(page_size_kib=None)) is None
-    assert blocks_touched(pba.read_trace(TINY)) is None
-    without_memory = blocks_touched(recording(memory_pages=None))
+    assert summarize_trace(recording(page_size_kib=None)).blocks is None
+    assert summarize_trace(pba.read_trace(TINY)).blocks is None
+    without_memory = summarize_trace(recording(memory_pages=None)).blocks
     assert without_memory is not None
     assert without_memory.memory_blocks is None
 
 
 def test_an_empty_trace_has_a_summary() -> None:
     nothing = np.empty(0, np.int64)
-    summary = summarize(pba.Trace.from_arrays(dict.fromkeys(("time_ns", "op", "id", "arg"), nothing)))
+    summary = summarize_trace(pba.Trace.from_arrays(dict.fromkeys(("time_ns", "op", "id", "arg"), nothing)))
     assert summary.events == summary.live_peak_pages == summary.live_end_pages == 0
     assert summary.levels == {}
     assert summary.passes == {}

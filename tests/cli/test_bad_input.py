@@ -489,7 +489,7 @@ def test_memory_that_runs_out(monkeypatch: pytest.MonkeyPatch, complaint: Compla
     def large(_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("pba.analysis.summary.summarize", large)
+    monkeypatch.setattr("pba.analysis.summary.summarize_blocks", large)
     assert "not enough memory" in complaint("info", TINY)
 
 
@@ -548,7 +548,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("pba.analysis.summary.summarize", broken)
+    monkeypatch.setattr("pba.analysis.summary.summarize_blocks", broken)
     with pytest.raises(ZeroDivisionError):
         run(["info", str(TINY)])
 
@@ -557,7 +557,7 @@ def test_ctrl_c_is_quiet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     def interrupted(_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pba.analysis.summary.summarize", interrupted)
+    monkeypatch.setattr("pba.analysis.summary.summarize_blocks", interrupted)
     assert run(["info", str(TINY)]) == 130
     assert capsys.readouterr().err == ""
 

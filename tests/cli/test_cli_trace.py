@@ -91,7 +91,7 @@ def test_what_every_command_refuses(
         ("merge IN IN -o OUT --passes-from other", "--passes-from other is not among the traces"),
         ("scale IN -o OUT --time 0", "cannot be scaled by 0"),
         ("scale IN -o OUT --time nan", "cannot be scaled by nan"),
-        ("minimise IN -o OUT --keep 'pmd_split > 3'", "'pmd_split' is no counter"),
+        ("minimise IN -o OUT --keep 'pmd_split > 3'", "'pmd_split' is not a counter"),
         ("minimise IN -o OUT --keep 'pmd_splits >'", "cannot be read"),
         ("minimise IN -o OUT --keep 'pmd_splits > 10000'", "does not hold for the whole"),
         ("minimise IN -o OUT --keep 'pmd_splits >= 0'", "without events"),
@@ -124,6 +124,8 @@ def test_the_minimised_trace_keeps_the_condition(
     counters = json.loads(capsys.readouterr().out)["counters"]
     assert counters["pages_released"] > 20
     assert counters["pmd_splits"] < 9
+    met = ", ".join(f"{name} = {counters[name]}" for name in ("pmd_splits", "pages_released"))
+    assert f"{keep}: {met}; " in output.out
     assert counters["events"] < len(pba.read_trace(given)) / 4
 
 

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 import pba
-from pba.analysis.tables import at_start, lifetimes
+from pba.analysis.lifetimes import lifetimes
+from pba.analysis.pages import at_start
 from pba.cli.app import run
 from pba.errors import EXIT_STATUS
 from pba.events import LEVEL_PGD, LEVEL_PTE, OP_ALLOC

@@ -19,7 +19,9 @@ import numpy as np
 import pytest
 
 import pba
-from pba.analysis.tables import at_start, lifetimes, pairs, runs
+from pba.analysis.bursts import runs
+from pba.analysis.lifetimes import lifetimes
+from pba.analysis.pages import at_start, pairs
 from pba.events import LEVEL_PGD, LEVEL_PMD, LEVEL_PTE, LEVEL_PUD, OP_ALLOC, OP_DROP, OP_FREE, OP_SHRINK
 from pba.generators.parameters import LIVES, MODELLED, RUNS
 from pba.generators.workloads import WORKLOADS

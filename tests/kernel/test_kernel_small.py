@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import pba
-from pba.analysis.summary import live_pages
+from pba.analysis.live import live_pages
 from pba.events import OP_ALLOC, OP_BG_ALLOC, OP_FREE, OP_SHRINK
 
 pytestmark = pytest.mark.kernel

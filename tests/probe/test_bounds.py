@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import pba
 from pba.analysis.faults import ALLOCATIONS, FREES, find_faults, variant
-from pba.analysis.summary import live_pages
+from pba.analysis.live import live_pages
 from pba.cli.app import run
 from pba.events import INFERRED, LEVEL_PTE, OP_ALLOC, OP_FREE
 from pba.probe.bounds import METRICS, RECORDED

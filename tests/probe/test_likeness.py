@@ -59,5 +59,5 @@ def test_background_chunks_are_kept() -> None:
 
 def test_nothing_to_be_like() -> None:
     empty = pba.Trace.from_arrays({"time_ns": [5], "op": [0], "id": [1], "arg": [0]})
-    with pytest.raises(pba.PbaError, match="nothing to be like"):
+    with pytest.raises(pba.PbaError, match="no demand that a trace could be like"):
         take_apart(empty, 1, 1)

@@ -96,7 +96,9 @@ def test_no_condition(text: str) -> None:
 
 
 def test_an_unknown_counter_is_refused_with_those_there_are() -> None:
-    with pytest.raises(pba.PbaError, match=r"'pmd_split' is no counter of a replay.*pmd_splits.*free_pages"):
+    with pytest.raises(
+        pba.PbaError, match=r"'pmd_split' is not a counter of a replay.*pmd_splits.*free_pages"
+    ):
         parse_property("pmd_split > 3")
 
 
@@ -260,3 +262,16 @@ def test_before_it_knows_anything_a_search_is_just_interrupted(at: int) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         minimise(sawtooth(teeth=1, pages=20), interrupted)
+
+
+def test_what_was_found_carries_the_value_that_met_the_condition() -> None:
+    trace = pba.generate("fork-storm", events=40)
+
+    def allocs(part: pba.Trace) -> int | None:
+        number = pba.replay(part).counters["allocs"]
+        return number if number > 3 else None
+
+    found = pba.minimise(trace, allocs)
+    assert found.value == pba.replay(found.trace).counters["allocs"] == 4
+    stopped = pba.minimise(trace, allocs, max_replays=2)
+    assert stopped.value == pba.replay(trace).counters["allocs"]

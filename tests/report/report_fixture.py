@@ -13,7 +13,7 @@ import pandas as pd
 from pba.report.document import Document
 from pba.report.figures import all_pictures
 from pba.report.style import Picture
-from pba.report.summary import summarize
+from pba.report.summary import summarize_run
 from pba.study.definition import StudyDefinition
 from pba.study.objective import points_of
 from pba.study.recommend import RULE, recommend
@@ -140,7 +140,7 @@ def corner_pictures(corner: str) -> list[Picture]:
 @cache
 def corner_document(corner: str) -> Document:
     """Write the report of a corner, once for all tests; it cannot be changed."""
-    return summarize(corner_runs()[corner])
+    return summarize_run(corner_runs()[corner])
 
 
 @cache

@@ -9,7 +9,7 @@ import pytest
 
 from pba.report.answers import answers, flat_sentences, matter, sure, what, which
 from pba.report.data import THRESHOLDS
-from pba.report.summary import summarize
+from pba.report.summary import summarize_run
 from pba.study.definition import Range, StudyDefinition
 from tests.report.report_fixture import equal_everywhere, make_run, outcome, traces_table
 
@@ -19,7 +19,7 @@ def text(parts) -> str:
 
 
 def section(run, key):
-    return next(part for part in summarize(run).sections if part.key == key)
+    return next(part for part in summarize_run(run).sections if part.key == key)
 
 
 def test_the_recommended_point_and_the_patch_are_named():
@@ -115,9 +115,9 @@ def test_imperfect_data_is_named_where_the_answers_are():
 
 def test_an_incomplete_run_is_called_one_before_all_else():
     run = make_run(complete=False)
-    assert summarize(run).warnings[0].startswith("The run is not complete: 61 of 61 points")
+    assert summarize_run(run).warnings[0].startswith("The run is not complete: 61 of 61 points")
     assert section(run, "flatness").bullets == ()
-    assert summarize(make_run()).warnings == ()
+    assert summarize_run(make_run()).warnings == ()
 
 
 @pytest.mark.parametrize("counter", ["deadlocks", "alloc_failures", "pages_leaked"])
@@ -125,7 +125,7 @@ def test_a_sick_replay_is_called_one(counter):
     def model(u, m, b, trace):
         return {**outcome(u, m, b, trace), counter: 2}
 
-    warnings = summarize(make_run(model=model)).warnings
+    warnings = summarize_run(make_run(model=model)).warnings
     assert len(warnings) == 2 and "6 " in warnings[0]
 
 

@@ -12,7 +12,7 @@ import pytest
 from pba.report.document import Column, Document, Section, Table
 from pba.report.figures import all_pictures
 from pba.report.renderers import RENDERERS, TEXT_WIDTH, render_text, text_table
-from pba.report.summary import summarize
+from pba.report.summary import summarize_run
 from tests.report.report_fixture import corner_document, corner_pictures, corner_runs, make_run, traces_table
 
 CORNERS = corner_runs()
@@ -60,7 +60,7 @@ def test_every_format_has_every_figure_of_every_table(name, corner):
 
 
 def test_rendering_twice_gives_the_same():
-    document, pictures = summarize(CORNERS["usual"]), all_pictures(CORNERS["usual"])
+    document, pictures = summarize_run(CORNERS["usual"]), all_pictures(CORNERS["usual"])
     for name, render in RENDERERS.items():
         assert render(document, pictures) == rendered(name, "usual"), name
 
@@ -75,7 +75,7 @@ def test_text_is_ascii_of_72_columns_without_trailing_blanks(corner):
 def test_text_stays_within_72_columns_with_hostile_names():
     names = ("x" * 300, "na\u00efve recording \u2212 with blanks", 'a|b*c_d<e>&"')
     run = make_run(names=names, traces=traces_table(names, kernel="6.18.44-" + "y" * 90))
-    text = render_text(summarize(run), ())
+    text = render_text(summarize_run(run), ())
     assert text.isascii()
     assert max(len(line) for line in text.splitlines()) <= TEXT_WIDTH
 
@@ -188,7 +188,7 @@ def test_figures_in_html_take_the_colours_of_the_page():
 def test_names_cannot_break_out_of_the_page_or_a_table():
     names = ("<script>alert(1)</script>", "a|b")
     run = make_run(names=names)
-    document, pictures = summarize(run), all_pictures(run)
+    document, pictures = summarize_run(run), all_pictures(run)
     assert "<script" not in RENDERERS["report.html"](document, pictures)
     markdown = RENDERERS["report.md"](document, pictures)
     rows = [line for line in markdown.splitlines() if line.startswith("| 2 ") and "a\\|b" in line]

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pba
-from pba.analysis.summary import live_pages, summarize
+from pba.analysis.live import live_pages
+from pba.analysis.summary import summarize_trace
 from pba.events import OP_LETTERS
 from pba.trace import ops
 from pba.trace.metadata import Metadata, Quality, Truth
@@ -238,7 +239,7 @@ def test_a_merge_keeps_page_frames_apart() -> None:
         (9, F, 0, 0, 5, 3),
         (9, S, 0, 3, 0, -1),
     ]
-    blocks = summarize(merged).blocks
+    blocks = summarize_trace(merged).blocks
     assert blocks is not None
     assert blocks.touched_blocks == 2
     assert "passes of all are kept" in merged.metadata.quality.notes[-1]
@@ -252,7 +253,7 @@ def test_traces_that_do_not_fit() -> None:
             make([small, large])
         with pytest.raises(pba.PbaError, match="no trace is given"):
             make([])
-    with pytest.raises(pba.PbaError, match="there is none"):
+    with pytest.raises(pba.PbaError, match="passes_from = 1 is not the number of a trace"):
         ops.merge([small], 1)
 
 
@@ -284,5 +285,5 @@ def test_a_trace_of_a_recording_goes_through_everything() -> None:
     assert made.unknown_frees == 0
     assert made.metadata.kernel == recording.metadata.kernel
     assert made.metadata.memory_pages == recording.metadata.memory_pages
-    assert summarize(made).live_end_pages == live_pages(middle)[-1] * 2 + live_pages(recording)[-1] * 2
+    assert summarize_trace(made).live_end_pages == live_pages(middle)[-1] * 2 + live_pages(recording)[-1] * 2
     assert Metadata.from_dict(made.metadata.to_dict()) == made.metadata

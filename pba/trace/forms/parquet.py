@@ -51,11 +51,11 @@ def read_parquet(path: str | Path) -> Trace:
     if is_piped(path):
         raise TraceError("Parquet cannot be read from a pipe", "write it to a file first", path=path)
     try:
-        source, size = _opened(path)
-        file, metadata = _looked_at(source, path)
+        source, size = opened(path)
+        file, metadata = looked_at(source, path)
         columns, slots = _read_columns(file, source, path, size)
     except UNREADABLE as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     except MemoryError as error:
         hint = "cut it where there is more memory"
         raise TraceError("holds more events than memory does", hint, path=path) from error
@@ -73,21 +73,21 @@ def read_facts(path: Path) -> tuple[int, int, Metadata]:
         If the file is not Parquet, damaged, not a trace, or of a newer version.
     """
     try:
-        source, size = _opened(path)
-        file, metadata = _looked_at(source, path)
-        _refuse_too_many(file, path, size)
+        source, size = opened(path)
+        file, metadata = looked_at(source, path)
+        refuse_too_many(file, path, size)
         op = _codes(file.read(columns=["op"]).column("op"), OP_LETTERS, path)
     except UNREADABLE as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     return len(op), int(np.count_nonzero(op == OP_SHRINK)), metadata
 
 
-def _unreadable(path: Path, error: Exception) -> TraceError:
+def unreadable(path: Path, error: Exception) -> TraceError:
     """Say why a file is no Parquet that holds a trace."""
     return TraceError(f"cannot be read as Parquet: {_reason(error)}", DAMAGED, path=path)
 
 
-def _looked_at(source: Any, path: Path) -> tuple[pq.ParquetFile, Metadata]:
+def looked_at(source: Any, path: Path) -> tuple[pq.ParquetFile, Metadata]:
     """Return a file whose columns have a trace's names and types, and its metadata; no event is read yet."""
     schema = pq.read_schema(source)
     there = schema.names
@@ -124,7 +124,7 @@ def _read_columns(file: pq.ParquetFile, source: Any, path: Path, size: int) -> t
     Straight into the columns' own arrays: what Arrow decodes is small enough to stay in a core's cache.
     Events are checked as their row group arrives.
     """
-    _refuse_too_many(file, path, size)
+    refuse_too_many(file, path, size)
     columns = _room_for(file)
     known = [name for name in columns if name in file.schema_arrow.names]
     slots = Slots(columns, path)
@@ -139,7 +139,7 @@ def _read_columns(file: pq.ParquetFile, source: Any, path: Path, size: int) -> t
         table = own.file.read_row_group(group, columns=known, use_threads=False)
         end = int(ends[group])
         for name in known:
-            values = _values(table.column(name), name, path, end - len(table))
+            values = values_of(table.column(name), name, path, end - len(table))
             columns[name][end - len(table) : end] = values
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as readers:
@@ -148,7 +148,7 @@ def _read_columns(file: pq.ParquetFile, source: Any, path: Path, size: int) -> t
     return columns, slots
 
 
-def _refuse_too_many(file: pq.ParquetFile, path: Path, size: int) -> None:
+def refuse_too_many(file: pq.ParquetFile, path: Path, size: int) -> None:
     """Raise `TraceError` if a file claims more than one of its size can hold, before room is made for it."""
     about = file.metadata
     groups = [about.row_group(group) for group in range(about.num_row_groups)]
@@ -175,7 +175,7 @@ def _reason(error: Exception) -> str:
     return str(error).split("\n")[0].split(". ")[0][:160].encode("unicode_escape").decode()
 
 
-def _opened(path: Path) -> tuple[Any, int]:
+def opened(path: Path) -> tuple[Any, int]:
     """Return what Parquet can be read from, and the file's size.
 
     That is the file itself, its bytes mapped where Arrow cannot say its name, or what a compressed one holds,
@@ -200,7 +200,7 @@ def _opened(path: Path) -> tuple[Any, int]:
         return path, size
 
 
-def _values(column: pa.ChunkedArray, name: str, path: Path, first: int) -> NDArray[Any]:
+def values_of(column: pa.ChunkedArray, name: str, path: Path, first: int) -> NDArray[Any]:
     """Return a column as numbers: names as our own codes, a missing pfn as `NO_PFN`.
 
     `first` is the event of its first row.
@@ -240,4 +240,14 @@ def _codes(column: pa.ChunkedArray, names: tuple[str, ...], path: Path) -> NDArr
     return np.concatenate(parts) if parts else np.empty(0, np.int8)
 
 
-__all__ = ["read_facts", "read_parquet"]
+__all__ = [
+    "NAMED",
+    "UNREADABLE",
+    "looked_at",
+    "opened",
+    "read_facts",
+    "read_parquet",
+    "refuse_too_many",
+    "unreadable",
+    "values_of",
+]
