@@ -126,6 +126,11 @@ def cache_dir(room: str) -> Path:
         return _own_folder(str(error))
 
 
+def is_compiled(room: str) -> bool:
+    """Whether code of a room lies in the cache, so that a first call need not compile (most of) it."""
+    return any(cache_dir(room).rglob("*.nbi"))
+
+
 @cache
 def _own_folder(reason: str) -> Path:
     """Return a folder of this process's own, and say why, once."""
