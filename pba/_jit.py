@@ -30,6 +30,7 @@ from typing import Any, Final, TypeVar
 
 from pba import caches
 from pba.errors import PbaError
+from pba.progress import say_through_line
 
 _HINT: Final = "unset the environment variables NUMBA_*, or mend them"
 try:
@@ -60,8 +61,13 @@ _SLOW: Final = {
 
 
 def say(text: str) -> None:
-    """Tell the user a line on standard error; nothing if `PBA_QUIET` is set. Notebooks may replace it."""
-    if not os.environ.get("PBA_QUIET") and sys.stderr is not None:
+    """Tell the user a line on standard error, above the live line if there is one.
+
+    Nothing if `PBA_QUIET` is set.
+    """
+    if os.environ.get("PBA_QUIET") or say_through_line(f"pba: {text}"):
+        return
+    if sys.stderr is not None:
         with suppress(OSError, ValueError):
             print(f"pba: {text}", file=sys.stderr, flush=True)
 

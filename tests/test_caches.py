@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
@@ -14,6 +15,7 @@ import pytest
 
 from pba import caches
 from pba.cli.app import run
+from pba.cli.live import LiveLine
 
 SMALL = """
 import sys
@@ -148,3 +150,27 @@ def test_the_command_shows_and_clears(
     assert run(["cache", "clear", "--all", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["removed"]) == 2
     assert [path.name for path in tmp_path.rglob("*")] == ["compiled-traces", "mine"]
+
+
+def test_what_is_compiled_is_said_above_the_live_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    from pba import _jit
+
+    monkeypatch.delenv("PBA_QUIET", raising=False)
+    stderr = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stderr)
+    terminal = Terminal()
+    line = LiveLine(terminal)
+    line.stage("loading the model")
+    before = len(terminal.getvalue())
+    _jit.say("compiling")
+    wiped, said, drawn_again = terminal.getvalue()[before:].partition("pba: compiling\n")
+    assert (wiped, said) == ("\r\033[K", "pba: compiling\n")
+    assert drawn_again.endswith("loading the model")
+    assert stderr.getvalue() == ""
+    line.end()
+    _jit.say("compiling")
+    assert stderr.getvalue() == "pba: compiling\n"

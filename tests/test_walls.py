@@ -38,8 +38,8 @@ FLOOR = {
     ),
     "caches": (Room("what pba keeps between runs: where it lies, what may go", "nothing"), set()),
     "_jit": (
-        Room("how Numba compiles, and what of it is kept", "`caches`, `errors`"),
-        {"caches", "errors"},
+        Room("how Numba compiles, and what of it is kept", "`caches`, `errors`, `progress`"),
+        {"caches", "errors", "progress"},
     ),
     "_version": (Room("the version", "nothing"), set()),
 }
