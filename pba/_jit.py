@@ -5,10 +5,9 @@ another file, and not of options such as bounds checking. So the cache directory
 sources that a room's jitted functions can reach and of everything else that shapes the code; a stale entry
 cannot be found. Each file of the cache ends with its own checksum: a damaged one would crash the process.
 
-**What compiling costs.** Numba optimises each function on its own, with all that it calls, and makes machine
-code of it. For functions that only others of ours call that is thrown away: what they call is optimised once
-for each caller above it. Those are handed on as they come from Numba (`_InnerCompiler`), and optimised once,
-inside the entries; that halves the time, and the code is as fast.
+**What compiling costs.** Each function is optimised on its own, then again inside its callers. To do so only
+once, inside the entries, halves the time to compile, but replays of compiled traces with many passes take a
+third longer.
 """
 
 from __future__ import annotations
@@ -42,8 +41,6 @@ try:
         from numba import config
         from numba.core import event
         from numba.core.caching import FunctionCache, IndexDataCacheFile
-        from numba.core.codegen import JITCodeLibrary
-        from numba.core.compiler import Compiler
 except (ValueError, RuntimeError, Warning) as error:
     _said = [line for line in str(error).splitlines() if line.strip()]
     raise PbaError(f"Numba does not start: {_said[-1] if _said else error!r}", _HINT) from None
@@ -208,34 +205,7 @@ class _CheckedCache(FunctionCache):  # type: ignore[misc]
             super().save_overload(sig, data)
 
 
-class _InnerLibrary(JITCodeLibrary):  # type: ignore[misc]
-    """Code that is only linked into other libraries: neither optimised here nor made machine code of."""
-
-    def _optimize_final_module(self) -> None:
-        pass
-
-    def _finalize_final_module(self) -> None:
-        self._finalize_dynamic_globals()
-        self._finalized = True
-
-
-class _InnerCompiler(Compiler):  # type: ignore[misc]
-    """Compiles a function that only other jitted functions call.
-
-    Numba finds a compiled function by its way in from Python, which this has not: a builtin that equals no
-    other stands for it.
-    """
-
-    def compile_extra(self, func: Any) -> Any:
-        """Compile; see `numba.core.compiler.CompilerBase`."""
-        self.state.flags.no_compile = True
-        self.state.library = _InnerLibrary(self.state.targetctx.codegen(), func.__qualname__)
-        result = super().compile_extra(func)._replace(entry_point=[].append)
-        self.state.targetctx.insert_user_function(result.entry_point, result.fndesc, [result.library])
-        return result
-
-
-_INNER: Final = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": _InnerCompiler}
+_INNER: Final = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 def _room_of(function: Callable[..., Any]) -> str:
