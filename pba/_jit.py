@@ -1,58 +1,107 @@
 """The one place with compile options and the cache directory.
 
-Numba's file cache notices a change of the function's own file only, not of a callee in another file, and
-not of options such as bounds checking. So the cache directory's name holds a hash of the sources and of
-everything else that shapes the code; a stale entry cannot be found.
+**What is cached.** Numba's file cache notices a change of the function's own file only, not of a callee in
+another file, and not of options such as bounds checking. So the cache directory's name holds a hash of the
+sources that a room's jitted functions can reach and of everything else that shapes the code; a stale entry
+cannot be found. Each file of the cache ends with its own checksum: a damaged one would crash the process.
+
+**What compiling costs.** Each function is optimised on its own, then again inside its callers. To do so only
+once, inside the entries, halves the time to compile, but replays of compiled traces with many passes take a
+third longer.
 """
 
 from __future__ import annotations
 
 import atexit
+import gc
 import hashlib
 import os
 import platform
 import shutil
+import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
-import llvmlite
-import numba
-import numpy as np
-from numba import config
+from pba import caches
+from pba.errors import PbaError
+from pba.progress import say_through_line
+
+_HINT: Final = "unset the environment variables NUMBA_*, or mend them"
+try:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "Environment variable 'NUMBA_")
+        import llvmlite
+        import numba
+        import numpy as np
+        from numba import config
+        from numba.core import event
+        from numba.core.caching import FunctionCache, IndexDataCacheFile
+except (ValueError, RuntimeError, Warning) as error:
+    _said = [line for line in str(error).splitlines() if line.strip()]
+    raise PbaError(f"Numba does not start: {_said[-1] if _said else error!r}", _HINT) from None
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+CHECKSUM_BYTES: Final = 32
+_SLOW: Final = {
+    "kernel": "the simulated kernel",
+    "engine": "the engine of compiled traces",
+    "imports": "the readers of recorded text",
+    "generators": "the generators of traces",
+}
+"""Rooms that take a second or more to compile, and what they are called."""
 
-def cache_root() -> Path:
-    """Return the folder for what is compiled, code and traces: `PBA_CACHE_DIR`, or the user's cache."""
-    told = os.environ.get("PBA_CACHE_DIR")
-    if told:
-        return Path(told)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "pba"
+
+def say(text: str) -> None:
+    """Tell the user a line on standard error, above the live line if there is one.
+
+    Nothing if `PBA_QUIET` is set.
+    """
+    if os.environ.get("PBA_QUIET") or say_through_line(f"pba: {text}"):
+        return
+    if sys.stderr is not None:
+        with suppress(OSError, ValueError):
+            print(f"pba: {text}", file=sys.stderr, flush=True)
 
 
-def hash_of_sources(*rooms: str) -> hashlib._Hash:
-    """Return a hash, to be updated, of the sources of some rooms and of those that they all use."""
-    here = Path(__file__).parent
-    digest = hashlib.sha256()
-    sources = [path for name in rooms for path in sorted((here / name).rglob("*.py"))]
-    for path in (Path(__file__), here / "events.py", *sources):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest
+class _Announcer(event.Listener):  # type: ignore[misc]
+    """Says, once a room and process, that something is compiled: at its first function that is not cached.
+
+    Python's garbage collector rests meanwhile: to look through Numba's trees took a sixth of the time.
+    """
+
+    def __init__(self) -> None:
+        self._waiting = dict(_SLOW)
+        self._depth, self._collecting = 0, False
+
+    def on_start(self, event: Any) -> None:
+        if self._depth == 0:
+            self._collecting = gc.isenabled()
+            gc.disable()
+        self._depth += 1  # under Numba's lock on compiling
+        module = str(event.data["dispatcher"].py_func.__module__).split(".")
+        what = self._waiting.pop(module[1], None) if module[0] == "pba" and len(module) > 1 else None
+        if what is not None:
+            say(f"compiling {what}, once per installation ...")
+
+    def on_end(self, event: Any) -> None:
+        """Let garbage be collected again after the outermost function."""
+        self._depth -= 1
+        if self._depth == 0 and self._collecting:
+            gc.enable()
+
+
+event.register("numba:compile", _Announcer())
 
 
 def _fingerprint(room: str) -> str:
-    """Return a hash of a room's sources and of what else shapes the code compiled from them.
-
-    Jitted functions call others of their own room (a folder of `pba`, with the folders in it) and use
-    `pba.events` alone; those of the engine also call the kernel's.
-    """
-    digest = hash_of_sources(*(("kernel", "engine") if room == "engine" else (room,)))
+    """Return a hash of the sources behind a room's compiled code and of what else shapes it."""
+    digest = caches.hash_of_sources([Path(__file__), *caches.sources_behind(room)])
     for part in (
         numba.__version__, llvmlite.__version__, np.__version__, platform.python_version(),
         platform.machine(), str(bool(config.BOUNDSCHECK)), str(config.OPT),
@@ -61,33 +110,102 @@ def _fingerprint(room: str) -> str:
     return str(digest.hexdigest()[:16])
 
 
+def current_folders() -> set[str]:
+    """Return the names of the cache's folders that this pba, with this Numba and so on, would use."""
+    rooms = (path.name for path in caches.PACKAGE.iterdir() if path.is_dir())
+    return {f"{room}-{_fingerprint(room)}" for room in rooms if caches.sources_behind(room)}
+
+
 @cache
 def cache_dir(room: str) -> Path:
     """Return where the compiled code of a room (`kernel`, `trace`) is cached; the folder exists.
 
-    Falls back on a folder of this process's own, removed at its end, if the cache cannot be written.
+    Falls back on a folder of this process's own, removed at its end, if the cache cannot be written, or is
+    not the user's alone (`pba.caches`).
     """
     try:
-        folder = cache_root() / f"{room}-{_fingerprint(room)}"
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
-            return folder
-    except (OSError, RuntimeError):  # RuntimeError: nobody knows of a home
-        pass
+        return caches.trusted_folder(f"{room}-{_fingerprint(room)}")
+    except caches.UntrustedCacheError as error:
+        return _own_folder(str(error))
+
+
+def is_compiled(room: str) -> bool:
+    """Whether code of a room lies in the cache, so that a first call need not compile (most of) it."""
+    return any(cache_dir(room).rglob("*.nbi"))
+
+
+@cache
+def _own_folder(reason: str) -> Path:
+    """Return a folder of this process's own, and say why, once."""
+    say(f"compiled code is not kept, so each start takes longer: {reason} (or set PBA_CACHE_DIR)")
     own = Path(tempfile.mkdtemp(prefix="pba-jit-"))
     atexit.register(shutil.rmtree, own, ignore_errors=True)
     return own
 
 
-@contextmanager
-def _cached_in(room: str) -> Iterator[None]:
-    """Point Numba's cache at a room's folder while a function is decorated, and only then."""
-    before = config.CACHE_DIR
-    config.CACHE_DIR = str(cache_dir(room))
+class _CheckedFile(IndexDataCacheFile):  # type: ignore[misc]
+    """The files of a function's cache, each with the SHA-256 of what stands before it as its last bytes.
+
+    Numba trusts them: of damaged machine code every tenth byte ended in a crash. Unpickling stops before the
+    checksum, so Numba reads the files as they are.
+    """
+
+    def _load_index(self) -> dict[Any, Any]:
+        return super()._load_index() if _is_sound(self._index_path) else {}
+
+    def _load_data(self, name: str) -> Any:
+        if not _is_sound(self._data_path(name)):
+            raise FileNotFoundError(name)  # Numba then compiles anew
+        return super()._load_data(name)
+
+    @contextmanager
+    def _open_for_write(self, filepath: str) -> Iterator[_Summed]:
+        with super()._open_for_write(filepath) as file:
+            summed = _Summed(file)
+            yield summed
+            file.write(summed.digest.digest())
+
+
+class _Summed:
+    """A file that is written to, and the hash of all that was."""
+
+    def __init__(self, file: Any) -> None:
+        self._file, self.digest = file, hashlib.sha256()
+
+    def write(self, data: Any) -> int:
+        """Write bytes."""
+        self.digest.update(data)
+        return int(self._file.write(data))
+
+
+def _is_sound(path: str) -> bool:
+    """Whether a file of the cache is there and is what was written; one that is not is removed."""
     try:
-        yield
-    finally:
-        config.CACHE_DIR = before
+        data = Path(path).read_bytes()
+    except OSError:
+        return False
+    sound = hashlib.sha256(data[:-CHECKSUM_BYTES]).digest() == data[-CHECKSUM_BYTES:]
+    if not sound:
+        with suppress(OSError):
+            Path(path).unlink()
+    return sound
+
+
+class _CheckedCache(FunctionCache):  # type: ignore[misc]
+    """Numba's cache of a function, in checked files. To lose the folder while it is used loses no result."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        plain: Any = self._cache_file  # type: ignore[has-type]
+        self._cache_file = _CheckedFile(self._cache_path, self._impl.filename_base, plain._source_stamp)
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Save what was compiled, if the disk takes it."""
+        with suppress(OSError):
+            super().save_overload(sig, data)
+
+
+_INNER: Final = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 def _room_of(function: Callable[..., Any]) -> str:
@@ -101,8 +219,7 @@ def jit(function: F) -> F:
     With `NUMBA_DISABLE_JIT=1` the function is returned as it is; with `NUMBA_BOUNDSCHECK=1` an index out
     of bounds raises.
     """
-    with _cached_in(_room_of(function)):
-        return _compile(function, cache=True)
+    return _entry(function)
 
 
 def kernel_entry(function: F) -> F:
@@ -111,20 +228,18 @@ def kernel_entry(function: F) -> F:
     The player of generated traces is compiled like this too. Such a function cannot make arrays; it works on
     those that it is given. To count references to each array at each call made a replay ten times slower.
     """
-    with _cached_in(_room_of(function)):
-        return _compile(function, cache=True, _nrt=False)
+    return _entry(function, _nrt=False)
 
 
 def engine_entry(function: F) -> F:
     """Compile a function of the engine that Python calls: as `kernel_entry`."""
-    with _cached_in("engine"):
-        return _compile(function, cache=True, _nrt=False)
+    return _entry(function, _nrt=False)
 
 
 def kernel_function(function: F) -> F:
     """Compile a function that only other functions of the kernel call: no way in from Python, no cache.
 
-    It lives inside the entries' compiled code; leaving out the rest saves a fourth of the compile time.
+    It lives inside the entries' compiled code.
     """
     return _compile(function, _nrt=False, **_INNER)
 
@@ -137,9 +252,20 @@ def kernel_inline(function: F) -> F:
     return _compile(function, _nrt=False, forceinline=True, **_INNER)
 
 
-_INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+def _entry(function: F, **options: Any) -> F:
+    """Compile a function that Python calls, cached on disk in its room's folder."""
+    compiled: Any = _compile(function, no_cfunc_wrapper=True, **options)
+    if hasattr(compiled, "py_func"):  # not with NUMBA_DISABLE_JIT
+        before = config.CACHE_DIR
+        # While Numba looks for the place, and only then.
+        config.CACHE_DIR = str(cache_dir(_room_of(function)))
+        try:
+            compiled._cache = _CheckedCache(compiled.py_func)
+        finally:
+            config.CACHE_DIR = before
+    return compiled  # type: ignore[no-any-return]
 
 
-def _compile(function: F, **options: bool) -> F:
+def _compile(function: F, **options: Any) -> F:
     """Decorate with the common options and these."""
     return numba.njit(nogil=True, error_model="numpy", **options)(function)  # type: ignore[no-any-return]

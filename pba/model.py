@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
@@ -10,6 +9,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from pba import pool
 from pba.errors import PbaError, TraceError, option
 from pba.events import OP_BG_ALLOC, OP_BG_FREE
 from pba.kernel import replay as kernel
@@ -186,32 +186,18 @@ def _held_at_start(trace: Trace) -> NDArray[np.intp]:
     return at_start[: background.live_at_start if background else 0]
 
 
-class _Spare(threading.local):
-    """Machines of this thread that are in no use, kept for the next replay on such a machine."""
-
-    def __init__(self) -> None:
-        self.states: dict[Machine, State] = {}
-
-
-_spare = _Spare()
-MAX_SPARE = 4
-"""Machines that a thread keeps: a study alternates between a few."""
-
-
 def _borrow(machine: Machine, memory: StartMemory | None) -> State:
     """Return a booted state of this machine, on the arrays of an earlier replay if there are any."""
-    state = _spare.states.pop(machine, None)
-    if state is None:
+    kept = pool.take(("events", machine))
+    if kept is None:
         return boot(machine, memory)
-    kernel.reboot(state, _largest_leaf(machine), memory)
-    return state
+    kernel.reboot(kept[0], _largest_leaf(machine), memory)
+    return kept[0]
 
 
 def _give_back(machine: Machine, state: State) -> None:
-    """Keep a state's arrays for the next replay; of too many, forget the one kept longest."""
-    _spare.states[machine] = state
-    if len(_spare.states) > MAX_SPARE:
-        del _spare.states[next(iter(_spare.states))]
+    """Keep a state's arrays for the next replay."""
+    pool.give(("events", machine), [state])
 
 
 def _largest_leaf(machine: Machine) -> int:

@@ -63,6 +63,28 @@ class Silent:
         """Drop it."""
 
 
+_drawn: list[Progress] = []
+
+
+def draws(progress: Progress) -> None:
+    """Note that a live line stands on the terminal: what else is said there goes through it."""
+    if progress not in _drawn:
+        _drawn.append(progress)
+
+
+def draws_no_more(progress: Progress) -> None:
+    """Note that a live line has gone from the terminal."""
+    if progress in _drawn:
+        _drawn.remove(progress)
+
+
+def say_through_line(text: str) -> bool:
+    """Say a line that stays above the live line on the terminal; return whether there is one."""
+    if _drawn:
+        _drawn[-1].say(text)
+    return bool(_drawn)
+
+
 SILENT: Final = Silent()
 """What a function that takes long tells its progress to by default."""
 

@@ -1,11 +1,14 @@
-"""Fixtures that several folders of tests use."""
+"""What all tests need, and fixtures that several folders of them use."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("PBA_QUIET", "1")  # a cold cache would add a line to what commands say
 
 
 @pytest.fixture

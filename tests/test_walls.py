@@ -36,7 +36,11 @@ FLOOR = {
         Room("`Machine` and `Thresholds`: meaning, unit, range", "`errors`, `units`"),
         {"errors", "units"},
     ),
-    "_jit": (Room("how Numba compiles, and where its cache lies", "nothing"), set()),
+    "caches": (Room("what pba keeps between runs: where it lies, what may go", "nothing"), set()),
+    "_jit": (
+        Room("how Numba compiles, and what of it is kept", "`caches`, `errors`, `progress`"),
+        {"caches", "errors", "progress"},
+    ),
     "_version": (Room("the version", "nothing"), set()),
 }
 """Rooms that every other may use, each with those of the floor that it may use itself."""
@@ -59,6 +63,10 @@ LAYERS: tuple[dict[str, Room], ...] = (
             "what recording and importing share: raw events of the kernel to page-table events, visits of "
             "the shrinkers, background demand",
             "the kernel's tracepoints; not where they were read",
+        ),
+        "pool": Room(
+            "simulated machines that stand ready for the next replay, bounded in bytes",
+            "the kernel's state; no trace",
         ),
         "analysis": Room(
             "what is in a trace: summary, phases, lifetimes, bursts, drawdown",

@@ -28,6 +28,7 @@ EXIT_BROKEN_PIPE = 141
 
 ANSWER = "The answer: which thresholds, at what cost"
 TRACES = "Traces: what happened on a machine"
+HOUSE = "This installation"
 
 COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("tune", "tune", ANSWER),
@@ -41,6 +42,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("trace", "trace", TRACES),
     ("generate", "generate", TRACES),
     ("data", "data", TRACES),
+    ("cache", "cache", HOUSE),
 )
 """Name of the command, its file in `pba.cli` and its function there (or Typer, where it has commands of its
 own) of the same name, and the group in which `--help` shows it."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final, TextIO
 
 from pba.printable import LONGEST_MESSAGE, printable
-from pba.progress import Pace
+from pba.progress import Pace, draws, draws_no_more
 from pba.units import format_time, number
 
 DRAW_S: Final = 0.1
@@ -44,8 +44,11 @@ class LiveLine:
 
     def say(self, text: str) -> None:
         """Print a line that stays."""
+        was_drawn = self._is_drawn
         self._wipe()
         self._write(f"{printable(text, LONGEST_MESSAGE)}\n")
+        if was_drawn:
+            self._draw()
 
     def stage(self, name: str, total: float | None = None, unit: str = "", done: float = 0) -> None:
         """Begin to draw a part of the work."""
@@ -103,13 +106,15 @@ class LiveLine:
     def _draw(self) -> None:
         width = shutil.get_terminal_size().columns - 1  # a full line would wrap
         line = self._line(bar=width >= 70)
-        self._write(f"\r\033[K{line[:width]}")
         self._is_drawn = True
+        draws(self)
+        self._write(f"\r\033[K{line[:width]}")
 
     def _wipe(self) -> None:
         if self._is_drawn:
             self._write("\r\033[K")
             self._is_drawn = False
+            draws_no_more(self)
 
     def _write(self, text: str) -> None:
         """Write, and never end the work because nobody listens any more."""
@@ -118,3 +123,4 @@ class LiveLine:
             self.stream.flush()
         except (OSError, ValueError, AttributeError):
             self.on_terminal, self._is_drawn = False, False
+            draws_no_more(self)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pba import model
+from pba import model, pool
 from pba.engine.snapshot import copy_state, rewind
 from pba.engine.state import PROGRESS_FIELDS, EngineState
 from pba.kernel.replay import new_holders
@@ -16,17 +15,6 @@ from pba.kernel.state import LAST_TIME, State
 if TYPE_CHECKING:
     from pba.engine.compiled import CompiledTrace
     from pba.machine import Machine
-
-
-class _Spare(threading.local):
-    """Machines that stand ready, of each thread its own: as booted, and to work on."""
-
-    def __init__(self) -> None:
-        self.states: dict[Machine, tuple[State, State]] = {}
-
-
-_spare = _Spare()
-_MAX_SPARE: Final = 2
 
 
 def new_engine_state(compiled: CompiledTrace, machine: Machine) -> tuple[EngineState, State]:
@@ -56,10 +44,10 @@ def new_engine_state(compiled: CompiledTrace, machine: Machine) -> tuple[EngineS
 
 
 def _machine(machine: Machine) -> tuple[State, State]:
-    """Return a machine as booted, and one to work on."""
-    if machine not in _spare.states:
-        if len(_spare.states) >= _MAX_SPARE:
-            del _spare.states[next(iter(_spare.states))]
+    """Return a machine as booted, and one to work on; they stay in the pool, for the thread's next replay."""
+    kept = pool.share(("compiled", machine))
+    if kept is None:
         state = model.boot(machine)
-        _spare.states[machine] = copy_state(state), state
-    return _spare.states[machine]
+        kept = copy_state(state), state
+        pool.give(("compiled", machine), kept)
+    return kept[0], kept[1]

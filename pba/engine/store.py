@@ -23,7 +23,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pba import _jit
+from pba import caches
 from pba.engine.compiled import CompiledTrace
 from pba.engine.composites import fold_trace
 from pba.engine.state import Composites
@@ -87,10 +87,12 @@ def _sha256(path: Path) -> str:
 def _place(path: Path, digest: str, chunk_events: int, fan: int) -> Path | None:
     """Return where a file's compiled form lies, if there is a place for caches at all."""
     try:
-        root = _jit.cache_root()
+        root = caches.cache_root()
     except RuntimeError:  # nobody knows of a home
         return None
-    sources = _jit.hash_of_sources("trace", "tracepoints", "imports", "kernel", "engine")
+    rooms = ("trace", "tracepoints", "imports", "kernel", "engine")
+    files = [file for room in rooms for file in sorted((caches.PACKAGE / room).rglob("*.py"))]
+    sources = caches.hash_of_sources([caches.PACKAGE / "events.py", *files])
     sources.update(json.dumps([path.name, chunk_events, fan]).encode())
     return root / FOLDER / digest / str(sources.hexdigest()[:16])
 

@@ -226,7 +226,7 @@ class _Session:
         """Try all points, look around the recommended one, and close the run."""
         total = distinct_points(self.definition)
         self.progress.stage("loading the model (the first time, it is compiled)")
-        self.evaluator.warm_up()
+        self.evaluator.warm_up(total - len(self.stored))
         if self.stored:
             self.progress.say(f"going on: {number(len(self.stored))} of {number(total)} points are done")
         self.progress.stage("trying points", total, "points", len(self.stored))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import pba
-from pba import model
+from pba import pool
 from pba.errors import MachineError, PbaError, ThresholdError, TraceError
 from pba.results import MEANINGS
 from pba.trace.columns import LARGEST_TIME_NS
@@ -199,7 +199,7 @@ def test_a_replay_leaves_no_trace_in_the_next() -> None:
     ]
     alone = []
     for trace, thresholds in asked:
-        model._spare.states.clear()
+        pool.clear()
         alone.append(pba.replay(trace, thresholds, MACHINE).counters)
     assert alone[0]["pmd_splits"] > alone[1]["pmd_splits"]
     for order in ((0, 1, 2, 3), (3, 2, 1, 0), (0, 0, 1, 1)):
@@ -207,7 +207,3 @@ def test_a_replay_leaves_no_trace_in_the_next() -> None:
             other = pba.Machine(4, 16384, "pmd")
             assert pba.replay(asked[at][0], asked[at][1], MACHINE).counters == alone[at]
             assert pba.replay(asked[at][0], asked[at][1], other).machine == other
-    assert len(model._spare.states) == 2
-    for chunks in range(1, 9):
-        pba.replay(calm, machine=pba.Machine(4, 1024 * chunks))
-    assert len(model._spare.states) == model.MAX_SPARE

@@ -1,0 +1,54 @@
+"""A study replays traces in whichever form is quicker; no figure depends on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import pba
+from pba.engine.compiled import CompiledTrace, quicker_compiled
+from pba.study.evaluate import Evaluator
+from pba.study.inputs import Input
+from pba.study.space import Point
+
+NAMES = ("jvm-heap-x86", "phone-arm64-4k", "git-x86", "dpkg-x86")
+
+
+def inputs() -> list[Input]:
+    traces = [pba.read_trace(name) for name in NAMES]
+    return [Input(t.name, Path(t.name), "0" * 64, t, pba.machine_of(t)) for t in traces]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_rows_are_the_same_in_both_forms(monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
+    points = [Point(4, 8, 64), Point(16, 64, 512), Point(300, 1, 32)]
+    with Evaluator(inputs(), 1) as plain:
+        by_events = plain.rows_of(points)
+    monkeypatch.setattr("pba.study.evaluate.WORTH_COMPILING", 1)
+    with Evaluator(inputs(), workers) as chosen:
+        chosen.warm_up(len(points))
+        compiled = [isinstance(form, CompiledTrace) for form in chosen._forms]
+        assert compiled == [False, False, True, True]
+        assert chosen.rows_of(points) == by_events
+
+
+def test_few_points_do_not_compile_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pba._jit.is_compiled", lambda room: False)
+    with Evaluator(inputs(), 1) as few:
+        few.warm_up(10)
+        assert not any(isinstance(form, CompiledTrace) for form in few._forms)
+
+
+def test_a_machine_that_does_not_stay_in_the_pool_is_replayed_by_events(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PBA_POOL_MIB", "0")
+    with Evaluator(inputs(), 1) as chosen:
+        chosen.warm_up(1 << 30)
+        assert not any(isinstance(form, CompiledTrace) for form in chosen._forms)
+
+
+def test_many_passes_are_quicker_event_by_event() -> None:
+    assert not quicker_compiled(18_000_000, 9_000_000)
+    assert quicker_compiled(1000, 0)
