@@ -282,7 +282,7 @@ def test_a_damaged_sweep_is_named(tmp_path: Path, name: str, damage: bytes | Non
 
 def test_traces_that_cannot_be_swept_are_refused(tmp_path: Path) -> None:
     trace = make_trace("alpha", 0, events=300)
-    with pytest.raises(StudyError, match="no trace to sweep"):
+    with pytest.raises(StudyError, match="no trace is given to sweep"):
         pba.sweep([])
     with pytest.raises(StudyError, match="two traces are called 'alpha'"):
         pba.sweep([trace, make_trace("alpha", 1, events=300)], pba.Grid("16", "64", "8"))
