@@ -20,8 +20,8 @@ Rows = list[dict[str, Any]]
 """What is kept of one point: a row per recording, in the recordings' order."""
 
 WORTH_COMPILING: Final = 2_000_000_000
-"""Events replayed in all from which on the engine is compiled for it: that takes 11 s, and saves some 5 ns each
-(on the shipped recordings 3 to 13)."""
+"""Events replayed in all from which on the engine is compiled for it: that takes 11 s, and saves some 5 ns an
+event (3 to 13 on the shipped recordings)."""
 MOST_EVENTS: Final = 50_000_000
 """A longer trace is replayed as it is: one of 100 million events takes 2.4 GB to compile."""
 

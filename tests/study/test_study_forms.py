@@ -29,7 +29,7 @@ def test_rows_are_the_same_in_both_forms(monkeypatch: pytest.MonkeyPatch, worker
     with Evaluator(inputs(), workers) as chosen:
         chosen.warm_up(len(points))
         compiled = [isinstance(form, CompiledTrace) for form in chosen._forms]
-        assert compiled == [False, False, True, True]
+        assert compiled == [True, False, True, True]
         assert chosen.rows_of(points) == by_events
 
 
