@@ -5,9 +5,11 @@ another file, and not of options such as bounds checking. So the cache directory
 sources that a room's jitted functions can reach and of everything else that shapes the code; a stale entry
 cannot be found. Each file of the cache ends with its own checksum: a damaged one would crash the process.
 
-**What compiling costs.** Each function is optimised on its own, then again inside its callers. To do so only
-once, inside the entries, halves the time to compile, but replays of compiled traces with many passes take a
-third longer.
+**What compiling costs.** Numba optimises each function on its own, with all that it calls, then again inside
+its callers. To do so once, inside the entries alone (`_InnerCompiler`), halves the time to compile; replays
+event by event are as fast, replays of compiled traces with many passes take a third longer. So commands that
+replay event by event start like this (`start_quickly`) as long as the other code is not there, and the two
+kinds lie in folders of their own. Results are the same.
 """
 
 from __future__ import annotations
@@ -41,6 +43,8 @@ try:
         from numba import config
         from numba.core import event
         from numba.core.caching import FunctionCache, IndexDataCacheFile
+        from numba.core.codegen import JITCodeLibrary
+        from numba.core.compiler import Compiler
 except (ValueError, RuntimeError, Warning) as error:
     _said = [line for line in str(error).splitlines() if line.strip()]
     raise PbaError(f"Numba does not start: {_said[-1] if _said else error!r}", _HINT) from None
@@ -48,6 +52,11 @@ except (ValueError, RuntimeError, Warning) as error:
 F = TypeVar("F", bound=Callable[..., Any])
 
 CHECKSUM_BYTES: Final = 32
+QUICK_VARIABLE: Final = "PBA_QUICK_START"
+"""Set to 1, inner functions are optimised inside the entries alone, whatever is compiled: for tests."""
+_quick = os.environ.get(QUICK_VARIABLE) == "1"
+_QUICK_ROOMS: Final = frozenset({"kernel", "engine"})
+"""Rooms whose code differs where it is compiled for a short start."""
 _SLOW: Final = {
     "kernel": "the simulated kernel",
     "engine": "the engine of compiled traces",
@@ -99,12 +108,20 @@ class _Announcer(event.Listener):  # type: ignore[misc]
 event.register("numba:compile", _Announcer())
 
 
-def _fingerprint(room: str) -> str:
+def start_quickly() -> None:
+    """Compile the kernel for a short start, unless it is compiled for fast replays, or imported already."""
+    global _quick
+    if "pba.kernel" not in sys.modules and not is_compiled("kernel"):
+        cache_dir.cache_clear()
+        _quick = True
+
+
+def _fingerprint(room: str, quick: bool) -> str:
     """Return a hash of the sources behind a room's compiled code and of what else shapes it."""
     digest = caches.hash_of_sources([Path(__file__), *caches.sources_behind(room)])
     for part in (
         numba.__version__, llvmlite.__version__, np.__version__, platform.python_version(),
-        platform.machine(), str(bool(config.BOUNDSCHECK)), str(config.OPT),
+        platform.machine(), str(bool(config.BOUNDSCHECK)), str(config.OPT), str(quick),
     ):  # fmt: skip
         digest.update(part.encode() + b"\0")
     return str(digest.hexdigest()[:16])
@@ -113,7 +130,12 @@ def _fingerprint(room: str) -> str:
 def current_folders() -> set[str]:
     """Return the names of the cache's folders that this pba, with this Numba and so on, would use."""
     rooms = (path.name for path in caches.PACKAGE.iterdir() if path.is_dir())
-    return {f"{room}-{_fingerprint(room)}" for room in rooms if caches.sources_behind(room)}
+    known = [room for room in rooms if caches.sources_behind(room)]
+    return {
+        f"{room}-{_fingerprint(room, quick)}"
+        for room in known
+        for quick in ((False, True) if room in _QUICK_ROOMS else (False,))
+    }
 
 
 @cache
@@ -124,7 +146,7 @@ def cache_dir(room: str) -> Path:
     not the user's alone (`pba.caches`).
     """
     try:
-        return caches.trusted_folder(f"{room}-{_fingerprint(room)}")
+        return caches.trusted_folder(f"{room}-{_fingerprint(room, _quick and room in _QUICK_ROOMS)}")
     except caches.UntrustedCacheError as error:
         return _own_folder(str(error))
 
@@ -205,7 +227,37 @@ class _CheckedCache(FunctionCache):  # type: ignore[misc]
             super().save_overload(sig, data)
 
 
-_INNER: Final = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+class _InnerLibrary(JITCodeLibrary):  # type: ignore[misc]
+    """Code that is only linked into other libraries: neither optimised here nor made machine code of."""
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+
+class _InnerCompiler(Compiler):  # type: ignore[misc]
+    """Compiles a function that only other jitted functions call.
+
+    Numba finds a compiled function by its way in from Python, which this has not: a builtin that equals no
+    other stands for it.
+    """
+
+    def compile_extra(self, func: Any) -> Any:
+        """Compile; see `numba.core.compiler.CompilerBase`."""
+        self.state.flags.no_compile = True
+        self.state.library = _InnerLibrary(self.state.targetctx.codegen(), func.__qualname__)
+        result = super().compile_extra(func)._replace(entry_point=[].append)
+        self.state.targetctx.insert_user_function(result.entry_point, result.fndesc, [result.library])
+        return result
+
+
+def _inner() -> dict[str, Any]:
+    """Return the options of a function that Python never calls."""
+    options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return options | {"pipeline_class": _InnerCompiler} if _quick else options
 
 
 def _room_of(function: Callable[..., Any]) -> str:
@@ -241,7 +293,7 @@ def kernel_function(function: F) -> F:
 
     It lives inside the entries' compiled code.
     """
-    return _compile(function, _nrt=False, **_INNER)
+    return _compile(function, _nrt=False, **_inner())
 
 
 def kernel_inline(function: F) -> F:
@@ -249,7 +301,7 @@ def kernel_inline(function: F) -> F:
 
     For what runs once a page or an event: to pass the state's arrays to a call costs more than these do.
     """
-    return _compile(function, _nrt=False, forceinline=True, **_INNER)
+    return _compile(function, _nrt=False, forceinline=True, **_inner())
 
 
 def _entry(function: F, **options: Any) -> F:

@@ -131,7 +131,7 @@ def test_the_command_shows_and_clears(
     monkeypatch.setenv("PBA_CACHE_DIR", str(tmp_path))
     from pba import _jit
 
-    (current,) = (name for name in _jit.current_folders() if name.startswith("kernel-"))
+    current = next(name for name in _jit.current_folders() if name.startswith("kernel-"))
     for name in (current, f"kernel-{0:016x}", f"compiled-traces/{'a' * 64}/{1:016x}"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "file").write_bytes(b"x" * 100)

@@ -59,6 +59,9 @@ def minimise(
     is needed. Times and priorities stay as they were. Ctrl-C ends the search,
     and what it has by then is written (exit status 130).
     """
+    from pba._jit import start_quickly
+
+    start_quickly()
     from pba.cli.replay import machine_from, thresholds_from
     from pba.model import replay
     from pba.probe.condition import parse_property

@@ -68,6 +68,9 @@ def replay(
     start, or allocated just before. Live pages are truly bounded by these; of
     the other metrics they are the least and the most of the variants, no proof.
     """
+    from pba._jit import start_quickly
+
+    start_quickly()
     from pba.model import replay as run_model
 
     events = open_trace(trace, strict=strict)

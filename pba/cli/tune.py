@@ -58,6 +58,9 @@ def tune(
     they grow with the block). A study file says otherwise: copy
     studies/quickstart.toml.
     """
+    from pba._jit import start_quickly
+
+    start_quickly()
     from rich.console import Console
 
     from pba.study.definition import quickstart
