@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from pyarrow import csv
+from pyarrow import csv as arrow_csv
 
 from pba.errors import OutputError, PbaError
 from pba.report import report_paths, write_report
@@ -54,7 +54,7 @@ def test_the_same_run_gives_the_same_bytes_in_every_file(run, written, tmp_path)
 
 
 def test_trials_csv_has_every_point_with_plain_numbers(run, written):
-    table = csv.read_csv(written / "trials.csv").to_pandas().set_index("number")
+    table = arrow_csv.read_csv(written / "trials.csv").to_pandas().set_index("number")
     pd.testing.assert_frame_equal(table, run.points, check_dtype=False, check_exact=True)
 
 
