@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from pba.errors import RecordError
+
 GRACE_S: Final = 5.0
 """How long a command may take to end once it is asked to."""
 STEP_S: Final = 0.02
@@ -104,14 +106,22 @@ class Guard:
     @classmethod
     @contextlib.contextmanager
     def start(cls) -> Iterator[Guard]:
-        """Start the shell, which is let go on exit."""
-        shell = subprocess.Popen(
-            ["/bin/sh", "-c", cls.SCRIPT, "sh", str(GRACE_S)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        """Start the shell, which is let go on exit.
+
+        Raises
+        ------
+        RecordError
+            If it cannot be started.
+        """
+        nowhere = subprocess.DEVNULL
+        try:
+            shell = subprocess.Popen(
+                ["/bin/sh", "-c", cls.SCRIPT, "sh", str(GRACE_S)],
+                stdin=subprocess.PIPE, stdout=nowhere, stderr=nowhere, start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            reason = f"/bin/sh, which guards the command, cannot be started: {error.strerror}"
+            raise RecordError(reason, "raise the limit of processes (ulimit -u)") from error
         guard = cls(shell)
         try:
             yield guard

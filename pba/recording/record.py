@@ -146,8 +146,8 @@ def record(
     root = tracing_folder()
     symbols = Symbols.read()
     with ExitStack() as stack:
-        wish = _Wish(command, duration_s, buffer_mib, background, show)
-        captured = _capture(stack, root, out.parent, wish)
+        request = _Request(command, duration_s, buffer_mib, background, show)
+        captured = _capture(stack, root, out.parent, request)
         trace = _make_trace(captured, symbols, _short_name(out), background)
     trace.write(out, force=force)
     return Recorded(out, trace, captured.exit_status, captured.ended_by)
@@ -187,7 +187,7 @@ def _resolve(command: Sequence[str]) -> tuple[str, ...]:
     return tuple(command)
 
 
-class _Wish(NamedTuple):
+class _Request(NamedTuple):
     """What `record` was asked for."""
 
     command: tuple[str, ...]
@@ -212,7 +212,7 @@ class _Captured:
     ended_by: str
 
 
-def _capture(stack: ExitStack, root: Path, folder: Path, wish: _Wish) -> _Captured:
+def _capture(stack: ExitStack, root: Path, folder: Path, request: _Request) -> _Captured:
     """Trace while the command runs; the tracing instance is gone when this returns.
 
     Signals are noted from before the instance is made until it is gone, so that none leaves it behind.
@@ -221,7 +221,7 @@ def _capture(stack: ExitStack, root: Path, folder: Path, wish: _Wish) -> _Captur
     with ExitStack() as running:
         ending = running.enter_context(_ended_by_signals())
         guard = running.enter_context(Guard.start())
-        instance = running.enter_context(Instance(root, wish.buffer_mib * 1024))
+        instance = running.enter_context(Instance(root, request.buffer_mib * 1024))
         formats = Formats.read(instance)
         readers = []
         for cpu in instance.cpus():
@@ -231,10 +231,10 @@ def _capture(stack: ExitStack, root: Path, folder: Path, wish: _Wish) -> _Captur
             readers.append(reader)
         collector = Collector(formats, readers)
         collector.warm_up()
-        watch = _Watch(instance, collector, wish.show)
-        formats.switch_on(instance, wish.background)
+        watch = _Watch(instance, collector, request.show)
+        formats.switch_on(instance, request.background)
         start, count = Snapshot.take(), Count.take()
-        status, ended_by = _run(wish, guard, ending, watch)
+        status, ended_by = _run(request, guard, ending, watch)
         with witness():
             time.sleep(SETTLE_S)
             end, counts = Snapshot.take(), (count, Count.take())
@@ -244,7 +244,7 @@ def _capture(stack: ExitStack, root: Path, folder: Path, wish: _Wish) -> _Captur
         for reader in readers:
             reader.end()
         watch.step()
-    return _Captured(collector, start, end, counts, before, lost, wish.buffer_mib, status, ended_by)
+    return _Captured(collector, start, end, counts, before, lost, request.buffer_mib, status, ended_by)
 
 
 class _Watch:
@@ -296,9 +296,11 @@ def _ended_by_signals() -> Iterator[list[signal.Signals]]:
             signal.signal(number, handler)
 
 
-def _run(wish: _Wish, guard: Guard, ending: list[signal.Signals], watch: _Watch) -> tuple[int | None, str]:
+def _run(
+    request: _Request, guard: Guard, ending: list[signal.Signals], watch: _Watch
+) -> tuple[int | None, str]:
     """Run the command, or wait; return its exit status and what ended the recording."""
-    command, duration_s = wish.command, wish.duration_s
+    command, duration_s = request.command, request.duration_s
     deadline = time.monotonic() + duration_s if duration_s is not None else float("inf")
     if ending:  # while tracing was set up
         return 128 + ending[0] if command else None, ending[0].name

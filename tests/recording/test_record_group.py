@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from pba.errors import RecordError
 from pba.recording.group import Group, Guard, alive
 
 RECORDER = """
@@ -68,3 +69,13 @@ def test_a_guard_that_was_killed_disturbs_nobody() -> None:
         group = Group.start(["true"])
         guard.watch(group)
         assert group.end(signal.SIGTERM) == 0
+
+
+def test_a_shell_that_cannot_be_started_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", refused)
+    with pytest.raises(RecordError, match="cannot be started: Resource temporarily") as caught, Guard.start():
+        raise AssertionError("nothing is guarded")
+    assert "ulimit -u" in caught.value.hint
