@@ -28,27 +28,36 @@ _FREE__ = word_of("__free_")
 
 
 @jit
-def pid_before(buf, start, at):  # type: ignore[no-untyped-def]
-    """Read the pid of `name-pid  [cpu]` or `name-pid  (tgid) [cpu]`, backwards from `[`; -1 if none."""
-    i = at - 1
+def spaces_before(buf, start, i):  # type: ignore[no-untyped-def]
+    """Return the place of the last byte up to `i` that is no space."""
     while i > start and buf[i] == SPACE:
         i -= 1
-    if i > start and buf[i] == 41:  # (tgid)
-        while i > start and buf[i] != 40:
-            i -= 1
-        i -= 1
-        while i > start and buf[i] == SPACE:
-            i -= 1
-    pid = np.int64(0)
+    return i
+
+
+@jit
+def number_before(buf, start, i):  # type: ignore[no-untyped-def]
+    """Read a number of at most ten digits that ends at `i`; returns (value, place of the byte before it)."""
+    value = np.int64(0)
     scale = np.int64(1)
     last = i
     while i > start and is_digit(buf[i]) and last - i < 10:
-        pid += np.int64(buf[i] - 48) * scale
+        value += np.int64(buf[i] - 48) * scale
         scale *= 10
         i -= 1
-    if i == last or buf[i] != 45:
-        return np.int64(-1)
-    return pid
+    return value, i
+
+
+@jit
+def pid_before(buf, start, at):  # type: ignore[no-untyped-def]
+    """Read the pid of `name-pid  [cpu]` or `name-pid  (tgid) [cpu]`, backwards from `[`; -1 if none."""
+    last = spaces_before(buf, start, at - 1)
+    if last > start and buf[last] == 41:  # (tgid)
+        while last > start and buf[last] != 40:
+            last -= 1
+        last = spaces_before(buf, start, last - 1)
+    pid, i = number_before(buf, start, last)
+    return pid if i < last and buf[i] == 45 else np.int64(-1)
 
 
 @jit
@@ -57,16 +66,8 @@ def tid_before(buf, start, at):  # type: ignore[no-untyped-def]
 
     A task that perf does not know is `:-1 -1`; it is read as 1, which only pairs lines.
     """
-    i = at - 1
-    while i > start and buf[i] == SPACE:
-        i -= 1
-    pid = np.int64(0)
-    scale = np.int64(1)
-    last = i
-    while i > start and is_digit(buf[i]) and last - i < 10:
-        pid += np.int64(buf[i] - 48) * scale
-        scale *= 10
-        i -= 1
+    last = spaces_before(buf, start, at - 1)
+    tid, i = number_before(buf, start, last)
     if i == last:
         return np.int64(-1)
     if buf[i] == 47:  # pid/
@@ -75,7 +76,7 @@ def tid_before(buf, start, at):  # type: ignore[no-untyped-def]
             i -= 1
     if buf[i] == 45:  # -1
         i -= 1
-    return pid if i > start and buf[i] == SPACE else np.int64(-1)
+    return tid if i > start and buf[i] == SPACE else np.int64(-1)
 
 
 @jit

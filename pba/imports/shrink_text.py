@@ -8,10 +8,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from pba.events import MAX_PRIORITY
 from pba.tracepoints.visits import MEMCG_UNKNOWN, ShrinkLines
-
-LOWEST_URGENCY: Final = 12
-"""`DEF_PRIORITY` of include/linux/mmzone.h: no line has a greater one."""
 
 _LINE: Final = re.compile(
     r"mm_shrink_slab_start:\s+(?P<function>[^\s+]+)\S*(?:\s+\[[^\]]*\])?\s+(?P<pointer>\S+?):\s+"
@@ -76,7 +74,7 @@ class ShrinkText:
         names = ("nid", "priority", "items", "deferred", "delta", "total_scan")
         numbers = {name: int(match[name]) for name in names}
         memcg = MEMCG_UNKNOWN if match["memcg"] is None else int(match["memcg"])
-        if numbers["priority"] > LOWEST_URGENCY or max(map(abs, (*numbers.values(), memcg))) >> 62:
+        if numbers["priority"] > MAX_PRIORITY or max(map(abs, (*numbers.values(), memcg))) >> 62:
             return None
         function = match["function"]
         instance = self._instances.setdefault((function, match["pointer"]), len(self._instances))
