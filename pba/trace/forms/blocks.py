@@ -11,7 +11,6 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pba.errors import TraceError
 from pba.trace.columns import Columns
 from pba.trace.forms.parquet import (
     NAMED,
@@ -22,7 +21,6 @@ from pba.trace.forms.parquet import (
     unreadable,
     values_of,
 )
-from pba.trace.forms.piped import is_piped
 from pba.trace.metadata import Metadata
 from pba.trace.table import Trace
 
@@ -75,8 +73,6 @@ def parquet_blocks(path: str | Path) -> Blocks:
         If the file is not Parquet, damaged, not a trace, or of a newer version; also while it is read.
     """
     path = Path(path)
-    if is_piped(path):
-        raise TraceError("Parquet cannot be read from a pipe", "write it to a file first", path=path)
     try:
         source, size = opened(path)
         plain, metadata = looked_at(source, path)
@@ -85,8 +81,6 @@ def parquet_blocks(path: str | Path) -> Blocks:
         last_ns = _last_time(_file(source, there), path)
     except UNREADABLE as error:
         raise unreadable(path, error) from error
-    if not metadata.name:
-        metadata = metadata.with_(name=path.stem)
 
     def read(names: tuple[str, ...]) -> Iterator[Columns]:
         return _ahead(_read(_file(source, there), tuple(name for name in names if name in there), path))

@@ -48,8 +48,6 @@ def read_parquet(path: str | Path) -> Trace:
         another ratio), or more than memory does.
     """
     path = Path(path)
-    if is_piped(path):
-        raise TraceError("Parquet cannot be read from a pipe", "write it to a file first", path=path)
     try:
         source, size = opened(path)
         file, metadata = looked_at(source, path)
@@ -59,8 +57,6 @@ def read_parquet(path: str | Path) -> Trace:
     except MemoryError as error:
         hint = "cut it where there is more memory"
         raise TraceError("holds more events than memory does", hint, path=path) from error
-    if not metadata.name:
-        metadata = metadata.with_(name=path.stem)
     return Trace.from_checked(columns, slots, metadata)
 
 
@@ -88,7 +84,10 @@ def unreadable(path: Path, error: Exception) -> TraceError:
 
 
 def looked_at(source: Any, path: Path) -> tuple[pq.ParquetFile, Metadata]:
-    """Return a file whose columns have a trace's names and types, and its metadata; no event is read yet."""
+    """Return a file whose columns have a trace's names and types, and its metadata; no event is read yet.
+
+    A trace that has no name has the file's.
+    """
     schema = pq.read_schema(source)
     there = schema.names
     if len(set(there)) < len(there):
@@ -99,6 +98,7 @@ def looked_at(source: Any, path: Path) -> tuple[pq.ParquetFile, Metadata]:
             "is Parquet, but not a trace of pba", "import it, or make it with Trace.from_frame", path=path
         )
     metadata = Metadata.from_dict(json.loads(raw), str(path))
+    metadata = metadata if metadata.name else metadata.with_(name=path.stem)
     refuse_columns([name for name in there if name in DTYPES], path)
     for name in filter(DTYPES.__contains__, there):
         _refuse_type(name, schema.field(name).type, path)
@@ -180,7 +180,14 @@ def opened(path: Path) -> tuple[Any, int]:
 
     That is the file itself, its bytes mapped where Arrow cannot say its name, or what a compressed one holds,
     in memory.
+
+    Raises
+    ------
+    TraceError
+        If it is a pipe, cannot be opened, or unpacks to more than it may.
     """
+    if is_piped(path):
+        raise TraceError("Parquet cannot be read from a pipe", "write it to a file first", path=path)
     with open_stream(path) as stream:
         size = path.stat().st_size
         if is_packed(stream):
