@@ -174,3 +174,16 @@ def test_what_is_compiled_is_said_above_the_live_line(monkeypatch: pytest.Monkey
     line.end()
     _jit.say("compiling")
     assert stderr.getvalue() == "pba: compiling\n"
+
+
+def test_no_place_for_a_cache_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("PBA_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", staticmethod(homeless))
+    assert run(["cache"]) == 2
+    assert "there is no place for a cache" in capsys.readouterr().err

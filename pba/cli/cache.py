@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pba.cli.layout import columns
+from pba.errors import PbaError
+from pba.printable import printable
 from pba.units import format_bytes, plural
 
 if TYPE_CHECKING:
@@ -36,14 +38,15 @@ def show(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> None
     from pba import _jit
     from pba.caches import cache_root, entries
 
+    try:
+        folder = cache_root()
+    except RuntimeError as error:  # nobody knows of a home
+        raise PbaError(f"there is no place for a cache: {error}", "set PBA_CACHE_DIR to a folder") from error
     found = entries(_jit.current_folders())
     if as_json:
-        print(
-            json.dumps({"folder": str(cache_root()), "entries": [each.to_dict() for each in found]}, indent=2)
-        )
+        print(json.dumps({"folder": str(folder), "entries": [each.to_dict() for each in found]}, indent=2))
         return
-    total = format_bytes(sum(each.size_bytes for each in found))
-    print(f"{cache_root()}: {total}")
+    print(f"{printable(folder)}: {format_bytes(sum(each.size_bytes for each in found))}")
     if found:
         print("\n" + columns([("kind", "of", "size", "last used", "state"), *map(_row, found)], "llrrl"))
 

@@ -68,7 +68,7 @@ class Evaluator:
 
         none: dict[str, list[int]] = {"time_ns": [0], "op": [3], "id": [0], "arg": [0]}
         replay(Trace.from_arrays(none))
-        quicker = [at for at, one in enumerate(self.inputs) if _quicker_compiled(one, self._workers)]
+        quicker = _quicker_compiled(self.inputs, self._workers)
         nr_events = nr_points * sum(len(self.inputs[at].trace) for at in quicker)
         if nr_events and (nr_events >= WORTH_COMPILING or is_compiled("engine")):
             from pba.engine.compile import compile_trace
@@ -109,15 +109,22 @@ class Evaluator:
         return row_of(replay(self._forms[at], point.on(one.machine), one.machine))
 
 
-def _quicker_compiled(one: Input, workers: int) -> bool:
-    """Whether a trace is replayed quicker compiled; its machine, needed twice, has to stay in the pool."""
+def _quicker_compiled(inputs: Sequence[Input], workers: int) -> list[int]:
+    """Return which traces are replayed quicker compiled, as long as all machines stay in the pool.
+
+    A point goes round all machines, so a pool that is too small for them would keep none until it is needed
+    again: to boot one each time costs more than the compiled replay saves.
+    """
     from pba import pool
     from pba.engine.compiled import quicker_compiled
 
-    counts = one.trace.counts()
-    machines_bytes = 2 * workers * one.machine.memory_pages * STATE_BYTES_PER_PAGE
-    return (
-        len(one.trace) <= MOST_EVENTS
-        and machines_bytes <= pool.limit_bytes()
-        and quicker_compiled(len(one.trace), counts["S"] + counts["D"])
-    )
+    def may_be(trace: Trace) -> bool:
+        counts = trace.counts()
+        return len(trace) <= MOST_EVENTS and quicker_compiled(len(trace), counts["S"] + counts["D"])
+
+    compiled = [at for at, one in enumerate(inputs) if may_be(one.trace)]
+    by_events = {one.machine for at, one in enumerate(inputs) if at not in compiled}
+    nr_pages = sum(machine.memory_pages for machine in by_events)
+    nr_pages += sum(machine.memory_pages for machine in {inputs[at].machine for at in compiled})
+    fits = workers * nr_pages * STATE_BYTES_PER_PAGE <= pool.limit_bytes()
+    return compiled if fits else []

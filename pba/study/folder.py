@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from pba import caches
 from pba.errors import OutputError, StudyError, option
 from pba.files import PART, output_error, replacing
 from pba.printable import printable
@@ -33,7 +34,8 @@ SELF_HASH: Final = "sha256"
 
 SHAPING_ROOMS: Final = ("kernel", "engine", "trace", "tracepoints", "imports")
 SHAPING_MODULES: Final = (
-    "_jit.py", "events.py", "machine.py", "model.py", "results.py", "study/objective.py", "study/space.py",
+    "_jit.py", "events.py", "machine.py", "model.py", "pool.py", "results.py", "study/objective.py",
+    "study/space.py",
 )  # fmt: skip
 """The rooms and the modules of `pba` that `model_hash` is a hash of."""
 
@@ -299,17 +301,13 @@ def model_hash() -> str:
     counters. It stands under `model` among the versions of a run and of a sweep, and in the keys of a sweep's
     parts: what was begun with other sources is not gone on with.
     """
-    digest, package = hashlib.sha256(), Path(__file__).resolve().parents[1]
-    for path in sources_of_figures():
-        digest.update(str(path.relative_to(package)).encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:16]
+    return caches.hash_of_sources(sources_of_figures()).hexdigest()[:16]
 
 
 def sources_of_figures() -> list[Path]:
     """Return the files whose hash `model_hash` is, in a fixed order."""
-    package = Path(__file__).resolve().parents[1]
-    rooms = [path for name in SHAPING_ROOMS for path in sorted((package / name).rglob("*.py"))]
-    return [*rooms, *(package / name for name in SHAPING_MODULES)]
+    rooms = [path for name in SHAPING_ROOMS for path in sorted((caches.PACKAGE / name).rglob("*.py"))]
+    return [*rooms, *(caches.PACKAGE / name for name in SHAPING_MODULES)]
 
 
 def write_parquet(frame: pd.DataFrame, path: Path) -> None:

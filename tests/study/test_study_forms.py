@@ -11,6 +11,7 @@ from pba.engine.compiled import CompiledTrace, quicker_compiled
 from pba.study.evaluate import Evaluator
 from pba.study.inputs import Input
 from pba.study.space import Point
+from pba.study.workers import STATE_BYTES_PER_PAGE
 
 NAMES = ("jvm-heap-x86", "phone-arm64-4k", "git-x86", "dpkg-x86")
 
@@ -52,3 +53,17 @@ def test_a_machine_that_does_not_stay_in_the_pool_is_replayed_by_events(
 def test_many_passes_are_quicker_event_by_event() -> None:
     assert not quicker_compiled(18_000_000, 9_000_000)
     assert quicker_compiled(1000, 0)
+
+
+def test_machines_that_do_not_all_stay_in_the_pool_are_replayed_by_events(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With one more thread than there is room for, a round would find none of its machines again."""
+    machines = {(one.machine, one.trace.name == "phone-arm64-4k") for one in inputs()}
+    each = STATE_BYTES_PER_PAGE * sum(machine.memory_pages for machine, _ in machines)
+    monkeypatch.setenv("PBA_POOL_MIB", str(-(-2 * each >> 20)))
+    monkeypatch.setattr("pba.study.evaluate.WORTH_COMPILING", 1)
+    for workers, expected in ((2, 3), (3, 0)):
+        with Evaluator(inputs(), workers) as chosen:
+            chosen.warm_up(1)
+            assert sum(isinstance(form, CompiledTrace) for form in chosen._forms) == expected
