@@ -1,6 +1,6 @@
-"""What a study minimises, and how the figures of several recordings become one.
+"""What is kept of a replay, and what several recordings come to.
 
-Two aims, both to be small:
+By default two aims, both to be small:
 
 - **PMD splits**: how many 2 MiB (32 MiB, 512 MiB) mappings of the linear map the allocator broke. The
   sum over all recordings; nothing folds a split back, so each one counts alike.
@@ -9,16 +9,19 @@ Two aims, both to be small:
   seconds or five minutes. A page counts as one whatever its size, as it does in the thresholds: in MiB,
   one recording with 16 KiB pages would outweigh several with 4 KiB pages, and a small fall on it would
   pay for rises on all the others.
+
+`pba.study.aims` has all aims.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pba.study.aims import DEFAULT_AIMS, Aim
 from pba.study.definition import THRESHOLD_NAMES
 
 if TYPE_CHECKING:
@@ -26,83 +29,135 @@ if TYPE_CHECKING:
 
     from pba.results import ReplayResult
 
-AIMS: Final = ("pmd_splits", "mean_cached_pages")
-"""The two columns that a study minimises."""
+AIMS: Final = tuple(aim.name for aim in DEFAULT_AIMS)
+"""The two columns that are minimised by default, and that sweeps compare."""
 
 AVERAGED: Final = ("mean_cached_pages", "mean_cached_mib")
-"""Columns whose plain mean over the recordings describes a point; in MiB for information alone."""
+"""Columns whose plain mean over the recordings describes a point, if no aim says otherwise."""
 
 SUMMED: Final = (
     "pmd_splits", "contpmd_splits", "contpte_splits", "pud_splits", "unprotect_calls", "pages_released",
     "shrink_calls", "scan_calls", "alloc_failures", "deadlocks", "pages_leaked",
 )  # fmt: skip
-"""Counters whose sum over the recordings describes a point."""
+"""Counters whose sum over the recordings describes a point, if no aim says otherwise."""
 
 MIB: Final = float(1 << 20)
 
+Kept = dict[str, Any]
+"""What is kept of one replay: every counter, and what follows from them."""
 
-def row_of(result: ReplayResult) -> dict[str, Any]:
-    """Return what is kept of one replay: every counter, and what follows from them.
+
+def row_of(result: ReplayResult, aims: Sequence[Aim] = DEFAULT_AIMS) -> Kept:
+    """Return what is kept of one replay: every counter, what follows from them, and each aim by its name.
 
     Parameters
     ----------
     result : pba.results.ReplayResult
         What `pba.replay` returned.
+    aims : sequence of Aim
+        The study's aims.
     """
     page = result.machine.page_size_kib * 1024
     counters = {name: value for name, value in result.counters.items() if name != "cache_hash"}
-    return {
+    kept = {
         **counters,
         "mean_cached_pages": float(result.mean_cached_pages),
         "mean_cached_mib": float(result.mean_cached_pages) * page / MIB,
         "peak_cached_mib": result.counters["peak_cached"] * page / MIB,
         "block_mapped_share": float(result.block_mapped_share),
     }
+    return {**kept, **{aim.name: aim.of(kept) for aim in aims if aim.name not in kept}}
 
 
-def combine(rows: list[Mapping[str, Any]]) -> dict[str, float]:
-    """Return the figures of all recordings taken together: sums, means, a maximum."""
-    combined: dict[str, float] = {name: sum(int(row[name]) for row in rows) for name in SUMMED}
-    for name in AVERAGED:
-        combined[name] = float(sum(row[name] for row in rows) / len(rows))
-    combined["peak_cached_mib"] = float(max(row["peak_cached_mib"] for row in rows))
-    return combined
+class Objective:
+    """The aims of a study over its recordings.
+
+    Parameters
+    ----------
+    aims : sequence of Aim
+        The aims.
+    """
+
+    def __init__(self, aims: Sequence[Aim] = DEFAULT_AIMS) -> None:
+        self.aims = tuple(aims)
+
+    def values(self, rows: Sequence[Mapping[str, Any]], patch: Sequence[Mapping[str, Any]]) -> tuple[float, ...]:
+        """Return what a point's rows, one a recording, come to; `patch` are the rows of the patch's point."""
+        return tuple(
+            float(aim.over_recordings([row[aim.name] for row in rows], [row[aim.name] for row in patch]))
+            for aim in self.aims
+        )
+
+    def losses(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return values (a column for each aim) so that less is better in each."""
+        return values * np.array([aim.sign for aim in self.aims], np.float64)
 
 
-def points_of(per_trace: pd.DataFrame) -> pd.DataFrame:
+def points_of(per_trace: pd.DataFrame, aims: Sequence[Aim] = DEFAULT_AIMS, patch: int = 0) -> pd.DataFrame:
     """Make the table of points from the table of replays (a row per point and recording).
+
+    Parameters
+    ----------
+    per_trace : DataFrame
+        Indexed by `number` and `trace`.
+    aims : sequence of Aim
+        The study's aims.
+    patch : int
+        Number of the point with the patch's thresholds.
 
     Returns
     -------
     DataFrame
-        Indexed by `number`: the thresholds, the two aims, the mean and the peak in MiB, the sums, `on_front`.
+        Indexed by `number`: the thresholds, the aims, the means in pages and in MiB, the peak in MiB, the sums,
+        `on_front`.
     """
     import pandas as pd
 
     groups = per_trace.groupby(level="number", sort=True)
     points = groups[list(THRESHOLD_NAMES)].first()
-    points["pmd_splits"] = groups["pmd_splits"].sum()
-    # A plain left-to-right sum, as `combine` does it: the same bits whoever adds them up.
+    for aim in aims:
+        # A row per point, a column per recording.
+        figures = per_trace[aim.name].unstack("trace")
+        figures = figures[list(dict.fromkeys(per_trace.index.get_level_values("trace")))]
+        columns = [figures[name].to_numpy(np.float64) for name in figures]
+        before = [float(value) for value in figures.loc[patch]]
+        combined = aim.over_recordings(columns, before)
+        whole = aim.over == "sum" and pd.api.types.is_integer_dtype(per_trace[aim.name])
+        points[aim.name] = combined.astype(np.int64) if whole else combined
     for name in AVERAGED:
-        points[name] = groups[name].agg(lambda column: sum(column) / len(column))
-    points["peak_cached_mib"] = groups["peak_cached_mib"].max()
+        if name not in points:
+            # A plain left-to-right sum: the same bits whoever adds them up.
+            points[name] = groups[name].agg(lambda column: sum(column) / len(column))
+    if "peak_cached_mib" not in points:
+        points["peak_cached_mib"] = groups["peak_cached_mib"].max()
     others = [name for name in SUMMED if name not in points and name in per_trace]
     points = pd.concat([points, groups[others].sum()], axis=1)
-    points["on_front"] = on_front(*(points[aim].to_numpy() for aim in AIMS))
+    losses = Objective(aims).losses(points[[aim.name for aim in aims]].to_numpy(np.float64))
+    points["on_front"] = on_front(*losses.T)
     return points
 
 
-def on_front(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return which points no other point beats: as good in both aims and better in one.
+def on_front(*aims: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which points no other point beats: as good in all aims and better in one. Less is better.
 
-    Points that are equal in both aims are on the front together.
+    Points that are equal in all aims are on the front together.
     """
-    first, second = np.asarray(first, float), np.asarray(second, float)
-    order = np.lexsort((second, first))
-    front = np.zeros(len(first), bool)
-    least_before, current, least_now = np.inf, np.nan, np.inf
-    for index in order:
-        if first[index] != current:
-            least_before, current, least_now = min(least_before, least_now), first[index], second[index]
-        front[index] = second[index] == least_now and second[index] < least_before
-    return front
+    table = np.column_stack([np.asarray(aim, float) for aim in aims])
+    # By the first aim, then the second, and so on: a point is beaten only by one that stands before it.
+    order = np.lexsort(table.T[::-1])
+    ordered = table[order]
+    new = np.concatenate([[True], (ordered[1:] != ordered[:-1]).any(axis=1)])[: len(ordered)]
+    distinct = ordered[new]
+    front = np.zeros(len(distinct), bool)
+    if table.shape[1] == 2 and len(distinct):
+        below = np.concatenate([[np.inf], np.minimum.accumulate(distinct[:-1, 1])])
+        front = distinct[:, 1] < below
+    else:
+        left = np.arange(len(distinct))
+        while len(left):
+            # The least of what is left is beaten by nothing; what it beats is beaten for good.
+            front[left[0]] = True
+            left = left[1:][~(distinct[left[1:]] >= distinct[left[0]]).all(axis=1)]
+    found = np.empty(len(table), bool)
+    found[order] = front[np.cumsum(new) - 1]
+    return found

@@ -1,0 +1,150 @@
+"""Points held against each other, recording by recording: changes with their intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from pba.study.aims import Aim
+from pba.study.decision.statistics import (
+    Floats,
+    Interval,
+    Statistic,
+    change_of_geometric_mean,
+    change_of_sum,
+    difference_of_mean,
+    paired_interval,
+    sign_test,
+    wilcoxon,
+)
+from pba.study.space import Point
+
+RELATIVE: Final = "relative"
+DIFFERENCE: Final = "difference"
+
+
+class Compared(NamedTuple):
+    """A point with a name, and its figures.
+
+    Attributes
+    ----------
+    name : str
+        What it is called: `patch`, `whole blocks only`, `recommended`.
+    point : Point
+        Its thresholds.
+    figures : list of list of float
+        For each aim, its figure on each recording.
+    """
+
+    name: str
+    point: Point
+    figures: list[list[float]]
+
+    def over(self, aims: Sequence[Aim], patch: Compared, chosen: Sequence[int] | None = None) -> list[float]:
+        """Return what each aim comes to over some recordings (all by default)."""
+        every = range(len(self.figures[0])) if chosen is None else chosen
+        return [
+            float(aim.over_recordings([own[at] for at in every], [before[at] for at in every]))
+            for aim, own, before in zip(aims, self.figures, patch.figures, strict=True)
+        ]
+
+
+class Change(NamedTuple):
+    """What an aim changes from one point to another, over recordings.
+
+    Attributes
+    ----------
+    aim : str
+        The aim.
+    before, after : float
+        What it comes to.
+    kind : {"relative", "difference"}
+        What the interval is of: the relative change, or the difference where there is nothing before.
+    estimate, low, high : float
+        The change and its 95 % interval over recordings; NaN where a single recording allows none.
+    fell, rose, same : int
+        Recordings whose figure fell, rose, stayed.
+    sign_p, wilcoxon_p : float
+        Two-sided p-values of the sign test and of Wilcoxon's signed-rank test over recordings.
+    better : int
+        1 where the whole interval is better, -1 where all of it is worse, else 0.
+    """
+
+    aim: str
+    before: float
+    after: float
+    kind: str
+    estimate: float
+    low: float
+    high: float
+    fell: int
+    rose: int
+    same: int
+    sign_p: float
+    wilcoxon_p: float
+    better: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON takes it: None where an end of the interval is unknown or without end."""
+        return {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in self._asdict().items()
+        }
+
+
+def change_of_worst(new: Floats, old: Floats, axis: int) -> Floats:
+    """Return the relative change of the largest figure of the recordings."""
+    before, after = old.max(axis=axis), new.max(axis=axis)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(after == before, 0.0, after / before - 1)
+
+
+def change_of_least(new: Floats, old: Floats, axis: int) -> Floats:
+    """Return the relative change of the least figure of the recordings: the worst of an aim to be large."""
+    before, after = old.min(axis=axis), new.min(axis=axis)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(after == before, 0.0, after / before - 1)
+
+
+def statistic_of(aim: Aim, old: Sequence[float]) -> tuple[Statistic, str]:
+    """Return what an aim's change is measured by: as its recordings add up, relative to what there was."""
+    if aim.over == "ratio":
+        return change_of_geometric_mean, RELATIVE
+    if not any(old):
+        return difference_of_mean, DIFFERENCE
+    if aim.over == "worst":
+        return (change_of_worst if aim.sign > 0 else change_of_least), RELATIVE
+    return change_of_sum, RELATIVE
+
+
+def change(aim: Aim, new: Sequence[float], old: Sequence[float]) -> Change:
+    """Return what an aim changes over recordings, with its interval and tests.
+
+    Parameters
+    ----------
+    aim : Aim
+        The aim.
+    new, old : sequence of float
+        Its figures after and before, for the same recordings in the same order.
+    """
+    statistic, kind = statistic_of(aim, old)
+    found: Interval = paired_interval(new, old, statistic)
+    signs = sign_test(new, old)
+    before, after = (float(aim.over_recordings(list(side), list(old))) for side in (old, new))
+    low, high = aim.sign * found.low, aim.sign * found.high
+    better = 1 if max(low, high) < 0 else -1 if min(low, high) > 0 else 0
+    return Change(
+        aim.name, before, after, kind, found.estimate, found.low, found.high,
+        signs.fell, signs.rose, signs.same, signs.p_value, wilcoxon(new, old), better,
+    )  # fmt: skip
+
+
+def changes(aims: Sequence[Aim], new: Compared, old: Compared, chosen: Sequence[int]) -> list[Change]:
+    """Return what each aim changes from one point to another over some recordings."""
+    return [
+        change(aim, [after[at] for at in chosen], [before[at] for at in chosen])
+        for aim, after, before in zip(aims, new.figures, old.figures, strict=True)
+    ]
