@@ -1,4 +1,4 @@
-"""The file that says what a study is: traces, machine, search space, budget, seed.
+"""The file that says what a study is: traces, machines, aims, search space, budget, seed, and how to decide.
 
 One TOML file, read with every key checked: a misspelt key that is silently ignored would be a wrong
 result that looks right. `studies/quickstart.toml` shows all keys.
@@ -6,16 +6,18 @@ result that looks right. `studies/quickstart.toml` shows all keys.
 
 from __future__ import annotations
 
+import difflib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from pba.errors import PbaError, StudyError
+from pba.errors import PbaError, StudyError, option
 from pba.machine import LINEAR_MAPS, ORDERS
 from pba.printable import printable
+from pba.study.aims import DEFAULT_AIMS, KNOWN_AIMS, OVER, Aim, aim_from
 from pba.units import parse_bytes
 
 THRESHOLD_NAMES: Final = ("unshrinkable_pages", "shrink_block_min_pages", "batch")
@@ -75,6 +77,49 @@ blocks.
 """
 
 
+RULE_NAMES: Final = ("fewest-within", "no-worse-anywhere", "least-regret", "least-product")
+"""Rules that `pba.study.decision.rules` knows, the default first."""
+MOST_AIMS: Final = 3
+"""More aims than this leave hardly a point that another beats."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How a study decides.
+
+    Attributes
+    ----------
+    rule : str
+        One of `RULE_NAMES`.
+    loss : float
+        How far from the best score a point may be and still belong to the region, in shares of the patch's.
+    within : float
+        For `fewest-within`: how far the further aims may lie above the patch's, as a share.
+    """
+
+    rule: str = RULE_NAMES[0]
+    loss: float = 0.05
+    within: float = 0.0
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a figure may be at least and at most; None for no end."""
+
+    least: float | None = None
+    most: float | None = None
+
+    def violation(self, value: float) -> float:
+        """Return how far a value is beyond the limit: 0 or less where it is kept."""
+        below = self.least - value if self.least is not None else -float("inf")
+        above = value - self.most if self.most is not None else -float("inf")
+        return max(below, above)
+
+
+DEFAULT_CONSTRAINTS: Final[dict[str, Limit]] = {"deadlocks": Limit(most=0), "pages_leaked": Limit(most=0)}
+"""What no recommended point may do."""
+
+
 @dataclass(frozen=True)
 class StudyDefinition:
     """What a study file says.
@@ -102,6 +147,18 @@ class StudyDefinition:
         Seed of the search's random numbers.
     sampler : {"tpe", "nsga2", "random"}
         How the search chooses its points.
+    held_out : tuple of str
+        As `traces`: recordings that have no say in the search and in the choice, on which it is tried.
+    aims : tuple of Aim
+        What is minimised or maximised, the most important first.
+    constraints : dict of str to Limit
+        What figures (names of `pba.study.aims.KNOWN_AIMS`) a recommended point must keep.
+    choice : Choice
+        How the study decides.
+    groups : dict of str to tuple of str
+        Names or patterns of the study's recordings, by the group's name; empty for a group a machine class.
+    sweep : bool
+        Whether every point of a grid is evaluated as well, which the decision then rests on.
     path : Path, optional
         The file that said so.
     """
@@ -116,6 +173,12 @@ class StudyDefinition:
     points: int = 320
     seed: int = 1
     sampler: str = "tpe"
+    held_out: tuple[str, ...] = ()
+    aims: tuple[Aim, ...] = DEFAULT_AIMS
+    constraints: Mapping[str, Limit] = field(default_factory=lambda: dict(DEFAULT_CONSTRAINTS))
+    choice: Choice = field(default_factory=Choice)
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sweep: bool = True
     path: Path | None = field(default=None, compare=False)
 
     def with_(self, **changes: Any) -> StudyDefinition:
@@ -131,8 +194,15 @@ class StudyDefinition:
         return product
 
 
-def read_definition(path: str | Path) -> StudyDefinition:
+def read_definition(path: str | Path, changes: Sequence[str] = ()) -> StudyDefinition:
     """Read a study file.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    changes : sequence of str
+        `search.points=1000`: a key with its tables, and what it says instead.
 
     Raises
     ------
@@ -147,7 +217,7 @@ def read_definition(path: str | Path) -> StudyDefinition:
         raise StudyError(f"{path}: no such study file", "studies/quickstart.toml is one to copy") from error
     except (OSError, UnicodeDecodeError) as error:
         raise StudyError(f"{path}: cannot be read as a study file: {error}") from error
-    return parse_definition(text, path)
+    return parse_definition(text, path, changes)
 
 
 def quickstart() -> Path:
@@ -157,7 +227,7 @@ def quickstart() -> Path:
     return inside if inside.is_file() else package.parent / "studies" / "quickstart.toml"
 
 
-def parse_definition(text: str, path: Path) -> StudyDefinition:
+def parse_definition(text: str, path: Path, changes: Sequence[str] = ()) -> StudyDefinition:
     """Read the text of a study file; `path` is for messages and for relative traces."""
     try:
         values = tomllib.loads(text)
@@ -165,27 +235,132 @@ def parse_definition(text: str, path: Path) -> StudyDefinition:
         raise StudyError(
             f"{path}: not a TOML file: {printable(error, 300)}", "see studies/README.md"
         ) from error
+    for change in changes:
+        _change(values, change)
     top = _Table(path, "", values)
     name = top.text("name")
     if not _NAME.fullmatch(name):
         top.refuse("name", "letters, digits, '.', '_' and '-' only (it names a folder)", name)
-    machine, search = top.table("machine"), top.table("search")
+    machine, search, decision = top.table("machine"), top.table("search"), top.table("decision")
+    traces, held_out = _traces(top)
     definition = StudyDefinition(
         name=name,
         description=top.text("description", ""),
-        traces=top.texts("traces", ("*",)),
+        traces=traces,
+        held_out=held_out,
         page_size_kib=_page_size(machine),
         memory_bytes=_memory(machine),
         linear_map=machine.choice("linear_map", ("largest", *LINEAR_MAPS), "largest").replace("largest", ""),
+        aims=_aims(top),
+        constraints=_constraints(top.table("constraints")),
         space=_space(top.table("space")),
         points=search.whole("points", 320, 1),
         seed=search.whole("seed", 1, 0, (1 << 32) - 1),
         sampler=search.choice("sampler", SAMPLERS, "tpe"),
+        sweep=search.truth("sweep", True),
+        choice=Choice(
+            decision.choice("rule", RULE_NAMES, RULE_NAMES[0]),
+            decision.real("loss", 0.05, 0, 1),
+            decision.real("within", 0.0, 0, 10),
+        ),
+        groups=_groups(top.table("groups")),
         path=path,
     )
-    for table in (machine, search, top):
+    for table in (machine, search, decision, top):
         table.done()
     return definition
+
+
+def _change(values: dict[str, Any], change: str) -> None:
+    """Put another value in the place of a key's."""
+    name, sign, said = change.partition("=")
+    keys = [key.strip() for key in name.split(".")]
+    if not sign or not all(keys):
+        raise StudyError(
+            f"{option('set', printable(change))}: expected a key and its value", "say search.points=1000"
+        )
+    try:
+        value = tomllib.loads(f"value = {said}")["value"]
+    except (ValueError, RecursionError):
+        value = said.strip()
+    table = values
+    for key in keys[:-1]:
+        table = table.setdefault(key, {})
+        if not isinstance(table, dict):
+            raise StudyError(f"{option('set', printable(change))}: {printable(key)} is no table")
+    table[keys[-1]] = value
+
+
+def _traces(top: _Table) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the recordings that are tuned on, and those that are held out."""
+    if not isinstance(top.values.get("traces"), dict):
+        return top.texts("traces", ("*",)), ()
+    table = top.table("traces")
+    found = table.texts("train", ("*",)), table.texts("held_out", (), may_be_empty=True)
+    table.done()
+    return found
+
+
+def _aims(top: _Table) -> tuple[Aim, ...]:
+    """Return the aims: names, or tables of a name and how recordings add up."""
+    given = top.take("aims", [aim.name for aim in DEFAULT_AIMS])
+    expected = f"one to {MOST_AIMS} names of aims, or tables {{name = ..., over = ...}}"
+    if not isinstance(given, list) or not 1 <= len(given) <= MOST_AIMS:
+        top.refuse("aims", expected, given)
+    found = []
+    for item in given:
+        plain = {"name": item} if isinstance(item, str) else item
+        if (
+            not isinstance(plain, dict)
+            or not isinstance(plain.get("name"), str)
+            or set(plain) - {"name", "over"}
+        ):
+            top.refuse("aims", expected, item)
+        check_aim_name(f"{top.path}: aims", plain["name"])
+        if plain.get("over", "sum") not in tuple(OVER):
+            top.refuse("aims", "over to be " + ", ".join(f'"{name}"' for name in OVER), plain["over"])
+        found.append(aim_from(plain))
+    if len({aim.name for aim in found}) < len(found):
+        top.refuse("aims", "each aim once", [aim.name for aim in found])
+    return tuple(found)
+
+
+def check_aim_name(where: str, name: str) -> None:
+    """Raise `StudyError` if no aim has that name; the message says which is nearest."""
+    if name not in KNOWN_AIMS:
+        raise StudyError(f"{where}: no aim is called {printable(repr(name))}", meant(name, tuple(KNOWN_AIMS)))
+
+
+def meant(name: str, known: Sequence[str]) -> str:
+    """Return a hint: the known name that is nearest to a misspelt one, and all of them."""
+    near = difflib.get_close_matches(name, known, 1)
+    every = "known: " + ", ".join(known)
+    return f"did you mean {near[0]}? {every}" if near else every
+
+
+def _constraints(table: _Table) -> dict[str, Limit]:
+    """Return the limits: a number is the most that a figure may be, a table has `least` and `most`."""
+    found = dict(DEFAULT_CONSTRAINTS)
+    for name, value in table.values.items():
+        check_aim_name(f"{table.path}: [constraints]", name)
+        table.take(name)
+        if isinstance(value, dict):
+            inner = table.table(name)
+            least, most = (inner.real(end, None) for end in ("least", "most"))
+            inner.done()
+        else:
+            least, most = None, table.real(name, None)
+        if least is not None and most is not None and least > most:
+            table.refuse(name, f"least = {least:g} to be no more than most = {most:g}", value)
+        if most is not None and most < 0:
+            table.refuse(name, "a figure that can be: none is below 0", value)
+        found[name] = Limit(least, most)
+    table.done()
+    return found
+
+
+def _groups(table: _Table) -> dict[str, tuple[str, ...]]:
+    return {printable(name): table.texts(name, ()) for name in table.values}
 
 
 def _page_size(machine: _Table) -> int | None:
@@ -249,9 +424,11 @@ class _Table:
             self.refuse(key, "a text", value)
         return str(value)
 
-    def texts(self, key: str, default: tuple[str, ...]) -> tuple[str, ...]:
+    def texts(self, key: str, default: tuple[str, ...], may_be_empty: bool = False) -> tuple[str, ...]:
         value = self.take(key, list(default))
         values = [value] if isinstance(value, str) else value
+        if may_be_empty and values == []:
+            return ()
         if not isinstance(values, list) or not values or not all(isinstance(v, str) and v for v in values):
             self.refuse(key, "a list of names, patterns or paths of traces", value)
         return tuple(values)
@@ -263,6 +440,15 @@ class _Table:
         if not fits or value < least or (most is not None and value > most):
             self.refuse(key, f"a whole number {limits}", value)
         return int(value)
+
+    def real(self, key: str, default: float | None, least: float = -1e18, most: float = 1e18) -> Any:
+        value = self.take(key, default)
+        if value is None:
+            return None
+        fits = isinstance(value, int | float) and not isinstance(value, bool)
+        if not fits or not least <= value <= most:
+            self.refuse(key, f"a number from {least:g} to {most:g}", value)
+        return float(value)
 
     def truth(self, key: str, default: bool) -> bool:
         value = self.take(key, default)
@@ -286,6 +472,4 @@ class _Table:
         for key in self.values:
             if key not in self.asked:
                 where = f"[{self.name}] {key}" if self.name else key
-                raise StudyError(
-                    f"{self.path}: {printable(where)}: unknown key", "known here: " + ", ".join(self.asked)
-                )
+                raise StudyError(f"{self.path}: {printable(where)}: unknown key", meant(key, self.asked))

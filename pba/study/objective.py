@@ -81,7 +81,9 @@ class Objective:
     def __init__(self, aims: Sequence[Aim] = DEFAULT_AIMS) -> None:
         self.aims = tuple(aims)
 
-    def values(self, rows: Sequence[Mapping[str, Any]], patch: Sequence[Mapping[str, Any]]) -> tuple[float, ...]:
+    def values(
+        self, rows: Sequence[Mapping[str, Any]], patch: Sequence[Mapping[str, Any]]
+    ) -> tuple[float, ...]:
         """Return what a point's rows, one a recording, come to; `patch` are the rows of the patch's point."""
         return tuple(
             float(aim.over_recordings([row[aim.name] for row in rows], [row[aim.name] for row in patch]))

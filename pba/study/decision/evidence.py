@@ -12,8 +12,8 @@ from pba.study.aims import Aim
 from pba.study.decision.alternatives import Alternative
 from pba.study.decision.outcomes import Floats, GridOutcomes, combined
 from pba.study.decision.region import Named, Region, named_point, region_of
-from pba.study.decision.rules import RULES, Choice, Scored
-from pba.study.definition import THRESHOLD_NAMES
+from pba.study.decision.rules import RULES, Scored
+from pba.study.definition import THRESHOLD_NAMES, Choice
 from pba.study.objective import on_front
 from pba.study.space import PATCH_POINT, Point
 from pba.study.sweep.grid import AXES
@@ -254,5 +254,3 @@ def least_map(
         least = least.T
     values = outcomes.grid.values
     return list(values[first]), list(values[second]), least
-
-

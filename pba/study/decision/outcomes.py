@@ -98,6 +98,11 @@ class TableOutcomes:
         row = self._wide(aim).loc[self._patch]
         return [float(row[name]) for name in self.recordings]
 
+    def point(self, at: int) -> Point:
+        """Return a point by its place."""
+        row = self._table.xs(self.numbers[at], level="number").iloc[0]
+        return Point(*(int(row[name]) for name in THRESHOLD_NAMES))
+
     def _wide(self, aim: Aim) -> Any:
         if aim.name not in self._kept:
             self._kept[aim.name] = self._table[aim.name].unstack("trace").sort_index()
@@ -189,7 +194,10 @@ class GridOutcomes:
             except (TypeError, ValueError):  # a user's own function that takes one replay at a time
                 found = np.empty(0)
             if found.shape != (len(self._boxes[recording].cache_hash),):
-                rows = ({name: column[at] for name, column in kept.items()} for at in range(len(kept["nr_cached"])))
+                rows = (
+                    {name: column[at] for name, column in kept.items()}
+                    for at in range(len(kept["nr_cached"]))
+                )
                 found = np.array([float(aim.of(row)) for row in rows])
             self._of_behaviour[key] = found
         return self._of_behaviour[key]

@@ -20,7 +20,9 @@ EXACT: Final = "a point of the grid"
 
 _POWERS: Final = {1 << exponent for exponent in range(27)}
 _FRACTIONS: Final = {BLOCK_NR_PAGES_4K >> exponent for exponent in range(10)}
-ROUND_M: Final = _FRACTIONS | {BLOCK_NR_PAGES_4K - part for part in _FRACTIONS if 8 <= part < BLOCK_NR_PAGES_4K}
+ROUND_M: Final = _FRACTIONS | {
+    BLOCK_NR_PAGES_4K - part for part in _FRACTIONS if 8 <= part < BLOCK_NR_PAGES_4K
+}
 """A block's halves, quarters, eighths and so on, and what is left of it without one of these."""
 ROUND_B: Final = _POWERS
 ROUNDISH_U: Final = _POWERS | {3 * power for power in _POWERS}
@@ -125,7 +127,8 @@ def depth_of(mask: NDArray[np.bool_]) -> Floats:
         return depth
     # The set and a rim of one around it are enough: the nearest point outside is never further.
     cut = tuple(
-        slice(max(0, low - 1), high + 2) for low, high in zip(where.min(axis=0), where.max(axis=0), strict=True)
+        slice(max(0, low - 1), high + 2)
+        for low, high in zip(where.min(axis=0), where.max(axis=0), strict=True)
     )
     if mask[cut].all():
         depth[cut] = np.inf

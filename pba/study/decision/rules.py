@@ -8,7 +8,6 @@ per cent of the patch's figure under every rule.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -16,28 +15,10 @@ from numpy.typing import NDArray
 
 from pba.study.aims import Aim
 from pba.study.decision.outcomes import Floats, Outcomes, combined
+from pba.study.definition import Choice
 
 SLACK: Final = 1e-9
 """A hair more than a limit still keeps it: figures are rounded to eleven digits."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What a study says of its decision.
-
-    Attributes
-    ----------
-    rule : str
-        A key of `RULES`.
-    loss : float
-        How far from the best score a point may be and still belong to the region, in shares of the patch's.
-    within : float
-        For `fewest-within`: how far the further aims may lie above the patch's, as a share.
-    """
-
-    rule: str = "fewest-within"
-    loss: float = 0.05
-    within: float = 0.0
 
 
 class Scored(NamedTuple):
@@ -78,7 +59,9 @@ def scale_of(value: float) -> float:
     return abs(value) if value else 1.0
 
 
-def _losses(outcomes: Outcomes, aims: Sequence[Aim], chosen: Sequence[int]) -> tuple[list[Floats], list[float]]:
+def _losses(
+    outcomes: Outcomes, aims: Sequence[Aim], chosen: Sequence[int]
+) -> tuple[list[Floats], list[float]]:
     """Return each aim's value of every point, so that less is better, and of the patch."""
     values, patches = [], []
     for aim in aims:
@@ -93,9 +76,7 @@ def _no_more(values: Floats, limit: float) -> NDArray[np.bool_]:
     return np.asarray(values <= limit + SLACK * abs(limit), np.bool_)
 
 
-def _fewest_within(
-    outcomes: Outcomes, aims: Sequence[Aim], chosen: Sequence[int], choice: Choice
-) -> Scored:
+def _fewest_within(outcomes: Outcomes, aims: Sequence[Aim], chosen: Sequence[int], choice: Choice) -> Scored:
     values, patches = _losses(outcomes, aims, chosen)
     able = np.ones(len(outcomes), bool)
     for value, before in zip(values[1:], patches[1:], strict=True):
@@ -115,9 +96,7 @@ def _no_worse_anywhere(
     return Scored(values[0] / scale_of(patches[0]), able)
 
 
-def _least_regret(
-    outcomes: Outcomes, aims: Sequence[Aim], chosen: Sequence[int], choice: Choice
-) -> Scored:
+def _least_regret(outcomes: Outcomes, aims: Sequence[Aim], chosen: Sequence[int], choice: Choice) -> Scored:
     scales = []
     for aim in aims:
         before = outcomes.patch(aim)
@@ -131,9 +110,7 @@ def _least_regret(
     return Scored(worst / len(aims), np.ones(len(outcomes), bool))
 
 
-def _least_product(
-    outcomes: Outcomes, aims: Sequence[Aim], chosen: Sequence[int], choice: Choice
-) -> Scored:
+def _least_product(outcomes: Outcomes, aims: Sequence[Aim], chosen: Sequence[int], choice: Choice) -> Scored:
     values, patches = _losses(outcomes, aims, chosen)
     able = np.ones(len(outcomes), bool)
     product = np.ones(len(outcomes))
