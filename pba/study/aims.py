@@ -1,8 +1,9 @@
-"""What a study can aim at: each figure with its unit, the direction that is better, and how recordings add up.
+"""What a study can aim at: each figure with its unit, the direction that is better, and how recordings add
+up.
 
-An aim is a figure of one replay, and a way to make one number of the figures of several recordings. The figure is
-worked out from the columns that are kept of a replay (`pba.study.objective.row_of`), be they one number each or
-arrays of many replays.
+An aim is a figure of one replay, and a way to make one number of the figures of several recordings. The
+figure is worked out from the columns that are kept of a replay (`pba.study.objective.row_of`), be they one
+number each or arrays of many replays.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ OVER: Final = {
 }
 """How one number is made of the figures of several recordings."""
 HALF: Final = 0.5
-"""What a geometric mean of ratios adds to both figures, so that a recording without a split counts: one that has
-none either way is unchanged, one that falls from 1 to 0 counts as a third. Of hundreds it changes nothing."""
+"""What a geometric mean of ratios adds to both figures, so that a recording without a split counts: one that
+has none either way is unchanged, one that falls from 1 to 0 counts as a third. Of hundreds it changes
+nothing."""
 
 
 @dataclass(frozen=True)

@@ -186,6 +186,11 @@ class StudyDefinition:
         return replace(self, **changes)
 
     @property
+    def where(self) -> str:
+        """What messages call it: its file, or its name."""
+        return self.name if self.path is None else str(self.path)
+
+    @property
     def space_size(self) -> int:
         """How many distinct points the space has."""
         product = 1

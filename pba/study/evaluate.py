@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
+from pba.study.aims import DEFAULT_AIMS, Aim
 from pba.study.inputs import Input
 from pba.study.objective import row_of
 from pba.study.space import Point
@@ -33,8 +34,8 @@ class Evaluator:
     other machines) has to keep `rows_of` alone.
     """
 
-    def __init__(self, inputs: Sequence[Input], workers: int) -> None:
-        self.inputs = list(inputs)
+    def __init__(self, inputs: Sequence[Input], workers: int, aims: Sequence[Aim] = DEFAULT_AIMS) -> None:
+        self.inputs, self.aims = list(inputs), tuple(aims)
         # Long ones first, so that no thread is left alone with one at the end.
         self._order = sorted(range(len(inputs)), key=lambda at: -len(inputs[at].trace))
         self._pool = Threads(max_workers=workers, thread_name_prefix="replay")
@@ -106,7 +107,7 @@ class Evaluator:
         from pba.engine.replay import replay
 
         one = self.inputs[at]
-        return row_of(replay(self._forms[at], point.on(one.machine), one.machine))
+        return row_of(replay(self._forms[at], point.on(one.machine), one.machine), self.aims)
 
 
 def _quicker_compiled(inputs: Sequence[Input], workers: int) -> list[int]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +38,8 @@ class Input:
         Its events.
     machine : Machine
         The simulated machine.
+    held_out : bool
+        Whether it has no say in what is recommended.
     """
 
     name: str
@@ -43,6 +47,13 @@ class Input:
     sha256: str
     trace: Trace
     machine: Machine
+    held_out: bool = False
+
+    @property
+    def passes(self) -> int:
+        """Shrinker passes of the trace."""
+        counts = self.trace.counts()
+        return counts["S"] + counts["D"]
 
     def row(self) -> dict[str, Any]:
         """Return the row of `Run.traces`, as JSON takes it."""
@@ -68,6 +79,7 @@ class Input:
             "live_at_start": quality.live_at_start,
             "recall": quality.truth.recall if quality.truth else None,
             "precision": quality.truth.precision if quality.truth else None,
+            "held_out": self.held_out,
         }
 
 
@@ -85,31 +97,74 @@ def read_inputs(definition: StudyDefinition) -> list[Input]:
     from pba.imports.read import read_trace
 
     found = []
-    for path in trace_files(definition):
+    train, held_out = (trace_files(definition, names) for names in (definition.traces, definition.held_out))
+    both = [path for path in train if path in held_out]
+    if both:
+        raise StudyError(
+            f"{definition.where}: traces: {printable(both[0].name)} is tuned on and held out",
+            "name it in train or in held_out",
+        )
+    for path in (*train, *held_out):
         trace = read_trace(path)
         name = printable(trace.metadata.name or path.name.split(".")[0])  # tables and records keep it
         machine = machine_for(definition, trace, path)
-        found.append(Input(name, path, sha256_of(path.read_bytes()), trace, machine))
+        digest = sha256_of(path.read_bytes())
+        found.append(Input(name, path, digest, trace, machine, path in held_out))
     twice = [name for name, count in Counter(item.name for item in found).items() if count > 1]
     if twice:
-        raise StudyError(f"{definition.path}: traces: two are called {twice[0]!r}", "leave one of them out")
+        raise StudyError(f"{definition.where}: traces: two are called {twice[0]!r}", "leave one of them out")
+    groups_of(definition, found)
     return found
 
 
-def trace_files(definition: StudyDefinition) -> list[Path]:
-    """Return the files of a study's traces, each once, in the order in which the study names them."""
+def groups_of(definition: StudyDefinition, inputs: Sequence[Input]) -> dict[str, list[str]]:
+    """Return the names of the recordings of each group: the study's, or the machine classes if there are
+    several.
+
+    Raises
+    ------
+    StudyError
+        If a group holds no recording.
+    """
+    found: dict[str, list[str]] = {}
+    tuned = [one for one in inputs if not one.held_out]
+    if not definition.groups:
+        for one in tuned:
+            found.setdefault(_machine_class(one), []).append(one.name)
+        return found if len(found) > 1 else {}
+    for group, patterns in definition.groups.items():
+        found[group] = [one.name for one in tuned if any(fnmatchcase(one.name, how) for how in patterns)]
+        if not found[group]:
+            names = ", ".join(one.name for one in tuned[:8])
+            raise StudyError(
+                f"{definition.where}: [groups] {printable(group)}: no recording of the study is called "
+                f"{printable(' or '.join(patterns))}",
+                f"it has {names}{', ...' if len(tuned) > 8 else ''}",
+            )
+    return found
+
+
+def _machine_class(one: Input) -> str:
+    """Return what kind of machine a recording is of: `arm64, 4 KiB`."""
+    known = {"aarch64": "arm64", "x86_64": "x86"}
+    architecture = printable(one.trace.metadata.architecture)
+    return f"{known.get(architecture, architecture or 'unknown')}, {one.machine.page_size_kib} KiB"
+
+
+def trace_files(definition: StudyDefinition, patterns: Sequence[str]) -> list[Path]:
+    """Return the files that a study's names and patterns mean, each once, in their order."""
     from pba.trace.corpus import find_all
 
     base = definition.path.parent if definition.path else Path()
     found: dict[Path, None] = {}
-    for pattern in definition.traces:
+    for pattern in patterns:
         try:
             found.update((path.resolve(), None) for path in find_all(pattern, base))
         except TraceError as error:
-            raise StudyError(f"{definition.path}: traces: {error.message}", error.hint) from error
+            raise StudyError(f"{definition.where}: traces: {error.message}", error.hint) from error
         except (OSError, ValueError, NotImplementedError) as error:  # too long, or `a**`
             reason = error.strerror if isinstance(error, OSError) else error
-            told = f"{definition.path}: traces: {printable(pattern)!r} cannot be looked for: {reason}"
+            told = f"{definition.where}: traces: {printable(pattern)!r} cannot be looked for: {reason}"
             raise StudyError(told, "name recordings, paths, or patterns with *") from error
     return list(found)
 
@@ -121,20 +176,20 @@ def machine_for(definition: StudyDefinition, trace: Trace, path: Path) -> Machin
     if page is None:
         raise StudyError(
             f"{path}: the trace does not say its page size",
-            f"say [machine] page_size_kib in {definition.path}",
+            f"say [machine] page_size_kib in {definition.where}",
         )
     memory = definition.memory_bytes
     if memory is None:
         if not data.memory_pages or not data.page_size_kib:
             raise StudyError(
                 f"{path}: the trace does not say how much memory its machine had",
-                f'say [machine] memory = "4 GiB" or so in {definition.path}',
+                f'say [machine] memory = "4 GiB" or so in {definition.where}',
             )
         memory = data.memory_pages * data.page_size_kib * 1024
     try:
         return Machine.from_bytes(page, memory, definition.linear_map)
     except MachineError as error:
-        where = f"{definition.path}: [machine]: for {path.name}: {error.message}"
+        where = f"{definition.where}: [machine]: for {path.name}: {error.message}"
         raise StudyError(where, error.hint) from error
 
 

@@ -8,20 +8,21 @@ trials takes some milliseconds; a journal rather than SQLite, so that several pr
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pba.files import output_error
 from pba.study.definition import THRESHOLD_NAMES, StudyDefinition
 from pba.study.folder import Folder
-from pba.study.objective import AIMS
 from pba.study.result import JOURNAL_FILE
-from pba.study.search import Tried, quiet
+from pba.study.search import Tried, quiet, whole_point
 from pba.study.space import Point
 
 if TYPE_CHECKING:
     import optuna
+
+    from pba.study.result import Run
 
 
 class Journal:
@@ -39,13 +40,13 @@ class Journal:
             storage = optuna.storages.JournalStorage(JournalFileBackend(str(self.path)))
             self._study = optuna.create_study(
                 study_name=definition.name,
-                directions=["minimize", "minimize"],
+                directions=[aim.direction for aim in definition.aims],
                 storage=storage,
                 load_if_exists=True,
             )
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                self._study.set_metric_names(list(AIMS))
+                self._study.set_metric_names([aim.name for aim in definition.aims])
             self.tried = [_tried(trial) for trial in self._study.get_trials(deepcopy=False)]
         except OSError as error:
             raise output_error(self.path, error) from error
@@ -53,44 +54,85 @@ class Journal:
             # What Optuna raises on a journal that is not one depends on where it stumbles.
             raise place.damaged(JOURNAL_FILE, f"Optuna cannot read it ({type(error).__name__})") from error
 
-    def append(self, generation: Sequence[Tried]) -> None:
-        """Store the points of a generation that are not stored yet."""
-        import optuna
-
-        for tried in generation:
-            trial = optuna.trial.create_trial(
-                params=tried.point._asdict(),
-                distributions=_distributions(self.definition, tried.point),
-                values=list(tried.values),
-                system_attrs=tried.notes,
-            )
+    def append(self, generation: Sequence[Tried], attributes: Sequence[Mapping[str, Any]]) -> None:
+        """Store the points of a generation that are not stored yet, each with what a dashboard may show of it."""
+        for tried, shown in zip(generation, attributes, strict=True):
             try:
-                self._study.add_trial(trial)
+                self._study.add_trial(stored_trial(self.definition, tried, shown))
             except OSError as error:
                 # What was cut short is taken back when the journal is next opened; the figures are stored.
                 raise output_error(self.path, error) from error
             self.tried.append(tried)
 
 
-def _tried(trial: optuna.trial.FrozenTrial) -> Tried:
-    """Return a stored trial as a tried point."""
-    point = Point(*(trial.params[name] for name in THRESHOLD_NAMES))
-    first, second = trial.values
-    return Tried(point, (first, second), dict(trial.system_attrs))
+def stored_trial(
+    definition: StudyDefinition, tried: Tried, attributes: Mapping[str, Any]
+) -> optuna.trial.FrozenTrial:
+    """Return a tried point as a finished trial, for people and their tools.
 
-
-def _distributions(
-    definition: StudyDefinition, point: Point
-) -> dict[str, optuna.distributions.BaseDistribution]:
-    """Return the space in whole numbers; where the patch's point lies outside, with a range of its own."""
+    A point outside of the space is shown at the nearest one inside, so that all trials have one space; its
+    own thresholds stand in the attribute `point`, as every trial's.
+    """
     import optuna
 
-    found: dict[str, optuna.distributions.BaseDistribution] = {}
-    for name, value in point._asdict().items():
-        item = definition.space[name]
-        low, high = min(item.low, value), max(item.high, value)
-        found[name] = optuna.distributions.IntDistribution(low, high, log=item.log and low > 0)
-    return found
+    shown = whole_point(definition, tried.point._asdict())
+    return optuna.trial.create_trial(
+        params=shown._asdict(),
+        distributions=_distributions(definition),
+        values=list(tried.values),
+        system_attrs=dict(tried.notes),
+        user_attrs={"point": list(tried.point), **attributes},
+        constraints=tried.violations or None,
+    )
+
+
+def study_in_memory(run: Run) -> optuna.Study:
+    """Return a run's search as an Optuna study in memory; see `Run.optuna_study`."""
+    import optuna
+
+    quiet()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study = optuna.create_study(study_name=run.study.name, directions=[aim.direction for aim in run.aims])
+        study.set_metric_names([aim.name for aim in run.aims])
+    decision = run.decision
+    for number, row in run.points[run.points["searched"]].iterrows():
+        point = Point(*(int(row[name]) for name in THRESHOLD_NAMES))
+        own = run.per_trace.loc[number]
+        shown: dict[str, Any] = {
+            f"{aim.name} of each recording": {
+                str(name): float(value) for name, value in own[aim.name].items()
+            }
+            for aim in run.aims
+        }
+        shown["on the front"] = bool(row["on_front"])
+        if decision is not None:
+            shown["recommended"] = point == decision.recommended
+        violations = {
+            name: limit.violation(float(row[name]))
+            for name, limit in run.study.constraints.items()
+            if name in row
+        }
+        values = tuple(float(row[aim.name]) for aim in run.aims)
+        study.add_trial(stored_trial(run.study, Tried(point, values, {}, violations), shown))
+    return study
+
+
+def _tried(trial: optuna.trial.FrozenTrial) -> Tried:
+    """Return a stored trial as a tried point."""
+    notes = {key: value for key, value in trial.system_attrs.items() if not key.startswith("constraints")}
+    point = Point(*(int(value) for value in trial.user_attrs["point"]))
+    return Tried(point, tuple(trial.values), notes, dict(trial.constraints or {}))
+
+
+def _distributions(definition: StudyDefinition) -> dict[str, optuna.distributions.BaseDistribution]:
+    """Return the space in whole numbers."""
+    import optuna
+
+    return {
+        name: optuna.distributions.IntDistribution(item.low, item.high, log=item.log)
+        for name, item in ((name, definition.space[name]) for name in THRESHOLD_NAMES)
+    }
 
 
 def _repair(path: Path) -> None:

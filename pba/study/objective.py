@@ -110,8 +110,8 @@ def points_of(per_trace: pd.DataFrame, aims: Sequence[Aim] = DEFAULT_AIMS, patch
     Returns
     -------
     DataFrame
-        Indexed by `number`: the thresholds, the aims, the means in pages and in MiB, the peak in MiB, the sums,
-        `on_front`.
+        Indexed by `number`: the thresholds, the aims, the means in pages and in MiB, the peak in MiB, the
+        sums, `on_front`.
     """
     import pandas as pd
 

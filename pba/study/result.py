@@ -5,7 +5,9 @@
       run.json          state, versions, command, seed, traces with their sha256, the recommendation
       optuna.journal    Optuna's storage (`JournalStorage`): a finished trial per point
       points.parquet    a row per point and recording: every counter
-      flatness.parquet  replays around the recommended point
+      sweep/            every point of a grid on the same recordings (`pba.load_sweep` reads it)
+      decision.json     what is recommended, and how sure that is
+      maps.parquet      how the rule's score lies over pairs of thresholds
       report/           what `pba report` writes
 
 The same inputs and seed leave the same bytes, whatever the clock says; only Optuna's journal has times in it
@@ -15,24 +17,33 @@ The same inputs and seed leave the same bytes, whatever the clock says; only Opt
 from __future__ import annotations
 
 import io
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from pba.errors import StudyError
+from pba.study.aims import Aim
+from pba.study.decision.decide import Decision
+from pba.study.decision.outcomes import TableOutcomes
+from pba.study.decision.rules import RULES
 from pba.study.definition import THRESHOLD_NAMES, StudyDefinition, parse_definition
-from pba.study.flatness import FLATNESS_COLUMNS
 from pba.study.folder import COMPLETE, Folder, Kind, Record, sha256_of
-from pba.study.objective import AIMS, points_of
-from pba.study.recommend import RULE, recommend
+from pba.study.objective import points_of
 
 if TYPE_CHECKING:
+    import optuna
     import pandas as pd
 
 STUDY_FILE: Final = "study.toml"
 RUN_FILE: Final = "run.json"
 POINTS_FILE: Final = "points.parquet"
-FLATNESS_FILE: Final = "flatness.parquet"
+DECISION_FILE: Final = "decision.json"
+MAPS_FILE: Final = "maps.parquet"
+SWEEP_FOLDER: Final = "sweep"
 JOURNAL_FILE: Final = "optuna.journal"
 
 RUN: Final = Kind(
@@ -40,11 +51,13 @@ RUN: Final = Kind(
     command="pba tune",
     flag="--run",
     record=RUN_FILE,
-    own=(RUN_FILE, STUDY_FILE, JOURNAL_FILE, POINTS_FILE, FLATNESS_FILE),
-    version=3,  # in 1, the second aim was in MiB; in 2, the record had no hash of itself
-    keys={"traces": list, "study_sha256": str, "points": int, "seed": int},
+    own=(RUN_FILE, STUDY_FILE, JOURNAL_FILE, POINTS_FILE, DECISION_FILE, MAPS_FILE, SWEEP_FOLDER),
+    # In 1, the second aim was in MiB; in 2, the record had no hash of itself; in 3, nothing was swept.
+    version=4,
+    keys={"traces": list, "study_sha256": str, "points": int, "seed": int, "changes": list, "aims": list},
     grows=JOURNAL_FILE,  # a dashboard may add notes
     first=STUDY_FILE,
+    folders=(SWEEP_FOLDER,),
 )
 """The folder of a study."""
 
@@ -55,6 +68,7 @@ _TRACE_COLUMNS: Final = (
     "trace", "path", "sha256", "machine", "page_size_kib", "memory_pages", "linear_map", "events", "allocs",
     "frees", "passes", "duration_ns", "source", "kernel", "architecture", "lost_events", "unknown_frees",
     "inferred_frees", "live_at_start", "recall", "precision",
+    "held_out",
 )  # fmt: skip
 """What `run.json` says of each recording."""
 
@@ -70,34 +84,41 @@ class Run:
     study : StudyDefinition
         What was asked (points and seed as they were given on the command line, if they were).
     complete : bool
-        Whether all points were tried and the surroundings of the recommended one replayed.
+        Whether all points were tried and the study has decided.
     versions : dict of str to str
         Versions of pba, of its model (a hash of all sources that shape a figure), Python and libraries.
     command : str
         The command that makes this run again.
     traces : DataFrame
-        A row per recording: `trace` (name), `path`, `sha256`, `machine`, `page_size_kib`,
+        A row per recording that has a say: `trace` (name), `path`, `sha256`, `machine`, `page_size_kib`,
         `memory_pages`, `linear_map`, `events`, `allocs`, `frees`, `passes`, `duration_ns`, `source`,
         `kernel`, `architecture`, `lost_events`, `unknown_frees`, `inferred_frees`, `live_at_start`,
         `recall`, `precision` (NaN where there was no truth to hold it against).
+    held_out : DataFrame
+        The same of the recordings that have none.
     points : DataFrame
-        Indexed by `number`: the thresholds as for 4 KiB pages, `pmd_splits` (sum over recordings),
-        `mean_cached_pages` (mean over recordings of the time-weighted mean; the second aim), the same in
-        `mean_cached_mib`, `peak_cached_mib` (the largest), other counters' sums, and `on_front`.
+        Indexed by `number`: the thresholds as for 4 KiB pages, each aim by its name over the recordings (by
+        default `pmd_splits`, their sum, and `mean_cached_pages`, the mean over recordings of the
+        time-weighted mean), the same in `mean_cached_mib`, `peak_cached_mib` (the largest), other counters'
+        sums, `on_front` (of these points), and `searched`: False for a recommended point that the search did
+        not come upon.
     per_trace : DataFrame
         Indexed by `number` and `trace`: the thresholds, every counter, `mean_cached_pages`,
-        `mean_cached_mib`, `peak_cached_mib`, `block_mapped_share`.
+        `mean_cached_mib`, `peak_cached_mib`, `block_mapped_share`, other aims, `searched`.
     patch : int
         Number of the point with the patch's thresholds.
     recommended : int
-        Number of the point that the rule chooses.
+        Number of the point that the study recommends; while a run is not complete, of the tried point that is
+        best by the rule.
     rule : str
         The rule, in words.
     front : list of int
-        Numbers of the points that no other beats, by rising `pmd_splits`.
-    flatness : DataFrame
-        `threshold, value, pmd_splits, mean_cached_pages`: replays along each threshold, the others held at
-        the recommended point. Empty while a run is not complete.
+        Numbers of the points that no other beats, by the first aim.
+    decision : Decision or None
+        What was decided and how sure that is; None while a run is not complete.
+    maps : DataFrame
+        `across`, `up`, `x`, `y`, `score`: the least score of the rule over the third threshold, in units of
+        the patch's. Empty without a sweep.
     """
 
     folder: Path
@@ -106,13 +127,32 @@ class Run:
     versions: dict[str, str]
     command: str
     traces: pd.DataFrame
+    held_out: pd.DataFrame
     points: pd.DataFrame
     per_trace: pd.DataFrame
     patch: int
     recommended: int
     rule: str
     front: list[int]
-    flatness: pd.DataFrame
+    decision: Decision | None
+    maps: pd.DataFrame
+
+    @property
+    def aims(self) -> tuple[Aim, ...]:
+        """The study's aims, the most important first."""
+        return self.study.aims
+
+    @property
+    def optuna_study(self) -> optuna.Study:
+        """The search as an Optuna study in memory: for `optuna.visualization` and whatever else takes one.
+
+        Each trial has the thresholds as parameters, the aims as values under their names, its constraints,
+        and as attributes its figures on every recording, whether it lies on the front of the tried points,
+        and whether in the region.
+        """
+        from pba.study.journal import study_in_memory
+
+        return study_in_memory(self)
 
 
 def load_run(folder: str | Path) -> Run:
@@ -121,7 +161,7 @@ def load_run(folder: str | Path) -> Run:
     Raises
     ------
     StudyError
-        If it is no run's folder, is damaged, holds no point yet, or was recommended by another rule.
+        If it is no run's folder, is damaged, or holds no point yet.
     """
     place = Folder(Path(folder), RUN)
     record = read_run_record(place)
@@ -129,14 +169,16 @@ def load_run(folder: str | Path) -> Run:
     if complete:
         place.check_files(record)
     study = _read_study(place, record)
-    per_trace = read_points(place, [row["trace"] for row in record["traces"]])
+    per_trace = read_points(place, names_of(record), study.aims)
     if per_trace is None or PATCH_NUMBER not in per_trace.index.get_level_values("number"):
         raise StudyError(f"{folder}: the run holds no point yet", "say pba tune again to go on with it")
-    run = assemble_run(place.path, study, record, per_trace, _read_flatness(place) if complete else None)
-    if complete and (record.get("recommended"), record.get("rule")) != (run.recommended, run.rule):
-        # The replays around the recommended point would be around another.
-        raise StudyError(f"{folder}: its point was chosen by another rule than this pba's", RUN.anew)
-    return run
+    decision, maps = (_read_decision(place), _read_maps(place)) if complete else (None, None)
+    return assemble_run(place.path, study, record, per_trace, decision, maps)
+
+
+def names_of(record: Record, held_out: bool = False) -> list[str]:
+    """Return the names of the recordings that have a say, or of those that have none."""
+    return [row["trace"] for row in record["traces"] if row["held_out"] == held_out]
 
 
 def assemble_run(
@@ -144,29 +186,49 @@ def assemble_run(
     study: StudyDefinition,
     record: Record,
     per_trace: pd.DataFrame,
-    flatness: pd.DataFrame | None,
+    decision: Decision | None,
+    maps: pd.DataFrame | None,
 ) -> Run:
-    """Put a `Run` together from its parts; points, front and recommendation follow from `per_trace`."""
+    """Put a `Run` together from its parts; points and front follow from `per_trace`."""
     import pandas as pd
 
-    points = points_of(per_trace)
-    front = points[points["on_front"]].sort_values(list(AIMS), kind="stable")
+    points = points_of(per_trace, study.aims)
+    points["searched"] = per_trace.groupby(level="number", sort=True)["searched"].first()
+    front = points[points["on_front"]]
+    signed = front[[aim.name for aim in study.aims]] * [aim.sign for aim in study.aims]
     traces = pd.DataFrame(record["traces"]).astype({"recall": "float64", "precision": "float64"})
+    held_out = traces.pop("held_out").astype(bool)
+    rule = RULES[study.choice.rule]
     return Run(
         folder=folder,
         study=study,
-        complete=flatness is not None,
+        complete=decision is not None,
         versions=dict(record["versions"]),
         command=record["command"],
-        traces=traces,
+        traces=traces[~held_out].reset_index(drop=True),
+        held_out=traces[held_out].reset_index(drop=True),
         points=points,
         per_trace=per_trace,
         patch=PATCH_NUMBER,
-        recommended=recommend(points, PATCH_NUMBER),
-        rule=RULE,
-        front=[int(number) for number in front.index],
-        flatness=pd.DataFrame(columns=list(FLATNESS_COLUMNS)) if flatness is None else flatness,
+        recommended=_number_of(points, per_trace, study, decision),
+        rule=rule.sentence(study.aims, study.choice),
+        front=[int(number) for number in signed.sort_values(list(signed), kind="stable").index],
+        decision=decision,
+        maps=pd.DataFrame(columns=["across", "up", "x", "y", "score"]) if maps is None else maps,
     )
+
+
+def _number_of(
+    points: pd.DataFrame, per_trace: pd.DataFrame, study: StudyDefinition, decision: Decision | None
+) -> int:
+    """Return the number of the recommended point, or of the best one so far."""
+    if decision is None:
+        names = list(dict.fromkeys(per_trace.index.get_level_values("trace")))
+        outcomes = TableOutcomes(per_trace, names)
+        scored = RULES[study.choice.rule].scored(outcomes, study.aims, range(len(names)), study.choice)
+        return int(points.index[int(np.where(scored.able, scored.score, np.inf).argmin())])
+    same = (points[list(THRESHOLD_NAMES)] == list(decision.recommended)).all(axis=1)
+    return int(points.index[same][0])
 
 
 def read_run_record(place: Folder) -> Record:
@@ -187,16 +249,17 @@ def _read_study(place: Folder, record: Record) -> StudyDefinition:
         raise place.damaged(STUDY_FILE, error) from error
     if sha256_of(content) != record["study_sha256"]:
         raise place.damaged(STUDY_FILE, "it was changed after the run began")
-    study = parse_definition(content.decode("utf-8"), place.path / STUDY_FILE)
+    study = parse_definition(content.decode("utf-8"), place.path / STUDY_FILE, record["changes"])
     return study.with_(points=record["points"], seed=record["seed"])
 
 
-def read_points(place: Folder, traces: list[str]) -> pd.DataFrame | None:
+def read_points(place: Folder, traces: list[str], aims: Sequence[Aim]) -> pd.DataFrame | None:
     """Read the table of replays, indexed by number and trace; None where there is none yet."""
     if not (place.path / POINTS_FILE).exists():
         return None
     frame = _read_parquet(place, POINTS_FILE)
-    wanted = {"number", "trace", *THRESHOLD_NAMES, *AIMS, "mean_cached_mib", "peak_cached_mib"}
+    wanted = {"number", "trace", *THRESHOLD_NAMES, "mean_cached_pages", "mean_cached_mib", "peak_cached_mib"}
+    wanted |= {"searched", *(aim.name for aim in aims)}
     if not wanted <= set(frame.columns):
         raise place.damaged(POINTS_FILE, f"the column {min(wanted - set(frame.columns))} is missing")
     numbers = len(frame) // len(traces)
@@ -206,12 +269,17 @@ def read_points(place: Folder, traces: list[str]) -> pd.DataFrame | None:
     return frame.set_index(["number", "trace"])
 
 
-def _read_flatness(place: Folder) -> pd.DataFrame:
-    """Read the replays around the recommended point."""
-    frame = _read_parquet(place, FLATNESS_FILE)
-    if list(frame.columns) != list(FLATNESS_COLUMNS):
-        raise place.damaged(FLATNESS_FILE, "its columns are not those of a run")
-    return frame
+def _read_decision(place: Folder) -> Decision:
+    """Read what was decided."""
+    try:
+        return Decision.from_dict(json.loads((place.path / DECISION_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, LookupError) as error:
+        raise place.damaged(DECISION_FILE, error) from error
+
+
+def _read_maps(place: Folder) -> pd.DataFrame | None:
+    """Read how the score lies over pairs of thresholds; None where nothing was swept."""
+    return _read_parquet(place, MAPS_FILE) if (place.path / MAPS_FILE).exists() else None
 
 
 def _read_parquet(place: Folder, name: str) -> pd.DataFrame:

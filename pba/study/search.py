@@ -1,9 +1,9 @@
 """The search: Optuna proposes generations of points, and what it proposes depends on nothing but the past.
 
-Generation 0 is the patch's point, the corners of the space and evenly spread points. Each later generation is
-proposed by a sampler made anew, whose random numbers follow from the study's seed and the generation's
-number, and which sees exactly the points of the generations before. So the same study tries the same
-points whatever the number of workers, and a killed run goes on as if nothing had happened.
+Generation 0 is the plain alternatives, the corners of the space and evenly spread points. Each later
+generation is proposed by a sampler made anew, whose random numbers follow from the study's seed and the
+generation's number, and which sees exactly the points of the generations before. So the same study tries the
+same points whatever the number of workers, and a killed run goes on as if nothing had happened.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import optuna
 
 FIRST_GENERATION: Final = 32
-"""Points of generation 0: the patch's, 8 corners, and evenly spread ones."""
+"""Points of generation 0: the plain alternatives, 8 corners, and evenly spread ones."""
 GENERATION: Final = 16
 """Points of each later generation: the same for every number of workers."""
 ATTEMPTS: Final = 24
@@ -38,11 +38,19 @@ class Proposal(NamedTuple):
 
 
 class Tried(NamedTuple):
-    """A point that was tried: the two aims, and the sampler's notes."""
+    """A point that was tried: what its aims come to, the sampler's notes, and how far it is beyond its
+    limits.
+
+    Attributes
+    ----------
+    violations : dict of str to float
+        For each constraint how far it is broken; 0 or less where it is kept.
+    """
 
     point: Point
-    values: tuple[float, float]
+    values: tuple[float, ...]
     notes: dict[str, Any]
+    violations: dict[str, float] = {}  # noqa: RUF012, nobody changes it
 
 
 def boundaries(total: int) -> Iterator[tuple[int, int]]:
@@ -111,7 +119,8 @@ def _ask(
             trial = study.ask(distributions)
             point = whole_point(definition, trial.params)
             if point not in known:
-                notes = dict(study._storage.get_trial(trial._trial_id).system_attrs)
+                noted = study._storage.get_trial(trial._trial_id).system_attrs
+                notes = {key: value for key, value in noted.items() if not key.startswith("constraints")}
                 found.append(Proposal(point, notes))
                 break
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
@@ -175,7 +184,7 @@ def in_memory_study(
     import optuna
 
     quiet()
-    study = optuna.create_study(directions=["minimize", "minimize"], sampler=sampler)
+    study = optuna.create_study(directions=[aim.direction for aim in definition.aims], sampler=sampler)
     study.add_trials([frozen_trial(definition, tried) for tried in past])
     return study
 
@@ -183,8 +192,8 @@ def in_memory_study(
 def frozen_trial(definition: StudyDefinition, tried: Tried) -> optuna.trial.FrozenTrial:
     """Return a tried point as a finished trial, for a sampler.
 
-    The patch's point may lie outside the space; it then counts as the nearest point inside, which is all that
-    a sampler can be told.
+    A plain alternative may lie outside the space; it then counts as the nearest point inside, which is all
+    that a sampler can be told.
     """
     import optuna
 
@@ -193,7 +202,8 @@ def frozen_trial(definition: StudyDefinition, tried: Tried) -> optuna.trial.Froz
         params={name: float(value) for name, value in inside._asdict().items()},
         distributions=distributions_of(definition),
         values=list(tried.values),
-        system_attrs=tried.notes,
+        system_attrs=dict(tried.notes),
+        constraints=tried.violations or None,
     )
 
 

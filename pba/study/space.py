@@ -42,17 +42,61 @@ class Point(NamedTuple):
         return f"U={self.unshrinkable_pages} M={self.shrink_block_min_pages} B={self.batch}"
 
 
+NEVER: Final = 1 << 26
+"""More pages than any cache holds: `Point.on` stops at the machine's memory."""
+
 PATCH_POINT: Final = Point(*Thresholds.patch(Machine(4)).to_dict().values())
 """The patch's own thresholds on 4 KiB pages: U=16 M=64 B=512."""
 
 
-def first_points(definition: StudyDefinition) -> Iterator[Point]:
-    """Yield the points to begin with, without end: the patch's, the space's corners, then evenly spread ones.
+class Alternative(NamedTuple):
+    """A plain choice of thresholds, which needs no tuning: what a recommendation has to beat.
 
-    The patch's is tried even where the space leaves it out, as all else is held against it. A point may
-    come more than once.
+    Attributes
+    ----------
+    name : str
+        What it is called everywhere.
+    point : Point
+        Its thresholds, as for 4 KiB pages.
+    text : str
+        What it means for the kernel, in a sentence.
     """
-    yield PATCH_POINT
+
+    name: str
+    point: Point
+    text: str
+
+
+ALTERNATIVES: Final = (
+    Alternative("patch", PATCH_POINT, "The thresholds that the patch has."),
+    Alternative(
+        "whole blocks only",
+        PATCH_POINT._replace(shrink_block_min_pages=BLOCK_NR_PAGES_4K),
+        "A block is only given back once all of it is free, so that the shrinker never splits one; U and B are "
+        "patch's.",
+    ),
+    Alternative(
+        "never shrink",
+        PATCH_POINT._replace(unshrinkable_pages=NEVER),
+        "No page is ever given back: the same as no shrinker.",
+    ),
+    Alternative(
+        "shrink everything",
+        Point(4, 1, 1),
+        "Every pass takes what it can get, a page at a time, down to the four pages that splitting the linear map "
+        "needs.",
+    ),
+)
+"""The plain alternatives, the patch first. A study always evaluates all of them."""
+
+
+def first_points(definition: StudyDefinition) -> Iterator[Point]:
+    """Yield the points to begin with, without end.
+
+    First the plain alternatives, even where the space leaves them out, as all else is held against them; then
+    the space's corners, then evenly spread points. A point may come more than once.
+    """
+    yield from (alternative.point for alternative in ALTERNATIVES)
     ranges = [definition.space[name] for name in THRESHOLD_NAMES]
     for corner in itertools.product(*((item.low, item.high) for item in ranges)):
         yield Point(*corner)
@@ -82,5 +126,10 @@ def all_points(definition: StudyDefinition) -> Iterator[Point]:
 
 def distinct_points(definition: StudyDefinition) -> int:
     """Return how many points a study will try: its budget, or all there are."""
-    inside = all(value in definition.space[name] for name, value in PATCH_POINT._asdict().items())
-    return min(definition.points, definition.space_size + (0 if inside else 1))
+    outside = sum(not inside(definition, alternative.point) for alternative in ALTERNATIVES)
+    return min(definition.points, definition.space_size + outside)
+
+
+def inside(definition: StudyDefinition, point: Point) -> bool:
+    """Whether a point lies in a study's space."""
+    return all(value in definition.space[name] for name, value in point._asdict().items())

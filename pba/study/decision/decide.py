@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from pba.study.aims import Aim
-from pba.study.decision.alternatives import ALTERNATIVES, PATCH
 from pba.study.decision.compare import Compared, changes
 from pba.study.decision.evidence import (
     PLAIN,
@@ -26,11 +25,12 @@ from pba.study.decision.outcomes import Floats, GridOutcomes, TableOutcomes, com
 from pba.study.decision.region import EXACT, box_of, in_words, span_of
 from pba.study.decision.rules import RULES, Scored, scale_of
 from pba.study.definition import Choice, Limit
-from pba.study.space import PATCH_POINT, Point
+from pba.study.space import ALTERNATIVES, PATCH_POINT, Point
 
 if TYPE_CHECKING:
     import pandas as pd
 
+PATCH: Final = ALTERNATIVES[0].name
 RECOMMENDED: Final = "recommended"
 Measure = Callable[[Sequence[Point]], Sequence[Sequence[Mapping[str, Any]]]]
 """Returns what is kept of a replay of each point on each recording."""
@@ -88,27 +88,29 @@ class Decision:
     alternative : str
         The plain alternative that it is; empty for none.
     compared : list of Compared
-        The patch, the other plain alternatives and the recommended point, with their figures on every recording.
+        The patch, the other plain alternatives and the recommended point, with their figures on every
+        recording.
     changes : list of dict
         `of`, `against`, and `aims`: what each aim changes, with interval and tests (`compare.Change`).
     verdict : dict
         `kind` ("better", "plain", "no difference") and `against`: the best plain alternative by the rule.
     best : dict
-        `point`, `values` and `score` of the grid's best point by the rule; `lost`, the score that the round value
-        costs beside it. Empty without a sweep.
+        `point`, `values` and `score` of the grid's best point by the rule; `lost`, the score that the round
+        value costs beside it. Empty without a sweep.
     region : dict
-        `points` of the region and of the `grid`; `box`, the largest box of it around the recommended point; `span`,
-        the least and greatest value of each threshold. Empty without a sweep.
+        `points` of the region and of the `grid`; `box`, the largest box of it around the recommended point;
+        `span`, the least and greatest value of each threshold. Empty without a sweep.
     front : list of dict
-        `point`, `values` and how many `points` share them: the exact front by the first aim. Empty without a sweep.
+        `point`, `values` and how many `points` share them: the exact front by the first aim. Empty without a
+        sweep.
     folds : list of dict
-        For each recording, what the rule chooses on all others: `recording`, `point`, `words`, `alternative`, and
-        for each aim the figures `patch` and `chosen` on the recording left out.
+        For each recording, what the rule chooses on all others: `recording`, `point`, `words`, `alternative`,
+        and for each aim the figures `patch` and `chosen` on the recording left out.
     folds_changes : list of dict
         What each aim changes over all recordings, each with the point that was chosen without it.
     groups : list of dict
-        `name`, `recordings`, `values` of each compared point, `changes` of the recommended point against the patch,
-        and `own`: what the rule chooses for the group alone.
+        `name`, `recordings`, `values` of each compared point, `changes` of the recommended point against the
+        patch, and `own`: what the rule chooses for the group alone.
     held_out : dict
         `recordings`, `compared` and `changes` on recordings that had no say.
     silent : list of dict
@@ -206,7 +208,7 @@ def decide(
         Names of the recordings that have no say, and what replays points on them.
     """
     aims, every = question.aims, range(len(outcomes.recordings))
-    able, notes = _able(question, outcomes)
+    able, notes = able_points(question, outcomes)
     chosen = choose(outcomes, aims, every, question.choice, able, ALTERNATIVES)
     recommended = outcomes.point(chosen.named.number)
     named = [(one.name, one.point) for one in ALTERNATIVES] + [(RECOMMENDED, recommended)]
@@ -253,8 +255,8 @@ def decide_from_table(
     question : Question
         Aims, rule, constraints, groups.
     table : DataFrame
-        Replays, as `Run.per_trace`: the round points that every study evaluates, so that the choice depends on no
-        seed.
+        Replays, as `Run.per_trace`: the round points that every study evaluates, so that the choice depends
+        on no seed.
     recordings : sequence of str
         The recordings, in their order.
     measure : callable
@@ -264,7 +266,7 @@ def decide_from_table(
     scored = RULES[question.choice.rule].scored(
         outcomes, question.aims, range(len(recordings)), question.choice
     )
-    able, notes = _able(question, outcomes)
+    able, notes = able_points(question, outcomes)
     usable = scored.able & able if (scored.able & able).any() else scored.able
     score = np.where(usable, scored.score, np.inf)
     points = [outcomes.point(at) for at in range(len(outcomes))]
@@ -331,7 +333,7 @@ def _head(question: Question, recordings: Sequence[str], compared: list[Compared
     }
 
 
-def _able(
+def able_points(
     question: Question, outcomes: GridOutcomes | TableOutcomes
 ) -> tuple[np.ndarray[Any, np.dtype[np.bool_]], list[str]]:
     """Return which points keep all constraints; where none does, all of them, and a note that says so."""
@@ -382,7 +384,7 @@ def _verdict(question: Question, compared: list[Compared], alternative: str) -> 
     """Say whether the recommended point is better than the best plain alternative by more than its interval."""
     plain, best = compared[:-1], compared[-1]
     if alternative:
-        kind = NO_DIFFERENCE if alternative == PATCH.name else PLAIN_ANSWER
+        kind = NO_DIFFERENCE if alternative == PATCH else PLAIN_ANSWER
         return {"kind": kind, "against": alternative}
     outcomes = _NamedOutcomes(question.aims, plain)
     every = range(len(outcomes.recordings))
@@ -391,7 +393,7 @@ def _verdict(question: Question, compared: list[Compared], alternative: str) -> 
     found = changes(question.aims, best, against, every)
     if any(change.better > 0 for change in found):
         return {"kind": BETTER, "against": against.name}
-    return {"kind": NO_DIFFERENCE if against.name == PATCH.name else PLAIN_ANSWER, "against": against.name}
+    return {"kind": NO_DIFFERENCE if against.name == PATCH else PLAIN_ANSWER, "against": against.name}
 
 
 def _best(question: Question, outcomes: GridOutcomes, chosen: Chosen) -> dict[str, Any]:
@@ -541,7 +543,7 @@ def maps(question: Question, outcomes: GridOutcomes) -> pd.DataFrame:
     """
     import pandas as pd
 
-    able, _ = _able(question, outcomes)
+    able, _ = able_points(question, outcomes)
     scored = RULES[question.choice.rule].scored(
         outcomes, question.aims, range(len(outcomes.recordings)), question.choice
     )

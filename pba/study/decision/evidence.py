@@ -9,13 +9,12 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from pba.study.aims import Aim
-from pba.study.decision.alternatives import Alternative
 from pba.study.decision.outcomes import Floats, GridOutcomes, combined
 from pba.study.decision.region import Named, Region, named_point, region_of
 from pba.study.decision.rules import RULES, Scored
 from pba.study.definition import THRESHOLD_NAMES, Choice
 from pba.study.objective import on_front
-from pba.study.space import PATCH_POINT, Point
+from pba.study.space import Alternative, Point
 from pba.study.sweep.grid import AXES
 
 PLAIN: Final = "plain"
@@ -155,9 +154,9 @@ def hypervolume(losses: Floats, reference: Floats) -> float:
 def importance(outcomes: GridOutcomes, aim: Aim, recordings: Sequence[int]) -> dict[str, dict[str, float]]:
     """Return how much of an aim's variation over the grid each threshold accounts for.
 
-    Of the logarithm of the aim (plus one), as an effect is a factor: `alone`, the share of the variance that the
-    threshold's own mean explains (a first-order Sobol index), and `with_others`, the share that goes if it is held
-    (a total index). Exact for the grid, each of its points counting alike.
+    Of the logarithm of the aim (plus one), as an effect is a factor: `alone`, the share of the variance that
+    the threshold's own mean explains (a first-order Sobol index), and `with_others`, the share that goes if
+    it is held (a total index). Exact for the grid, each of its points counting alike.
     """
     values = np.log1p(np.abs(combined(outcomes, aim, recordings))).reshape(outcomes.grid.shape)
     total = float(values.var())
@@ -207,8 +206,9 @@ def ablation(
     Returns
     -------
     list of dict
-        For each threshold that differs: `first`, what each aim changes when it moves before all others; `last`,
-        after all others; `mean`, over all orders (its Shapley value: they add up to the whole change).
+        For each threshold that differs: `first`, what each aim changes when it moves before all others;
+        `last`, after all others; `mean`, over all orders (its Shapley value: they add up to the whole
+        change).
     """
     moved = [name for name in THRESHOLD_NAMES if getattr(start, name) != getattr(end, name)]
     corners = {}
@@ -243,8 +243,8 @@ def least_map(
     Returns
     -------
     tuple
-        The values of both thresholds, and the scores, a row for each value of the first; infinite where the rule
-        may choose nothing.
+        The values of both thresholds, and the scores, a row for each value of the first; infinite where the
+        rule may choose nothing.
     """
     score = np.where(scored.able, scored.score, np.inf).reshape(outcomes.grid.shape)
     first, second = (AXES.index(name) for name in axes)

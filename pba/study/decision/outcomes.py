@@ -31,6 +31,10 @@ DIGITS: Final = 11
 """Significant digits that two means are compared by: sums of floats may differ in the last four or five."""
 
 
+KEPT_FIGURES: Final = 1 << 24
+"""Up to so many, the figures of an aim are kept (128 MiB), as folds ask for them again and again."""
+
+
 class Outcomes(Protocol):
     """Figures of points on recordings.
 
@@ -132,6 +136,7 @@ class GridOutcomes:
         assert cell is not None
         self.patch_number = int(np.ravel_multi_index(cell, grid.shape))
         self._of_behaviour: dict[tuple[str, int], Floats] = {}
+        self._dense: dict[tuple[str, int], Floats] = {}
 
     def __len__(self) -> int:
         return len(self.grid)
@@ -144,7 +149,12 @@ class GridOutcomes:
 
     def figures(self, aim: Aim, recording: int) -> Floats:
         """Return an aim's figure of every point on one recording."""
-        return self._figures(aim, recording)[self.behaviours[recording]]
+        if len(self) * len(self.recordings) > KEPT_FIGURES:
+            return self._figures(aim, recording)[self.behaviours[recording]]
+        key = (aim.name, recording)
+        if key not in self._dense:
+            self._dense[key] = self._figures(aim, recording)[self.behaviours[recording]]
+        return self._dense[key]
 
     def patch(self, aim: Aim) -> list[float]:
         """Return an aim's figure of the patch's point on every recording."""
@@ -179,8 +189,9 @@ class GridOutcomes:
         cell = self.grid.cell_of(point)
         return None if cell is None else int(np.ravel_multi_index(cell, self.grid.shape))
 
+    @cached_property
     def thresholds(self) -> list[NDArray[np.int64]]:
-        """Return the thresholds of every point, in the order of `THRESHOLD_NAMES`."""
+        """The thresholds of every point, in the order of `THRESHOLD_NAMES`."""
         grids = np.meshgrid(*(np.array(values) for values in self.grid.values), indexing="ij")
         return [np.asarray(grids[AXES.index(name)].reshape(-1), np.int64) for name in THRESHOLD_NAMES]
 

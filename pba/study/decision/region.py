@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from pba.study.decision.outcomes import Floats, GridOutcomes
 from pba.study.decision.rules import Scored
-from pba.study.definition import BLOCK_NR_PAGES_4K, THRESHOLD_NAMES
+from pba.study.definition import BLOCK_NR_PAGES_4K, THRESHOLD_NAMES, StudyDefinition
 from pba.study.space import PATCH_POINT, Point
 from pba.study.sweep.plateau import largest_box_around
 
@@ -24,7 +25,7 @@ ROUND_M: Final = _FRACTIONS | {
     BLOCK_NR_PAGES_4K - part for part in _FRACTIONS if 8 <= part < BLOCK_NR_PAGES_4K
 }
 """A block's halves, quarters, eighths and so on, and what is left of it without one of these."""
-ROUND_B: Final = _POWERS
+ROUND_U: Final = _POWERS
 ROUNDISH_U: Final = _POWERS | {3 * power for power in _POWERS}
 ROUNDISH_M: Final = ROUND_M | {BLOCK_NR_PAGES_4K * part // 16 for part in range(1, 17)}
 
@@ -65,8 +66,8 @@ class Named(NamedTuple):
 def region_of(outcomes: GridOutcomes, scored: Scored, loss: float) -> Region:
     """Return all points that the rule may choose and whose score is within `loss` of the best.
 
-    The patch's own point can always be chosen by every rule, so that there is one; where constraints leave none,
-    see `decide`.
+    The patch's own point can always be chosen by every rule, so that there is one; where constraints leave
+    none, see `decide`.
     """
     score = np.where(scored.able, scored.score, np.inf)
     least = float(score.min())
@@ -78,7 +79,7 @@ def region_of(outcomes: GridOutcomes, scored: Scored, loss: float) -> Region:
 def distance_to_patch(outcomes: GridOutcomes, numbers: NDArray[np.intp]) -> Floats:
     """Return how far points' thresholds are from the patch's: the length of log2 of the factors."""
     total = np.zeros(len(numbers))
-    for values, before in zip(outcomes.thresholds(), PATCH_POINT, strict=True):
+    for values, before in zip(outcomes.thresholds, PATCH_POINT, strict=True):
         total += np.log2((values[numbers] + 1) / (before + 1)) ** 2
     return np.sqrt(total)
 
@@ -86,9 +87,9 @@ def distance_to_patch(outcomes: GridOutcomes, numbers: NDArray[np.intp]) -> Floa
 def named_point(outcomes: GridOutcomes, region: Region, score: Floats) -> Named:
     """Return the round point that lies deepest inside a region.
 
-    Depth is the distance to the nearest point outside, each threshold counted in shares of its axis' values; the
-    grid's own edges are no outside. Of equally deep points the one with the least score is taken, then the one
-    nearest to the patch's, then the first. Where no round point is inside, less round ones are tried.
+    Depth is the distance to the nearest point outside, each threshold counted in shares of its axis' values;
+    the grid's own edges are no outside. Of equally deep points the one with the least score is taken, then
+    the one nearest to the patch's, then the first. Where no round point is inside, less round ones are tried.
     """
     depth = depth_of(region.mask.reshape(outcomes.grid.shape)).reshape(-1)
     inside = np.flatnonzero(region.mask)
@@ -102,9 +103,9 @@ def named_point(outcomes: GridOutcomes, region: Region, score: Floats) -> Named:
 
 def _levels(outcomes: GridOutcomes, numbers: NDArray[np.intp]) -> Iterable[tuple[str, NDArray[np.bool_]]]:
     """Yield how round points may be, from the roundest on, and which of some points are that round."""
-    unshrinkable, minimum, batch = (values[numbers] for values in outcomes.thresholds())
+    unshrinkable, minimum, batch = (values[numbers] for values in outcomes.thresholds)
     for level, in_u, in_m, in_b in (
-        (ROUND, _POWERS, ROUND_M, ROUND_B),
+        (ROUND, _POWERS, ROUND_M, ROUND_U),
         (ROUNDISH, ROUNDISH_U, ROUNDISH_M, ROUNDISH_U),
     ):
         yield (
@@ -149,7 +150,7 @@ def box_of(outcomes: GridOutcomes, region: Region, number: int) -> dict[str, lis
 def span_of(outcomes: GridOutcomes, region: Region) -> dict[str, list[int]]:
     """Return the least and the greatest value of each threshold in a region."""
     inside = np.flatnonzero(region.mask)
-    columns = zip(THRESHOLD_NAMES, outcomes.thresholds(), strict=True)
+    columns = zip(THRESHOLD_NAMES, outcomes.thresholds, strict=True)
     return {name: [int(values[inside].min()), int(values[inside].max())] for name, values in columns}
 
 
@@ -170,3 +171,21 @@ def _of_a_block(pages: int) -> str:
     if block // shared <= 64:
         return f"{pages // shared}/{block // shared} of a block"
     return f"{pages} pages"
+
+
+def round_points(definition: StudyDefinition) -> list[Point]:
+    """Return a few hundred round points of a study's space: what it decides among where nothing is swept.
+
+    Every other power of two of U and B, and of M a block's halves and what is left of it without a small
+    part; the ends of the space where there are none of these.
+    """
+    wanted: dict[str, set[int]] = {
+        "unshrinkable_pages": {1 << exponent for exponent in range(0, 27, 2)},
+        "shrink_block_min_pages": {1, 64, 128, 256, 384, 448, 480, 496, 512},
+        "batch": {1 << exponent for exponent in range(1, 27, 2)},
+    }
+    axes = []
+    for name in THRESHOLD_NAMES:
+        item = definition.space[name]
+        axes.append(sorted(value for value in wanted[name] if value in item) or sorted({item.low, item.high}))
+    return [Point(*values) for values in itertools.product(*axes)]

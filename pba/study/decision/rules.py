@@ -1,8 +1,8 @@
 """Rules that make one choice out of several aims. Each says in a sentence what it prefers.
 
 A rule gives each point a score, less being better, and says which points it may choose at all. Scores are in
-units of what the patch's thresholds come to (least regret: in shares of its costs), so that a loss of 0.05 is five
-per cent of the patch's figure under every rule.
+units of what the patch's thresholds come to (least regret: in shares of its costs), so that a loss of 0.05 is
+five per cent of the patch's figure under every rule.
 """
 
 from __future__ import annotations

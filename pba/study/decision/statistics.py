@@ -80,9 +80,10 @@ def difference_of_mean(new: Floats, old: Floats, axis: int) -> Floats:
 def change_of_geometric_mean(new: Floats, old: Floats, axis: int) -> Floats:
     """Return the geometric mean over recordings of new / old, less 1.
 
-    `HALF` is added to both figures of each recording first. Without it one recording without a split would make
-    the mean 0, or infinite; with it a recording that has none either way counts as unchanged, and one that
-    falls from 1 split to none counts as a third. For figures in the hundreds it changes nothing to speak of.
+    `HALF` is added to both figures of each recording first. Without it one recording without a split would
+    make the mean 0, or infinite; with it a recording that has none either way counts as unchanged, and one
+    that falls from 1 split to none counts as a third. For figures in the hundreds it changes nothing to speak
+    of.
     """
     logs = np.log((new + HALF) / (old + HALF))
     return np.asarray(np.exp(logs.mean(axis=axis)) - 1, np.float64)

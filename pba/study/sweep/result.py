@@ -12,8 +12,8 @@ import numpy as np
 from pba.errors import PbaError
 from pba.results import COUNTER_COLUMNS
 from pba.study.definition import THRESHOLD_NAMES
+from pba.study.factors import distance_in_factors
 from pba.study.objective import AIMS
-from pba.study.recommend import distance_in_factors, recommend
 from pba.study.space import PATCH_POINT, Point
 from pba.study.sweep.boxes import Boxes, page_ns_of
 from pba.study.sweep.folder import mean_cached_pages, table_columns
@@ -231,25 +231,6 @@ class SweepResult:
         least = no_more_splits[-1].aims if no_more_splits else aims
         beaten_by = count_dominating(landscape, aims)
         return Place(aims, beaten_by, nearest[0], nearest[1], fewest, least)
-
-    def recommended(self, setting: str | None = None) -> Point:
-        """Return the point that the studies' rule (`pba.study.recommend.RULE`) chooses of the whole grid."""
-        steps = self.front_steps(setting)
-        numbers = np.concatenate([step.points for step in steps])
-        frame = self._frame_of(numbers)
-        for at, name in enumerate(AIMS):
-            values = [step.aims.floats[at] for step in steps]
-            frame[name] = np.repeat(values, [len(step.points) for step in steps])
-        frame["on_front"] = True
-        patch = self.patch_number
-        if patch not in frame.index:
-            aims = self.patch_aims(setting)
-            beaten = any(beats(step.aims, aims) for step in steps)
-            shown = dict(zip(AIMS, aims.floats, strict=True))
-            frame.loc[patch] = {**PATCH_POINT._asdict(), **shown, "on_front": not beaten}
-        chosen = recommend(frame.astype({"on_front": bool}), patch)
-        row: Any = frame.loc[chosen]
-        return Point(*(int(row[name]) for name in THRESHOLD_NAMES))
 
     def plateau(self, point: Point, setting: str | None = None) -> Plateau | None:
         """Return how far the thresholds can move around a point before an aim changes; None off the grid."""
