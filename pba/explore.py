@@ -24,18 +24,20 @@ from pba.analysis.phases import phases_table
 from pba.analysis.rates import rates_table
 from pba.errors import PbaError
 from pba.imports.read import as_trace
-from pba.report.data import flatness_table as df_flatness
+from pba.report.data import folds_table as df_folds
 from pba.report.data import front_table as df_front
+from pba.report.data import groups_table as df_groups
 from pba.report.data import points_table as df_points
 from pba.report.data import recordings_table as df_recordings
-from pba.report.figures import (
-    flatness_picture as plot_flatness,
-)
+from pba.report.data import strip_table as df_choices
 from pba.report.figures import (
     front_picture as plot_front,
 )
 from pba.report.figures import (
     recordings_picture as plot_recordings,
+)
+from pba.report.figures import (
+    region_picture as plot_region,
 )
 from pba.report.figures import (
     timeline_picture,
@@ -62,10 +64,10 @@ if TYPE_CHECKING:
     from pba.trace.table import Trace
 
 __all__ = [
-    "df_bursts", "df_drawdown", "df_flatness", "df_front", "df_lifetimes", "df_live", "df_passes",
-    "df_phases", "df_points", "df_rates", "df_recordings", "df_timeline", "load_run", "plot_bursts",
-    "plot_drawdown", "plot_flatness", "plot_front", "plot_lifetimes", "plot_live", "plot_passes",
-    "plot_phases", "plot_points", "plot_rates", "plot_recordings", "plot_timeline",
+    "df_bursts", "df_choices", "df_drawdown", "df_folds", "df_front", "df_groups", "df_lifetimes",
+    "df_live", "df_passes", "df_phases", "df_points", "df_rates", "df_recordings", "df_timeline", "load_run", "plot_bursts",
+    "plot_drawdown", "plot_front", "plot_lifetimes", "plot_live", "plot_passes", "plot_phases",
+    "plot_points", "plot_rates", "plot_recordings", "plot_region", "plot_timeline",
 ]  # fmt: skip
 
 plot_points = plot_front

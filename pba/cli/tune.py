@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -112,71 +111,80 @@ def write_report(run: Run) -> list[Path]:
 
 
 def show(run: Run, console: Console) -> None:
-    """Print what the run found."""
+    """Print what the run found: the answer, the choices, the groups, and how sure it is."""
+    from pba.report.answers import folds, held_out, searched, silent, verdict
     from pba.units import plural
 
-    points = run.points
-    patch, best = points.loc[run.patch], points.loc[run.recommended]
+    tried = int(run.points["searched"].sum())
     console.print(
-        f"[bold]{shown(run.study.name)}[/bold]: {plural(len(points), 'point')} on "
+        f"[bold]{shown(run.study.name)}[/bold]: {plural(tried, 'point')} on "
         f"{plural(len(run.traces), 'recording')}, in {shown(run.folder)}", soft_wrap=True,
     )  # fmt: skip
-    show_comparison(run, console)
-    show_front(run, console)
-    if run.recommended == run.patch:
-        console.print("No point does better than the patch's own thresholds by the rule.")
-    console.print(f"recommended: [bold]{thresholds_text(best)}[/bold] (patch: {thresholds_text(patch)})")
-    console.print(f"rule: {shown(run.rule, LONGEST_MESSAGE)}", style="dim")
+    console.print()
+    console.print(shown(verdict(run), LONGEST_MESSAGE), style="bold")
+    console.print()
+    show_choices(run, console)
+    show_groups(run, console)
+    for told in (folds(run), held_out(run), silent(run), searched(run), *_notes(run)):
+        if told:
+            console.print(f"- {shown(told, LONGEST_MESSAGE)}")
+    console.print(f"- rule: {shown(run.rule, LONGEST_MESSAGE)}", style="dim")
 
 
-def show_comparison(run: Run, console: Console) -> None:
-    """Print the patch against the recommended point, recording by recording."""
+def _notes(run: Run) -> list[str]:
+    return [] if run.decision is None else run.decision.notes
+
+
+def show_choices(run: Run, console: Console) -> None:
+    """Print the named points beside each other: thresholds, aims, change against the patch with its interval."""
     from rich.table import Table
 
-    from pba.report.data import point, recordings_table
+    from pba.report.data import LETTERS, THRESHOLDS, strip_table, write_value
+    from pba.study.decision.decide import RECOMMENDED
+    from pba.study.space import NEVER
 
-    title = "patch -> recommended (all: sum, means, highest peak)"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    table.add_column("\nrecording", no_wrap=True)
-    figures = {"pmd_splits": 0, "mean_cached_pages": 0, "mean_cached_mib": 2, "peak_cached_mib": 1}
-    for heading in ("PMD\nsplits", "mean cached\npages", "mean cached\nMiB", "peak cached\nMiB"):
-        table.add_column(heading, justify="right", no_wrap=True)
-
-    def add(name: str, pairs: Iterable[tuple[float, float]], style: str = "") -> None:
-        written = zip(pairs, figures.values(), strict=True)
-        cells = [f"{before:.{digits}f} -> {after:>5.{digits}f}" for (before, after), digits in written]
-        table.add_row(shown(name), *cells, style=style)
-
-    for row in recordings_table(run).to_dict("records"):
-        add(row["trace"], [(row[f"patch_{figure}"], row[f"recommended_{figure}"]) for figure in figures])
-    patch, best = point(run, run.patch), point(run, run.recommended)
-    add("all", [(patch[figure], best[figure]) for figure in figures], "bold")
+    table = Table(title="changes against the patch, with 95 % intervals over recordings", title_justify="left",
+                  box=None, pad_edge=False)  # fmt: skip
+    table.add_column("\n", no_wrap=True)
+    for name in THRESHOLDS:
+        table.add_column(f"\n{LETTERS[name]}", justify="right", no_wrap=True)
+    for aim in run.aims:
+        table.add_column(f"{aim.title}\n", justify="right")
+        table.add_column("\nchange, %", justify="right", no_wrap=True)
+    for row in strip_table(run).to_dict("records"):
+        pages = ["all" if row[name] >= NEVER else str(row[name]) for name in THRESHOLDS]
+        cells = []
+        for aim in run.aims:
+            cells += [write_value(aim, row[aim.name]), str(row[f"change_{aim.name}"]).replace(" %", "")]
+        table.add_row(shown(row["name"]), *pages, *cells, style="bold" if row["name"] == RECOMMENDED else "")
     console.print(table)
     console.print()
 
 
-def show_front(run: Run, console: Console) -> None:
-    """Print the Pareto front, thinned to what fits a screen."""
+def show_groups(run: Run, console: Console) -> None:
+    """Print what the recommended point does in each group of recordings."""
     from rich.table import Table
 
-    from pba.report.data import THRESHOLDS, front_table, thinned
-    from pba.study.objective import AIMS
+    from pba.report.data import groups_table, write_value
+    from pba.study.decision.decide import RECOMMENDED
 
-    front = front_table(run)
-    shown = thinned(front, FRONT_ROWS)
-    title = "Pareto front (thresholds and mean cached in pages)"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for heading in ("point", "U", "M", "B", "PMD splits", "mean cached", ""):
-        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
-    for row in shown.to_dict("records"):
-        note = "<- recommended" if row["recommended"] else "<- patch" if row["patch"] else ""
-        cells = [str(row[name]) for name in ("number", *THRESHOLDS, AIMS[0])]
-        style = "bold" if row["recommended"] else ""
-        table.add_row(*cells, f"{row[AIMS[1]]:.1f}", note, style=style)
+    rows = groups_table(run).to_dict("records")
+    if not rows:
+        return
+    table = Table(
+        title="patch -> recommended, by group of recordings", title_justify="left", box=None, pad_edge=False
+    )
+    table.add_column("\n", no_wrap=True)
+    for aim in run.aims:
+        table.add_column(f"{aim.title}\n", justify="right")
+        table.add_column("\nchange, %", justify="right", no_wrap=True)
+    for row in rows:
+        cells = []
+        for aim in run.aims:
+            ends = [write_value(aim, row[f"{name}_{aim.name}"]) for name in ("patch", RECOMMENDED)]
+            cells += [" -> ".join(ends), str(row[f"change_{aim.name}"]).replace(" %", "")]
+        table.add_row(f"{shown(row['group'])} ({row['recordings']})", *cells)
     console.print(table)
-    more = len(front) - len(shown)
-    if more:
-        console.print(f"and {more} more on the front, in trials.csv of the report", style="dim")
     console.print()
 
 
@@ -185,11 +193,3 @@ def shown(data: object, longest: int = LONGEST_PATH) -> str:
     from rich.markup import escape
 
     return escape(printable(data, longest))
-
-
-def thresholds_text(row: object) -> str:
-    """Return a point's thresholds as text."""
-    from pba.study.definition import THRESHOLD_NAMES
-    from pba.study.space import Point
-
-    return str(Point(*(int(row[name]) for name in THRESHOLD_NAMES)))  # type: ignore[index]

@@ -1,204 +1,270 @@
-"""The sentences of the report that answer the patch's questions, each made from the run's numbers.
-
-The patch (v6 17/30) asks which thresholds deserve to be tuned, and to what. No sentence here is true
-whatever the data: each is chosen and filled in from it.
-"""
+"""What a run answers: sentences made of its decision, the most wanted first."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
-import pandas as pd
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from pba.report.data import (
     KERNEL_NAMES,
     LETTERS,
     THRESHOLDS,
+    decided,
     falls_and_rises,
-    flatness_table,
-    held_out_table,
+    interval_text,
     point,
-    points_table,
     quality_table,
     recordings_table,
     same,
     thresholds,
-    tolerance_table,
+    with_unit,
+    write_value,
 )
 from pba.report.document import Answer
-from pba.report.words import listing, mib, moves, relative
-from pba.study.flatness import TOLERANCE
-from pba.study.objective import AIMS
+from pba.report.words import listing, moves
+from pba.study.decision.decide import BETTER, NO_DIFFERENCE, PATCH, PLAIN_ANSWER, RECOMMENDED, Decision
+from pba.study.space import ALTERNATIVES
 from pba.units import fine_percent, number, percent, plural
 
 if TYPE_CHECKING:
+    from pba.study.aims import Aim
     from pba.study.result import Run
 
 
 def answers(run: Run) -> tuple[Answer, ...]:
     """Return the questions with their answers, the most wanted first."""
-    return (
-        Answer("Which thresholds?", which(run)),
-        Answer("What do they buy?", what(run)),
-        Answer("Do the thresholds matter?", matter(run)),
-        Answer("How sure is that?", sure(run)),
-    )
+    if run.decision is None:
+        return (Answer("Which thresholds?", (_so_far(run),)),)
+    found = [Answer("Which thresholds?", which(run)), Answer("And without tuning?", plain(run))]
+    if run.decision.groups:
+        found.append(Answer("On which machines?", machines(run)))
+    return (*found, Answer("How sure is that?", sure(run)))
+
+
+def _so_far(run: Run) -> str:
+    best = point(run, run.recommended)
+    values = ", ".join(with_unit(aim, float(best[aim.name])) for aim in run.aims)
+    return f"Not decided yet. Of the points tried so far {thresholds(best)} is best by the rule: {values}."
 
 
 def which(run: Run) -> tuple[str, ...]:
-    """Say which point is recommended, and what its letters and "the patch" mean."""
-    patch, best = point(run, run.patch), point(run, run.recommended)
+    """Say what is recommended, against the best plain alternative, and what its letters mean."""
+    decision = decided(run)
     names = ", ".join(f"{LETTERS[name]} is `{KERNEL_NAMES[name]}`" for name in THRESHOLDS)
-    meant = f'{names}. "The patch", below, is the point with its own values.'
-    if run.recommended == run.patch:
-        return (f"Those of the patch, {thresholds(patch)}: the rule picks its own point.", meant)
-    chosen = f"{thresholds(best)} pages (point {run.recommended}). The patch has {thresholds(patch)}."
-    return (chosen, meant)
+    return (verdict(run), _region(run), f"{names}; a block has {_block(run)} pages.", *decision.notes)
 
 
-def what(run: Run) -> tuple[str, ...]:
-    """Say what the recommended point changes against the patch."""
-    patch = point(run, run.patch)
-    over = f"Over {plural(len(run.traces), 'recording')}"
-    if run.recommended == run.patch:
+def verdict(run: Run) -> str:
+    """Say in a sentence what to choose, and why: the first of the report, and of the terminal's summary."""
+    decision = decided(run)
+    against = decision.verdict["against"]
+    kind = decision.verdict["kind"]
+    if decision.alternative:
+        text = (
+            "Keep the patch's thresholds: by the rule no point is better."
+            if decision.alternative == PATCH
+            else f"Choose {_called(decision.alternative)}, {_thresholds(decision)}, which needs no tuning: "
+            f"{_compared(run, RECOMMENDED, PATCH)} against the patch."
+        )
+        return text
+    chosen = f"{_thresholds(decision)}: {_compared(run, RECOMMENDED, against)} against {_called(against)}"
+    if kind == BETTER:
+        better = [
+            aim.title
+            for aim, change in zip(run.aims, decision.changes_of(RECOMMENDED, against), strict=True)
+            if change["better"] > 0
+        ]
         return (
-            f"{over} the patch makes {plural(patch.pmd_splits, 'PMD split')} and caches "
-            f"{plural(patch.mean_cached_pages, 'page')} on average, at most {mib(patch.peak_cached_mib)}; "
-            "nothing is changed, so nothing is bought.",
+            f"{chosen}, the best choice that needs no tuning; in {listing(better)} that is more than the choice of "
+            "recordings explains."
         )
-    text = [
-        f"{over} PMD splits {moves(*_pair(run, 'pmd_splits'), number)}, "
-        f"mean cached pages {moves(*_pair(run, 'mean_cached_pages'), number)}, "
-        f"and the highest peak {moves(*_pair(run, 'peak_cached_mib'), mib, one=True)}."
-    ]
-    if run.traces.page_size_kib.nunique() > 1:
-        text.append(
-            "A page counts as one whatever its size. In MiB, where larger pages weigh more, the same mean "
-            f"{moves(*_pair(run, 'mean_cached_mib'), mib, one=True)}."
+    if kind == NO_DIFFERENCE:
+        return (
+            f"The thresholds do not matter here: the best point, {chosen}, is not better by more than the choice of "
+            "recordings explains. Keep the patch's."
         )
-    if all(same(*_pair(run, aim)) for aim in AIMS):
-        text.append("Both aims come out equal to the patch's: the recommended values buy nothing here.")
-    elif all(_within(*_pair(run, aim)) for aim in AIMS):
-        text.append("Both changes are within 5 %: keeping the patch's values costs next to nothing here.")
-    if len(run.traces) > 1:
-        text.append(per_recording(run))
-    return (*text, *hinges(run))
+    assert kind == PLAIN_ANSWER
+    return (
+        f"Choose {_called(against)}, which needs no tuning: the best point, {chosen}, is not better by more than the "
+        "choice of recordings explains."
+    )
 
 
-def _pair(run: Run, aim: str) -> tuple[float, float]:
-    return float(point(run, run.patch)[aim]), float(point(run, run.recommended)[aim])
+def _called(name: str) -> str:
+    return "the patch" if name == PATCH else f'"{name}"'
 
 
-def _within(before: float, after: float) -> bool:
-    return abs(after - before) <= TOLERANCE * abs(before)
+def _thresholds(decision: Decision) -> str:
+    return decision.words
+
+
+def _block(run: Run) -> str:
+    sizes = sorted({{4: 512, 16: 2048, 64: 8192}[int(size)] for size in run.traces.page_size_kib})
+    return listing([number(size) for size in sizes])
+
+
+def _compared(run: Run, of: str, against: str) -> str:
+    """Say what each aim does from one named point to another: `PMD splits fall from 81 to 29 (-64 %, ...)`."""
+    return listing(
+        [
+            aim_moves(aim, change)
+            for aim, change in zip(run.aims, decided(run).changes_of(of, against), strict=True)
+        ]
+    )
+
+
+def aim_moves(aim: Aim, change: Mapping[str, Any]) -> str:
+    """Say what an aim does, with its interval."""
+    before, after = write_value(aim, change["before"]), write_value(aim, change["after"])
+    if same(change["before"], change["after"]):
+        return f"{aim.title} stay at {before}"
+    verb = "fall" if change["after"] < change["before"] else "rise"
+    if change["kind"] == "difference":
+        return f"{aim.title} {verb} from {before} to {after}"
+    shown = interval_text(change).replace(" % (", " %, 95 % interval ").removesuffix(")")
+    return f"{aim.title} {verb} from {before} to {after} ({shown})"
+
+
+def _region(run: Run) -> str:
+    """Describe the region, and say what the round value costs."""
+    decision = decided(run)
+    region, best = decision.region, decision.best
+    if not region:
+        return decision.sentence
+    box = ", ".join(_range(name, region["box"][name]) for name in THRESHOLDS)
+    share = percent(region["points"] / region["grid"])
+    text = (
+        f"{number(region['points'])} of the {number(region['grid'])} points of the grid ({share}) are within "
+        f"{100 * decision.loss:g} % of the patch's figure from the best; all points with {box} are."
+    )
+    if best["point"] != list(decision.recommended):
+        values = listing([with_unit(aim, value) for aim, value in zip(run.aims, best["values"], strict=True)])
+        exact = dict(zip(THRESHOLDS, best["point"], strict=True))
+        text += f" The very best point, {thresholds(exact)}, has {values}."
+    return text
+
+
+def _range(name: str, ends: Sequence[int]) -> str:
+    low, high = ends
+    return f"{LETTERS[name]} {number(low)}" + ("" if low == high else f" to {number(high)}")
+
+
+def plain(run: Run) -> tuple[str, ...]:
+    """Say what each choice that needs no tuning comes to."""
+    decision = decided(run)
+    patch = decision.named(PATCH)
+    values = [with_unit(aim, value) for aim, value in zip(run.aims, patch.over(run.aims, patch), strict=True)]
+    text = [f"The patch: {listing(values)}."]
+    for one in ALTERNATIVES[1:]:
+        text.append(f"{one.name[0].upper()}{one.name[1:]}: {_compared(run, one.name, PATCH)}. {one.text}")
+    return tuple(text)
+
+
+def machines(run: Run) -> tuple[str, ...]:
+    """Say what the recommended point does in each group of recordings, and what each would choose alone."""
+    decision = decided(run)
+    text = []
+    for group in decision.groups:
+        moved = listing(
+            [aim_moves(aim, change) for aim, change in zip(run.aims, group["changes"], strict=True)]
+        )
+        told = f"{group['name']} ({plural(len(group['recordings']), 'recording')}): {moved}."
+        own = group.get("own")
+        if own and own["point"] != list(decision.recommended):
+            values = listing(
+                [with_unit(aim, value) for aim, value in zip(run.aims, own["values"], strict=True)]
+            )
+            name = _called(own["alternative"]) if own["alternative"] else own["words"]
+            told += f" Alone it would have {name}: {values}."
+        text.append(told)
+    return tuple(text)
 
 
 def per_recording(run: Run) -> str:
     """Say on how many recordings each aim falls, rises and stays."""
     table = recordings_table(run)
     parts = []
-    for aim, name in zip(AIMS, ("splits", "mean cached pages"), strict=True):
-        less, more = falls_and_rises(table[f"patch_{aim}"], table[f"recommended_{aim}"])
+    for aim in run.aims:
+        less, more = falls_and_rises(table[f"patch_{aim.name}"], table[f"recommended_{aim.name}"])
         numbers = {"fall on": less, "rise on": more, "are the same on": len(table) - less - more}
-        said = [f"{verb} {number}" for verb, number in numbers.items() if number]
-        parts.append(f"{name} {listing(said)}")
+        said = [f"{verb} {count}" for verb, count in numbers.items() if count]
+        parts.append(f"{aim.title} {listing(said)}")
     return f"Of {plural(len(table), 'recording')}: {'; '.join(parts)}."
 
 
 def hinges(run: Run) -> tuple[str, ...]:
-    """Name the recording without which an aim that falls would rise: for the others it is a loss."""
+    """Name the recording without which an aim that gets better would get worse: for the others it is a loss."""
     table = recordings_table(run)
     if len(table) < 3:
         return ()
     text = []
-    for aim, name, write in zip(AIMS, ("PMD splits", "mean cached pages"), (number, number), strict=True):
-        before, after = table[f"patch_{aim}"], table[f"recommended_{aim}"]
+    for aim in run.aims:
+        if aim.over not in ("sum", "mean"):
+            continue
+        before, after = (aim.sign * table[f"{role}_{aim.name}"] for role in ("patch", "recommended"))
         most = int((before - after).argmax())
-        rest = len(table) - 1 if aim == AIMS[1] else 1
+        rest = len(table) - 1 if aim.over == "mean" else 1
         first, last = (float(column.drop(index=most).sum()) / rest for column in (before, after))
         if after.sum() < before.sum() and last > first and not same(first, last):
-            text.append(f"Without {table.trace[most]}, {name} would {moves(first, last, write)}.")
+            moved = moves(aim.sign * first, aim.sign * last, lambda value, of=aim: write_value(of, value))  # type: ignore[misc]
+            text.append(f"Without {table.trace[most]}, {aim.title} would {moved}.")
     return tuple(text)
 
 
-def matter(run: Run) -> tuple[str, ...]:
-    """Say how far the aims move over all points, and which threshold moves them."""
-    points = points_table(run)
-    few, many = points.pmd_splits.min(), points.pmd_splits.max()
-    least, most = points.mean_cached_pages.min(), points.mean_cached_pages.max()
-    if same(few, many) and same(least, most):
-        outcome = f"{plural(few, 'PMD split')} and {plural(least, 'page')} of cache"
-        spread = f"No: all {number(len(points))} tried points come to the same, {outcome}."
-        return (spread,) if len(points) > 1 else ("Unknown: only one point was tried.", *_inert(run))
-    splits = (
-        f"splits range from {number(few)} to {number(many)}"
-        if few < many
-        else f"splits are always {number(few)}"
-    )
-    cached = (
-        f"are always {number(least)}"
-        if same(least, most)
-        else f"range from {number(least)} to {number(most)}"
-    )
-    spread = f"Over the {plural(len(points), 'tried point')} {splits}, mean cached pages {cached}."
-    if _within(many, few) and _within(most, least):
-        spread = f"Hardly: no choice moves either aim by more than 5 %. {spread}"
-    return (spread, *_inert(run))
-
-
-def _inert(run: Run) -> tuple[str, ...]:
-    """Name the thresholds that do not matter around the recommended point, and the one that does most."""
-    table = tolerance_table(run)
-    table = table[table.tested > 1]
-    if table.empty:
-        return ()
-    inert = [LETTERS[str(name)] for name, row in table.iterrows() if row.inert]
-    slack = [LETTERS[str(name)] for name, row in table.iterrows() if not row.inert and not row.matters]
-    does = [LETTERS[str(name)] for name, row in table.iterrows() if row.matters]
-    text = []
-    if inert:
-        text.append(
-            f"{listing(inert)} {'makes' if len(inert) == 1 else 'make'} no difference at all on these "
-            "recordings, with the others as recommended."
-        )
-    if slack:
-        text.append(
-            f"{listing(slack)} hardly {'matters' if len(slack) == 1 else 'matter'}: over the whole tested "
-            "range both aims stay within 5 %."
-        )
-    if does:
-        text.append(
-            f"Moved alone, {'each of ' if len(does) > 1 else ''}{listing(does)} changes an aim by more than "
-            "5 % somewhere in the tested range."
-        )
-    return (" ".join(text),) if text else ()
-
-
 def sure(run: Run) -> tuple[str, ...]:
-    """Say what the answer rests on: pressure in the recordings, their quality, the search."""
-    parts = (_pressure(run), _quality(run), _few(run), _lopsided(run), held_out(run), _search(run))
+    """Say what the answer rests on: folds, held-out recordings, pressure, quality, the search."""
+    parts = (
+        folds(run), held_out(run), per_recording(run), *hinges(run), silent(run), _quality(run), _few(run),
+        _lopsided(run), searched(run),
+    )  # fmt: skip
     return tuple(part for part in parts if part)
 
 
-def _pressure(run: Run) -> str:
-    passes = run.traces["passes"]
-    with_, all_ = int((passes > 0).sum()), len(passes)
-    if not with_:
+def folds(run: Run) -> str:
+    """Say how points that were chosen without a recording do on it, all together."""
+    decision = decided(run)
+    if not decision.folds:
         return (
-            "Not at all: no recording holds a shrinker pass, and the thresholds act only in one. "
-            "Record under memory pressure."
+            "With one recording none can be left out: the one that chose the point also judges it."
+            if len(run.traces) == 1
+            else ""
         )
-    if with_ == all_ == 1:
-        return f"The recording holds {plural(passes.sum(), 'shrinker pass', 'shrinker passes')}."
-    if with_ == all_:
-        return (
-            f"Each of the {plural(all_, 'recording')} holds shrinker passes, {number(passes.sum())} in all."
-        )
-    return (
-        f"{number(with_)} of {plural(all_, 'recording')} {'holds' if with_ == 1 else 'hold'} shrinker "
-        f"passes, {number(passes.sum())} in all; without any the shrinker never runs and the thresholds "
-        "cannot act."
+    equal = sum(fold["point"] == list(decision.recommended) for fold in decision.folds)
+    moved = listing(
+        [aim_moves(aim, change) for aim, change in zip(run.aims, decision.folds_changes, strict=True)]
     )
+    return (
+        f"Chosen anew without each recording in turn, on every point of the grid, the answer is the same in {equal} "
+        f"of {len(decision.folds)} cases; on the recordings left out {moved}."
+    )
+
+
+def held_out(run: Run) -> str:
+    """Say what the recommended point does on the recordings that had no say."""
+    held = decided(run).held_out
+    if not held:
+        return ""
+    moved = listing([aim_moves(aim, change) for aim, change in zip(run.aims, held["changes"], strict=True)])
+    return f"On {plural(len(held['recordings']), 'recording')} held out from all of it {moved}."
+
+
+def silent(run: Run) -> str:
+    """Count the recordings on which no threshold changes anything, by reason."""
+    rows = decided(run).silent
+    passes = run.traces["passes"]
+    if len(rows) == len(run.traces) and len(rows):
+        return (
+            f"Not at all: on none of {plural(len(rows), 'recording')} any threshold changes anything "
+            f"({rows[0]['reason']}). Record under memory pressure."
+        )
+    counted = f"{plural(passes.sum(), 'shrinker pass', 'shrinker passes')} in all"
+    if not rows:
+        return f"{plural(len(run.traces), 'recording')} with {counted}, and all react to the thresholds."
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        reasons.setdefault(row["reason"], []).append(row["recording"])
+    told = "; ".join(f"{listing(names)}: {reason}" for reason, names in reasons.items())
+    return f"{number(len(rows))} of {plural(len(run.traces), 'recording')}, with {counted}, do not react: {told}."
 
 
 def _quality(run: Run) -> str:
@@ -222,6 +288,8 @@ FEW_SPLITS: Final = 30
 
 def _few(run: Run) -> str:
     """Warn of percentages of a handful."""
+    if "pmd_splits" not in [aim.name for aim in run.aims]:
+        return ""
     splits = int(point(run, run.patch).pmd_splits)
     if not 0 < splits < FEW_SPLITS:
         return ""
@@ -241,111 +309,32 @@ def _lopsided(run: Run) -> str:
     if len(table) < 3:
         return ""
     said = []
-    for aim, name in (("pmd_splits", "the splits"), ("mean_cached_pages", "the cached pages")):
-        values = table[f"patch_{aim}"]
-        if values.sum() > 0 and values.max() > LOPSIDED * values.sum():
+    for aim in run.aims:
+        values = table[f"patch_{aim.name}"]
+        if aim.over in ("sum", "mean") and values.sum() > 0 and values.max() > LOPSIDED * values.sum():
             most = table.trace.iloc[int(values.argmax())]
-            said.append(f"{most} alone has {percent(values.max() / values.sum())} of {name}")
+            said.append(f"{most} alone has {percent(values.max() / values.sum())} of all {aim.title}")
     return f"{listing(said)}, and so decides most of what is gained or lost there." if said else ""
 
 
-def held_out(run: Run) -> str:
-    """Say how points that were chosen without a recording do on it, one by one and all together."""
-    table = held_out_table(run)
-    if table.empty:
-        return "With one recording none can be held out: the one that chose the point also judges it."
-    equal = int((table.number == run.recommended).sum())
-    parts = []
-    for aim, name in zip(AIMS, ("splits", "mean cached pages"), strict=True):
-        lower, higher = falls_and_rises(table[f"patch_{aim}"], table[f"chosen_{aim}"])
-        counts = {"lower on": lower, "higher on": higher, "equal on": len(table) - lower - higher}
-        parts.append(f"{name} are {listing([f'{how} {number}' for how, number in counts.items() if number])}")
-    return (
-        "Each recording held out in turn and the point chosen on the others: the rule picks the recommended "
-        f"point in {equal} of {len(table)} cases; on the recording held out, against the patch, "
-        f"{'; '.join(parts)}. {_held_out_together(table)}"
-    )
-
-
-def _held_out_together(table: pd.DataFrame) -> str:
-    """Say what the points chosen on the others come to, each on the recording that had no say in it."""
-    splits = moves(float(table.patch_pmd_splits.sum()), float(table.chosen_pmd_splits.sum()), number)
-    before, after = float(table.patch_mean_cached_pages.mean()), float(table.chosen_mean_cached_pages.mean())
-    cached = moves(before, after, number)
-    return f"Over all recordings, each held out so, splits {splits} and mean cached pages {cached}."
-
-
-def _search(run: Run) -> str:
-    inside = (
-        run.points[name].between(run.study.space[name].low, run.study.space[name].high) for name in THRESHOLDS
-    )
-    tried, space = int(pd.concat(list(inside), axis=1).all(axis=1).sum()), run.study.space_size
+def searched(run: Run) -> str:
+    """Say how near the search came to the exact front."""
+    found = decided(run).search
+    tried = int(run.points["searched"].sum())
+    modelled = "All figures are simulated, not measured on a kernel."
+    if not found or found["front_share"] is None:
+        return f"The search tried {plural(tried, 'point')}. {modelled}"
     told = (
-        f"The search tried all {plural(space, 'point')} of the space."
-        if tried == space
-        else f"The search tried {number(tried)} of about {_size_of(space)} points of the space, so a better "
-        "one may exist."
+        f"The search tried {plural(tried, 'point')}, whose front dominates {fine_percent(found['front_share'])} of "
+        "what the exact front of the grid does"
     )
-    return f"{told} All figures are simulated, not measured on a kernel."
-
-
-def _size_of(space: int) -> str:
-    return number(space) if space < 1_000_000 else f"{space:.1e}".replace("e+0", "e").replace("e+", "e")
-
-
-def coarse(run: Run) -> tuple[str, ...]:
-    """Warn where 5 % of the recommended point's splits is less than a single one."""
-    splits = int(point(run, run.recommended).pmd_splits)
-    if splits * TOLERANCE >= 1:
-        return ()
-    base = f"{plural(splits, 'split')} at the recommended point" if splits else "no split there"
+    if found["lost"] is None:
+        return f"{told}. {modelled}"
+    best = dict(zip(THRESHOLDS, found["best"], strict=True))
+    if abs(found["lost"]) < 1e-9:
+        return f"{told}; its best point, {thresholds(best)}, is as good as the grid's. {modelled}"
+    how = "worse" if found["lost"] > 0 else "better"
     return (
-        f"With {base}, 5 % is less than one split: the splits stay only where they are exactly as many, and "
-        "a range may end at a single one more or less.",
+        f"{told}; its best point, {thresholds(best)}, is {percent(abs(found['lost']))} of the patch's figure {how} "
+        f"than the grid's. {modelled}"
     )
-
-
-def flat_sentences(run: Run) -> tuple[str, ...]:
-    """Say for each threshold how far it can move before an aim changes by more than 5 %."""
-    table, lines = tolerance_table(run), flatness_table(run)
-    return tuple(_flat_sentence(run, str(name), row, lines) for name, row in table.iterrows())
-
-
-def _flat_sentence(run: Run, name: str, row: pd.Series, lines: pd.DataFrame) -> str:
-    who = f"{LETTERS[name]} (`{KERNEL_NAMES[name]}`)"
-    whole = f"all {row.tested} tested values from {number(row.lowest)} to {number(row.highest)} pages"
-    if row.tested < 2:
-        return f"{who} was not varied around the recommended point."
-    if row.inert:
-        return f"{who} does not matter at all on these recordings: {whole} come out equal in both aims."
-    if not row.matters:
-        return f"{who} hardly matters: at {whole} both aims stay within 5 %."
-    start = (
-        f"between {number(row['from'])} and {number(row['to'])} pages both aims stay within 5 %"
-        if row["from"] < row["to"]
-        else f"no tested value but {number(row.recommended)} pages itself keeps both aims within 5 %"
-    )
-    edges = [
-        f"at {plural(value, 'page')} {_effect(run, name, value, lines)}"
-        for value in (row.below, row.above)
-        if value == value
-    ]
-    return f"{who}: {start}; {'; '.join(edges)}."
-
-
-def _effect(run: Run, name: str, value: float, lines: pd.DataFrame) -> str:
-    here = point(run, run.recommended)
-    there = lines[(lines.threshold == name) & (lines.value == value)].iloc[0]
-    splits, cached = ((float(here[aim]), float(there[aim])) for aim in AIMS)
-    return f"{_splits_change(*splits)}, mean cached {_cached_change(*cached)}"
-
-
-def _splits_change(before: float, after: float) -> str:
-    """Say it in whole splits: one of nineteen is 5.3 %, which sounds like more than it is."""
-    return "splits unchanged" if before == after else f"{plural(after, 'split')} instead of {number(before)}"
-
-
-def _cached_change(before: float, after: float) -> str:
-    if same(before, after):
-        return "unchanged"
-    return relative(before, after) if before else f"{plural(after, 'page')} instead of 0"

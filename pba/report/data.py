@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from pba.errors import StudyError, option
+from pba.study.decision.decide import PATCH, RECOMMENDED, Decision
 from pba.study.definition import THRESHOLD_NAMES
-from pba.study.flatness import TOLERANCE, run_around, within
-from pba.study.objective import AIMS
-from pba.units import fine_percent, percent, plural
+from pba.units import fine_percent, number, percent, plural
 
 if TYPE_CHECKING:
+    from pba.study.aims import Aim
     from pba.study.result import Run
 
 THRESHOLDS: Final = THRESHOLD_NAMES
@@ -62,66 +62,147 @@ def falls_and_rises(before: pd.Series, after: pd.Series) -> tuple[int, int]:
     return falls, len(changed) - falls
 
 
+def decided(run: Run) -> Decision:
+    """Return what a finished run decided.
+
+    Raises
+    ------
+    StudyError
+        If the run is not complete.
+    """
+    if run.decision is None:
+        raise StudyError(f"{run.folder}: the run has not decided yet", "say pba tune again to go on with it")
+    return run.decision
+
+
+def write_value(aim: Aim, value: float) -> str:
+    """Return an aim's value as people read it, without its unit."""
+    if aim.unit == "share":
+        return fine_percent(value)
+    if aim.over == "ratio":
+        return f"{value:.2f}"
+    if aim.unit == "MiB":
+        return f"{value:,.2f}"
+    return number(value)
+
+
+def with_unit(aim: Aim, value: float) -> str:
+    """Return an aim's value with its unit: `29 splits`, `857 pages`, `3.40 MiB`."""
+    if aim.over == "ratio":
+        return f"{value:.2f} times the patch's {aim.title}"
+    if aim.unit in ("share", ""):
+        return f"{write_value(aim, value)} {aim.title}".strip()
+    if aim.unit.endswith("s"):
+        return plural(value, aim.unit.removesuffix("s"))
+    return f"{write_value(aim, value)} {aim.unit}"
+
+
+def interval_text(change: Mapping[str, Any]) -> str:
+    """Return a change with its interval: `-64 % (-85 to -48)`, or in the aim's own unit where there was nothing."""
+    ends = [change[end] for end in ("low", "high")]
+    if change["kind"] == "difference":
+        if change["estimate"] == 0:
+            return "0"
+        return f"{change['after'] - change['before']:+,.4g}"
+    if change["estimate"] == 0 and ends == [0, 0]:
+        return "0"
+    return f"{_percent(change['estimate'])} % ({_percent(ends[0])} to {_percent(ends[1])})"
+
+
+def _percent(share: float | None) -> str:
+    """Return a share in per cent with its sign, finer where it is small."""
+    if share is None:
+        return "?"
+    digits = 0 if abs(share) >= 0.0995 else 1
+    return f"{100 * share:+,.{digits}f}"
+
+
 def points_table(run: Run) -> pd.DataFrame:
     """Return a row per point with its aims and its roles, for the scatter of the two aims.
 
     Returns
     -------
     DataFrame
-        `number`, the three thresholds in pages, `pmd_splits` (sum over the recordings), `mean_cached_pages`
-        (mean over the recordings of the time-weighted mean), `peak_cached_mib` (largest of any recording),
-        `on_front`, `role` ("patch", "recommended", "patch and recommended" or empty).
+        `number`, the three thresholds in pages, each aim by its name, `peak_cached_mib` (largest of any
+        recording), `on_front`, `searched`, `role` ("patch", "recommended", a plain alternative's name, or
+        empty; with "and" between several).
     """
-    columns = [*THRESHOLDS, *AIMS, "peak_cached_mib", "on_front"]
-    table = run.points.sort_index().rename_axis(None)[columns].copy()
+    columns = [*THRESHOLDS, *(aim.name for aim in run.aims)]
+    columns += [name for name in ("peak_cached_mib",) if name not in columns]
+    table = run.points.sort_index().rename_axis(None)[[*columns, "on_front", "searched"]].copy()
     table.insert(0, "number", table.index)
-    role = pd.Series("", index=table.index, dtype=object)
-    role[run.patch] = "patch"
-    role[run.recommended] = "patch and recommended" if run.recommended == run.patch else "recommended"
-    table["role"] = role
+    roles: dict[int, list[str]] = {}
+    for name, at in roles_of(run):
+        roles.setdefault(at, []).append(name)
+    table["role"] = [" and ".join(roles.get(int(at), [])) for at in table.index]
     return table.reset_index(drop=True)
 
 
+def roles_of(run: Run) -> list[tuple[str, int]]:
+    """Return the named points with their numbers, the patch first and the recommended one last."""
+    named = [] if run.decision is None else run.decision.compared[1:-1]
+    found = [(PATCH, run.patch)]
+    for one in named:
+        same = (run.points[list(THRESHOLDS)] == list(one.point)).all(axis=1)
+        if same.any():
+            found.append((one.name, int(run.points.index[same][0])))
+    return [*found, (RECOMMENDED, run.recommended)]
+
+
 def front_table(run: Run) -> pd.DataFrame:
-    """Return the Pareto front, a row per outcome: points that come out equal share a row.
+    """Return the front, a row per outcome: the exact one of the sweep, or that of the tried points.
 
     Returns
     -------
     DataFrame
-        `number` (the recommended point, the patch or the lowest number of those that share the outcome), the
-        three thresholds, `pmd_splits`, `mean_cached_pages`, `peak_cached_mib`, `equal_points` (how many
-        points share the outcome), `recommended`, `patch` (whether that row holds them); sorted by splits.
+        The three thresholds (of the point nearest to the patch's), each aim by its name, `points` (how many
+        share the outcome); by the first aim.
     """
-    front = run.points.loc[list(run.front)].rename_axis("number").reset_index()
-    front["rank"] = np.where(front.number == run.recommended, 0, np.where(front.number == run.patch, 1, 2))
-    front["cached_key"] = front.mean_cached_pages.map(lambda value: f"{value:.9g}")
-    front = front.sort_values([*AIMS, "rank", "number"])
+    if run.decision is not None and run.decision.front:
+        rows = [
+            dict(zip(THRESHOLDS, row["point"], strict=True))
+            | {aim.name: value for aim, value in zip(run.aims, row["values"], strict=True)}
+            | {"points": row["points"]}
+            for row in run.decision.front
+        ]
+        return pd.DataFrame(rows)
+    front = run.points.loc[list(run.front)]
+    names = [aim.name for aim in run.aims]
+    grouped = front.groupby(names, sort=True)
+    table = grouped[list(THRESHOLDS)].first().reset_index()
+    table["points"] = grouped.size().to_numpy()
+    return table[[*THRESHOLDS, *names, "points"]]
+
+
+def thinned(table: pd.DataFrame, rows: int) -> pd.DataFrame:
+    """Return at most so many rows of a table, evenly spread, its ends among them."""
+    if len(table) <= rows:
+        return table
+    return table.iloc[sorted({round(place * (len(table) - 1) / (rows - 1)) for place in range(rows)})]
+
+
+def strip_table(run: Run) -> pd.DataFrame:
+    """Return the named points beside each other: what each aim comes to, and its change against the patch.
+
+    Returns
+    -------
+    DataFrame
+        `name`, the thresholds, and for each aim its value by the aim's name, and `change_...` in words with
+        its 95 % interval over recordings (empty for the patch).
+    """
+    decision = decided(run)
+    patch = decision.named(PATCH)
     rows = []
-    for _, group in front.groupby(["pmd_splits", "cached_key"], sort=False):
-        first = group.iloc[0]
-        rows.append(
-            {
-                "number": int(first.number),
-                **{name: int(first[name]) for name in THRESHOLDS},
-                "pmd_splits": int(first.pmd_splits),
-                "mean_cached_pages": float(first.mean_cached_pages),
-                "peak_cached_mib": float(first.peak_cached_mib),
-                "equal_points": len(group),
-                "recommended": bool((group.number == run.recommended).any()),
-                "patch": bool((group.number == run.patch).any()),
-            }
-        )
-    return pd.DataFrame(rows).sort_values(list(AIMS), ignore_index=True)
-
-
-def thinned(front: pd.DataFrame, rows: int) -> pd.DataFrame:
-    """Return at most so many outcomes of a front: the ends, the marked ones, and some evenly between."""
-    if len(front) <= rows:
-        return front
-    marked = list(front.index[front.recommended | front.patch])
-    room = rows - len(marked)
-    even = [round(place * (len(front) - 1) / (room - 1)) for place in range(room)]
-    return front.loc[sorted({*even, *marked})]
+    for one in decision.compared:
+        row: dict[str, Any] = {"name": one.name, **one.point._asdict()}
+        values = one.over(run.aims, patch)
+        shown = [""] * len(values)
+        if one.name != PATCH:
+            shown = [interval_text(change) for change in decision.changes_of(one.name, PATCH)]
+        for aim, value, change in zip(run.aims, values, shown, strict=True):
+            row[aim.name], row[f"change_{aim.name}"] = value, change
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def recordings_table(run: Run) -> pd.DataFrame:
@@ -130,130 +211,73 @@ def recordings_table(run: Run) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `trace`, then for `pmd_splits`, `mean_cached_pages`, `mean_cached_mib` and `peak_cached_mib` the
-        columns `patch_...`, `recommended_...` and `change_...` (recommended less patch); in the run's order
-        of recordings.
+        `trace`, then for each aim, `mean_cached_mib` and `peak_cached_mib` the columns `patch_...`,
+        `recommended_...` and `change_...` (recommended less patch); `silent`, why no threshold changes
+        anything there (empty where one does); in the run's order of recordings.
     """
     order = [str(name) for name in run.traces["trace"]]
     table = pd.DataFrame({"trace": order})
     wanted = run.per_trace.reset_index()
-    for aim in (*AIMS, "mean_cached_mib", "peak_cached_mib"):
-        for role, number in (("patch", run.patch), ("recommended", run.recommended)):
-            values = wanted[wanted["number"] == number].set_index("trace")[aim]
+    names = dict.fromkeys([*(aim.name for aim in run.aims), "mean_cached_mib", "peak_cached_mib"])
+    for aim in names:
+        for role, at in (("patch", run.patch), ("recommended", run.recommended)):
+            values = wanted[wanted["number"] == at].set_index("trace")[aim]
             missing = [name for name in order if name not in values.index]
             if missing:
                 raise StudyError(
-                    f"{run.folder}: point {number} has no row for the recording {missing[0]}",
+                    f"{run.folder}: point {at} has no row for the recording {missing[0]}",
                     f"the run folder is damaged: tune again with {option('force', True)}",
                 )
             table[f"{role}_{aim}"] = values.reindex(order).to_numpy()
         table[f"change_{aim}"] = table[f"recommended_{aim}"] - table[f"patch_{aim}"]
+    silent = {} if run.decision is None else {row["recording"]: row["reason"] for row in run.decision.silent}
+    table["silent"] = [silent.get(name, "") for name in order]
     return table
 
 
-def held_out_table(run: Run) -> pd.DataFrame:
-    """Choose a point without each recording in turn, by the study's rule, and judge it on that recording.
-
-    The choice is among all tried points, and the search that proposed them saw all recordings: what is held
-    out is the choice, not the search.
+def folds_table(run: Run) -> pd.DataFrame:
+    """Return what the rule chooses without each recording in turn, on every point of the grid.
 
     Returns
     -------
     DataFrame
-        A row per recording (none where there is but one): `trace`, `number` and the three thresholds of the
-        point that the rule chooses on all others, and both aims on the recording left out, `patch_...` with
-        the patch's thresholds and `chosen_...` with the chosen ones.
+        A row per recording (none where there is but one, or nothing was swept): `trace`, the three thresholds
+        and `words` of the point chosen on all others, and each aim on the recording left out, `patch_...` and
+        `chosen_...`.
     """
-    from pba.study.recommend import recommend
-
-    names = [str(name) for name in run.traces["trace"]]
-    tables = {aim: run.per_trace[aim].unstack("trace") for aim in AIMS}
-    rows: list[dict[str, Any]] = []
-    for name in names if len(names) > 1 else []:
-        number = recommend(
-            _points_without(run, tables, [other for other in names if other != name]), run.patch
-        )
-        here = point(run, number)
-        row = {"trace": name, "number": number, **{key: int(here[key]) for key in THRESHOLDS}}
-        for aim in AIMS:
-            row[f"patch_{aim}"] = tables[aim].at[run.patch, name]
-            row[f"chosen_{aim}"] = tables[aim].at[number, name]
+    rows = []
+    for fold in decided(run).folds:
+        row = {"trace": fold["recording"], **dict(zip(THRESHOLDS, fold["point"], strict=True))}
+        row["words"] = fold["words"] + (f" ({fold['alternative']})" if fold["alternative"] else "")
+        for at, aim in enumerate(run.aims):
+            row[f"patch_{aim.name}"], row[f"chosen_{aim.name}"] = fold["patch"][at], fold["chosen"][at]
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _points_without(run: Run, tables: dict[str, Any], kept: list[str]) -> pd.DataFrame:
-    """Return the table of points as some recordings alone would have made it (see `points_of`)."""
-    from pba.study.objective import on_front
-
-    points = run.points[list(THRESHOLDS)].copy()
-    splits, cached = AIMS
-    points[splits] = tables[splits][kept].sum(axis=1)
-    points[cached] = sum(tables[cached][name] for name in kept) / len(kept)
-    points["on_front"] = on_front(points[splits].to_numpy(), points[cached].to_numpy())
-    return points
-
-
-def flatness_table(run: Run) -> pd.DataFrame:
-    """Return both aims along each threshold through the recommended point, the other two held.
-
-    The recommended point itself is always among the rows.
+def groups_table(run: Run) -> pd.DataFrame:
+    """Return what the named points come to in each group, and what would be chosen for it alone.
 
     Returns
     -------
     DataFrame
-        `threshold`, `value` (pages), `pmd_splits`, `mean_cached_pages`, `within` (whether both aims are
-        within 5 % of the recommended point's); sorted by threshold and value.
+        `group`, `recordings` (how many), `own` (the point that the rule chooses for the group alone, in
+        words), and for each aim `patch_...`, `recommended_...`, `own_...`, one column for each plain
+        alternative by its name and the aim's, and `change_...`: of the recommended point against the patch
+        with its interval, in words.
     """
-    here = point(run, run.recommended)
-    parts = []
-    for name in THRESHOLDS:
-        line = run.flatness[run.flatness["threshold"] == name]
-        line = line[["threshold", "value", *AIMS]]
-        if not (line["value"] == here[name]).any():
-            own = {"threshold": name, "value": int(here[name]), **{aim: here[aim] for aim in AIMS}}
-            line = pd.concat([line, pd.DataFrame([own])]) if len(line) else pd.DataFrame([own])
-        parts.append(line.drop_duplicates("value").sort_values("value"))
-    table = pd.concat(parts, ignore_index=True)
-    center = (float(here[AIMS[0]]), float(here[AIMS[1]]))
-    pairs = zip(table[AIMS[0]].astype(float), table[AIMS[1]].astype(float), strict=True)
-    table["within"] = [within(pair, center, TOLERANCE) for pair in pairs]
-    return table
-
-
-def tolerance_table(run: Run) -> pd.DataFrame:
-    """Return, for each threshold, how far it can move before an aim moves by more than 5 %.
-
-    Returns
-    -------
-    DataFrame
-        Indexed by `threshold`: `patch`, `recommended` (pages); `tested`, `lowest`, `highest` (how many values
-        were replayed, and the ends); `from`, `to` (the run of neighbouring tested values around the
-        recommended one at which both aims stay within 5 %); `below`, `above` (the next tested value on
-        either side, at which they do not; NaN at the end of the tested range); for both aims `min_...` and
-        `max_...` over all tested values; `matters` (False where all tested values stay within 5 %);
-        `inert` (True where all tested values come out equal in both aims).
-    """
-    flat = flatness_table(run)
-    here, patch = point(run, run.recommended), point(run, run.patch)
     rows = []
-    for name in THRESHOLDS:
-        line = flat[flat["threshold"] == name].reset_index(drop=True)
-        at = int(line.index[line["value"] == here[name]][0])
-        low, high = run_around(at, line["within"].tolist())
-        row: dict[str, Any] = {
-            "threshold": name, "patch": int(patch[name]), "recommended": int(here[name]), "tested": len(line),
-            "lowest": int(line["value"].iloc[0]), "highest": int(line["value"].iloc[-1]),
-            "from": int(line["value"][low]), "to": int(line["value"][high]),
-            "below": float(line["value"][low - 1]) if low > 0 else np.nan,
-            "above": float(line["value"][high + 1]) if high < len(line) - 1 else np.nan,
-        }  # fmt: skip
-        for aim in AIMS:
-            row[f"min_{aim}"], row[f"max_{aim}"] = line[aim].min(), line[aim].max()
-        row["matters"] = not bool(line["within"].all())
-        row["inert"] = all(same(row[f"min_{aim}"], row[f"max_{aim}"]) for aim in AIMS)
+    for group in decided(run).groups:
+        own = group.get("own", {})
+        row: dict[str, Any] = {"group": group["name"], "recordings": len(group["recordings"])}
+        row["own"] = own.get("words", "") + (f" ({own['alternative']})" if own.get("alternative") else "")
+        for at, aim in enumerate(run.aims):
+            for name, values in group["values"].items():
+                row[f"{name}_{aim.name}"] = values[at]
+            row[f"own_{aim.name}"] = own["values"][at] if own else np.nan
+            row[f"change_{aim.name}"] = interval_text(group["changes"][at])
         rows.append(row)
-    return pd.DataFrame(rows).set_index("threshold")
+    return pd.DataFrame(rows)
 
 
 def quality_table(run: Run) -> pd.DataFrame:

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from pba.printable import printable
-from pba.report.axes import pages_axis, spread
+from pba.report.axes import spread
 from pba.report.data import (
     KERNEL_NAMES,
     LETTERS,
     THRESHOLDS,
+    decided,
     falls_and_rises,
-    flatness_table,
     front_table,
-    point,
     points_table,
     recordings_table,
+    roles_of,
     thresholds,
+    with_unit,
 )
 from pba.report.style import (
-    BAND,
     FRONT,
     GRID,
     INK,
     MUTED,
     PATCH,
+    PLAIN,
     POINT,
     RECOMMENDED,
     SURFACE,
@@ -35,17 +38,19 @@ from pba.report.style import (
     style,
 )
 from pba.report.words import mib
-from pba.study.objective import AIMS
+from pba.study.decision.decide import PATCH as PATCH_NAME
+from pba.study.decision.decide import RECOMMENDED as RECOMMENDED_NAME
+from pba.study.decision.decide import Decision
 from pba.units import number, percent, plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from pba.study.aims import Aim
     from pba.study.result import Run
 
 SPLITS = "PMD splits"
-CACHED = "mean cached pages"
 _PATCH_MARK: dict[str, Any] = {
     "marker": "D", "markersize": 7.5, "markerfacecolor": SURFACE, "markeredgecolor": PATCH,
     "markeredgewidth": 1.8, "linestyle": "none", "zorder": 6,
@@ -54,13 +59,18 @@ _RECOMMENDED_MARK: dict[str, Any] = {
     "marker": "o", "markersize": 7, "markerfacecolor": RECOMMENDED, "markeredgecolor": SURFACE,
     "markeredgewidth": 0.8, "linestyle": "none", "zorder": 7,
 }  # fmt: skip
+_PLAIN_MARK: dict[str, Any] = {
+    "marker": "s", "markersize": 6.5, "markerfacecolor": PLAIN, "markeredgecolor": SURFACE,
+    "markeredgewidth": 0.8, "linestyle": "none", "zorder": 5,
+}  # fmt: skip
 # Where both fall on one place the diamond must show around the dot.
 _PATCH_UNDER = {**_PATCH_MARK, "markersize": 12}
 
 
 def all_pictures(run: Run) -> list[Picture]:
     """Return the report's figures, in its order."""
-    return [front_picture(run), recordings_picture(run), flatness_picture(run)]
+    found = [front_picture(run), recordings_picture(run)]
+    return found if run.maps.empty else [*found, region_picture(run)]
 
 
 def new_figure(width: float, height: float, title: str) -> Figure:
@@ -79,49 +89,77 @@ def settle(figure: Figure) -> None:
     figure.set_layout_engine("none")
 
 
-def _outcome(role: str, row: pd.Series) -> str:
-    aims = f"{plural(row.pmd_splits, 'split')}, {plural(row.mean_cached_pages, 'page')}"
-    return f"{role}, {thresholds(row)}: {aims}"
-
-
 # --- the two aims against each other -------------------------------------------------------------------
 
 
 def front_picture(run: Run) -> Picture:
-    """Draw all points by their two aims, with the front, the patch and the recommended point marked."""
+    """Draw all tried points by the first two aims, with the exact front and the named points marked."""
     table, front = points_table(run), front_table(run)
-    title = "What the tried thresholds cost: splits against cached pages"
+    exact = run.decision is not None and bool(run.decision.front)
+    title = "What the thresholds cost: " + " against ".join(aim.title for aim in run.aims[:2])
     with style():
         figure = new_figure(7.2, 4.9, title)
         axes = figure.add_subplot()
-        _draw_front(axes, table, front)
+        _draw_front(run, axes, table, front, exact)
         figure.legend(loc="outside lower left", ncols=2, handletextpad=0.5, columnspacing=1.6)
         settle(figure)
-    caption = (
-        "Each grey dot is a tried point, darker where several come out alike. Lower and further left is "
-        "better; for every place on or above the stepped line some tried point is at least as good."
-    )
-    return Picture("front", title, caption, _front_alt(table, front), table, figure)
+    caption = "Each grey dot is a point that the search tried, darker where several come out alike."
+    if exact:
+        caption += (
+            " The stepped line is exact: of all points of the grid none lies on its better side. The named points "
+            "need no tuning."
+        )
+    return Picture("front", title, caption, _front_alt(run, table, front), table, figure)
 
 
-def _draw_front(axes: Axes, table: pd.DataFrame, front: pd.DataFrame) -> None:
-    outcomes = table.groupby(["pmd_splits", "mean_cached_pages"]).ngroups
-    label = f"{plural(len(table), 'point')}, {plural(outcomes, 'distinct outcome')}"
-    axes.plot(table.pmd_splits, table.mean_cached_pages, "o", color=POINT, markersize=4.5, alpha=0.6,
-              markeredgewidth=0, label=label, zorder=2)  # fmt: skip
-    axes.plot(front.pmd_splits, front.mean_cached_pages, color=FRONT, linewidth=1.2, marker="o", markersize=4,
-              drawstyle="steps-post", zorder=4,
-              label=f"Pareto front, {plural(len(front), 'distinct outcome')}")  # fmt: skip
-    patch = table[table.role.str.startswith("patch")].iloc[0]
-    best = table[table.role.str.endswith("recommended")].iloc[0]
-    together = (patch.pmd_splits, patch.mean_cached_pages) == (best.pmd_splits, best.mean_cached_pages)
-    axes.plot([patch.pmd_splits], [patch.mean_cached_pages], **(_PATCH_UNDER if together else _PATCH_MARK),
-              label=_outcome("patch", patch))  # fmt: skip
-    axes.plot([best.pmd_splits], [best.mean_cached_pages], **_RECOMMENDED_MARK,
-              label=_outcome("recommended", best))  # fmt: skip
-    logs = [spread(axes, "x", table.pmd_splits, whole=True), spread(axes, "y", table.mean_cached_pages)]
-    axes.set_xlabel(f"{SPLITS}, all recordings together{scale_note(logs[0])}")
-    axes.set_ylabel(f"{CACHED}, mean of all recordings{scale_note(logs[1])}")
+def _pair(run: Run, table: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Return the columns of the first two aims; of a study with one aim, the cached pages beside it."""
+    names = [aim.name for aim in run.aims[:2]]
+    names += [] if len(names) == 2 else ["peak_cached_mib"]
+    return table[names[0]], table[names[1]]
+
+
+def _draw_front(run: Run, axes: Axes, table: pd.DataFrame, front: pd.DataFrame, exact: bool) -> None:
+    tried = table[table.searched]
+    across, up = _pair(run, tried)
+    axes.plot(across, up, "o", color=POINT, markersize=4.5, alpha=0.6, markeredgewidth=0, zorder=2,
+              label=f"{plural(len(tried), 'point')} that the search tried")  # fmt: skip
+    if len(run.aims) == 2:
+        first, second = _pair(run, front)
+        steps = "steps-post" if run.aims[0].sign > 0 else "steps-pre"
+        name = "exact front of the grid" if exact else "front of the tried points"
+        axes.plot(first, second, color=FRONT, linewidth=1.4, drawstyle=steps, zorder=3,
+                  label=f"{name}, {plural(len(front), 'outcome')}")  # fmt: skip
+    _draw_named(run, axes, table)
+    logs = [
+        spread(axes, which, values, whole=aim.unit != "share" and aim.over == "sum")
+        for which, values, aim in zip("xy", _pair(run, table), [*run.aims, run.aims[0]], strict=False)
+    ]
+    titles = [aim.title for aim in run.aims[:2]] + ["peak cached MiB"]
+    axes.set_xlabel(f"{titles[0]}{scale_note(logs[0])}")
+    axes.set_ylabel(f"{titles[1]}{scale_note(logs[1])}")
+
+
+def _draw_named(run: Run, axes: Axes, table: pd.DataFrame) -> None:
+    """Mark the patch, the recommended point and the plain alternatives, each with its name beside it."""
+    rows = table.set_index("number")
+    places: dict[tuple[float, float], list[str]] = {}
+    for name, at in roles_of(run):
+        across, up = (float(column.to_dict()[at]) for column in _pair(run, rows))
+        places.setdefault((across, up), []).append(name)
+    for (across, up), names in places.items():
+        if PATCH_NAME in names:
+            axes.plot([across], [up], **(_PATCH_UNDER if RECOMMENDED_NAME in names else _PATCH_MARK))
+        if RECOMMENDED_NAME in names:
+            axes.plot([across], [up], **_RECOMMENDED_MARK)
+        if not {PATCH_NAME, RECOMMENDED_NAME} & set(names):
+            axes.plot([across], [up], **_PLAIN_MARK)
+        colour = RECOMMENDED if RECOMMENDED_NAME in names else PATCH if PATCH_NAME in names else PLAIN
+        below = RECOMMENDED_NAME in names
+        axes.annotate(
+            " = ".join(names), (across, up), xytext=(7, -11 if below else 6), textcoords="offset points",
+            color=colour, fontsize=8.5, zorder=8,
+        )  # fmt: skip
 
 
 def scale_note(scale: str) -> str:
@@ -129,19 +167,17 @@ def scale_note(scale: str) -> str:
     return {"log": " (log scale)", "symlog": " (log scale above the first step)"}.get(scale, "")
 
 
-def _front_alt(table: pd.DataFrame, front: pd.DataFrame) -> str:
-    patch = table[table.role.str.startswith("patch")].iloc[0]
-    best = table[table.role.str.endswith("recommended")].iloc[0]
-    few, many = front.iloc[0], front.iloc[-1]
-    ends = (
-        f"The front goes from {plural(few.pmd_splits, 'split')} at {plural(few.mean_cached_pages, 'page')} "
-        f"to {plural(many.pmd_splits, 'split')} at {plural(many.mean_cached_pages, 'page')}."
-        if len(front) > 1
-        else "The front is a single outcome."
-    )
+def _front_alt(run: Run, table: pd.DataFrame, front: pd.DataFrame) -> str:
+    rows = table.set_index("number")
+    named = []
+    for name, at in roles_of(run):
+        row = rows.loc[at]
+        values = ", ".join(with_unit(aim, float(row[aim.name])) for aim in run.aims)
+        named.append(f"{name}, {thresholds(row)}: {values}")
+    tried = int(table.searched.sum())
     return (
-        f"Scatter of {plural(len(table), 'point')}. {ends} "
-        + "; ".join([_outcome("The patch", patch), _outcome("recommended", best)])
+        f"Scatter of {plural(tried, 'point')} and a front of {plural(len(front), 'outcome')}. "
+        + "; ".join(named)
         + "."
     )
 
@@ -150,99 +186,140 @@ def _front_alt(table: pd.DataFrame, front: pd.DataFrame) -> str:
 
 
 def recordings_picture(run: Run) -> Picture:
-    """Draw the patch's values against the recommended ones, a row per recording."""
-    table = recordings_table(run)
+    """Draw the patch's values against the recommended ones, a row per recording that reacts."""
+    whole = recordings_table(run)
+    table = whole[whole.silent == ""].reset_index(drop=True)
+    table = whole if table.empty else table
+    aims = run.aims[:2]
     title = "Patch against recommended, per recording"
     with style():
         figure = new_figure(7.6, 1.55 + 0.27 * max(len(table), 2), title)
-        left, right = figure.subplots(1, 2, sharey=True)
-        _draw_pairs(left, table, "pmd_splits", SPLITS)
-        _draw_pairs(right, table, "mean_cached_pages", CACHED)
+        columns = figure.subplots(1, len(aims), sharey=True, squeeze=False)[0]
+        left = columns[0]
+        for axes, aim in zip(columns, aims, strict=True):
+            _draw_pairs(axes, table, aim)
         left.set_yticks(range(len(table)), [printable(name, 34) for name in table.trace])
         left.set_ylim(len(table) - 0.4, -0.6)
         handles, labels = left.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower left", ncols=2, handletextpad=0.4)
         settle(figure)
-    caption = "A dot inside its diamond has hardly moved. Further left is better in both panels."
-    return Picture("recordings", title, caption, _recordings_alt(table), table, figure)
+    caption = "A dot inside its diamond has hardly moved."
+    if all(aim.sign > 0 for aim in aims):
+        caption += " Further left is better in every panel."
+    if len(table) < len(whole):
+        left_out = plural(len(whole) - len(table), "recording")
+        verb = "is" if len(whole) - len(table) == 1 else "are"
+        caption += f" {left_out} on which no threshold changes anything {verb} left out."
+    return Picture("recordings", title, caption, _recordings_alt(table, aims), whole, figure)
 
 
-def _draw_pairs(axes: Axes, table: pd.DataFrame, aim: str, label: str) -> None:
-    patch, best = table[f"patch_{aim}"], table[f"recommended_{aim}"]
+def _draw_pairs(axes: Axes, table: pd.DataFrame, aim: Aim) -> None:
+    patch, best = table[f"patch_{aim.name}"], table[f"recommended_{aim.name}"]
     rows = list(range(len(table)))
     axes.hlines(rows, patch, best, color=MUTED, linewidth=2, zorder=3)
     axes.plot(patch, rows, **{**_PATCH_UNDER, "markersize": 8.5}, label="patch")
     axes.plot(best, rows, **{**_RECOMMENDED_MARK, "markersize": 5.5}, label="recommended")
-    scale = spread(axes, "x", [*patch, *best], from_zero=True, whole=aim == "pmd_splits")
-    axes.set_xlabel(label + {"log": " (log)", "symlog": " (log above 1)"}.get(scale, ""))
+    scale = spread(
+        axes, "x", [*patch, *best], from_zero=True, whole=aim.unit != "share" and aim.over == "sum"
+    )
+    axes.set_xlabel(aim.title + {"log": " (log)", "symlog": " (log above 1)"}.get(scale, ""))
     axes.grid(axis="y", color=GRID, linestyle=(0, (1, 3)))
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
 
 
-def _recordings_alt(table: pd.DataFrame) -> str:
+def _recordings_alt(table: pd.DataFrame, aims: Sequence[Aim]) -> str:
     parts = []
-    for aim, name in zip(AIMS, ("splits", CACHED), strict=True):
-        less, more = falls_and_rises(table[f"patch_{aim}"], table[f"recommended_{aim}"])
-        parts.append(f"{name} fall on {less}, rise on {more} and stay on {len(table) - less - more}")
+    for aim in aims:
+        less, more = falls_and_rises(table[f"patch_{aim.name}"], table[f"recommended_{aim.name}"])
+        parts.append(f"{aim.title} fall on {less}, rise on {more} and stay on {len(table) - less - more}")
     return f"Paired dots for {plural(len(table), 'recording')}: " + "; ".join(parts) + "."
 
 
-# --- flatness ------------------------------------------------------------------------------------------
+# --- the region ----------------------------------------------------------------------------------------
 
 
-def flatness_picture(run: Run) -> Picture:
-    """Draw both aims along each threshold through the recommended point."""
-    table = flatness_table(run)
-    roles = {"patch": point(run, run.patch), "best": point(run, run.recommended)}
-    title = "One threshold at a time, the other two as recommended"
+def region_picture(run: Run) -> Picture:
+    """Draw how the rule's score lies over U and B, and over M and B, with the region's edge."""
+    decision = decided(run)
+    title = "Where the answer lies: the least that the third threshold allows"
+    limit = decision.best["score"] + decision.loss
     with style():
-        figure = new_figure(8.4, 4.9, title)
-        grid = figure.subplots(2, 3, sharex="col", sharey="row")
-        for column, name in enumerate(THRESHOLDS):
-            line = table[table.threshold == name]
-            for row, aim in enumerate(("pmd_splits", "mean_cached_pages")):
-                _draw_line(grid[row][column], line, aim, roles["best"][name], roles["best"][aim])
-                grid[row][column].axvline(
-                    roles["patch"][name], color=PATCH, linewidth=1.2, linestyle=(0, (4, 2)), zorder=1,
-                    label="the patch's value",
-                )  # fmt: skip
-            pages_axis(grid[1][column], [*line.value, roles["patch"][name]])
-            grid[0][column].set_title(f"{LETTERS[name]}: {KERNEL_NAMES[name]}", fontsize=7.5)
-            grid[1][column].set_xlabel(f"{LETTERS[name]}, pages")
-        scales = [spread(grid[row][0], "y", table[aim], from_zero=True, whole=aim == "pmd_splits")
-                  for row, aim in enumerate(("pmd_splits", "mean_cached_pages"))]  # fmt: skip
-        grid[0][0].set_ylabel(SPLITS + {"linear": ""}.get(scales[0], " (log)"))
-        grid[1][0].set_ylabel("mean cached pages" + {"linear": ""}.get(scales[1], " (log)"))
-        handles, labels = grid[0][0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower left", ncols=4, handletextpad=0.5)
+        figure = new_figure(8.4, 3.9, title)
+        columns = figure.subplots(1, 2, sharey=True)
+        drawn = None
+        for axes, (across, part) in zip(columns, run.maps.groupby("across", sort=False), strict=True):
+            drawn = _draw_map(axes, part, str(across), limit, decision) or drawn
+        columns[0].set_ylabel(f"{LETTERS['batch']}, pages")
+        if drawn is not None:
+            bar = figure.colorbar(drawn, ax=columns, pad=0.02, aspect=30)
+            bar.set_label("score (the patch's = 1)" if decision.rule != "least-regret" else "regret")
         settle(figure)
+    region = decision.region
+    share = percent(region["points"] / region["grid"])
     caption = (
-        "Every mark is an exact replay of all recordings. Where a line stays inside the band, that "
-        "threshold can move without changing the aim by more than 5 %."
+        "Lighter is better; grey has nothing that the rule may choose. Inside the dark line some value of the third "
+        f"threshold is within {100 * decision.loss:g} % of the patch's figure from the best; diamond: the patch, "
+        "dot: recommended."
     )
-    return Picture("flatness", title, caption, _flatness_alt(table), table, figure)
+    alt = (
+        f"Two maps of the score over pairs of thresholds. The region holds {number(region['points'])} of "
+        f"{number(region['grid'])} points ({share}): " + _span_text(region["span"]) + "."
+    )
+    return Picture("region", title, caption, alt, run.maps, figure)
 
 
-def _draw_line(axes: Axes, line: pd.DataFrame, aim: str, value: float, level: float) -> None:
-    axes.axhspan(0.95 * level, 1.05 * level, color=BAND, linewidth=0, zorder=0, label="within 5 %")
-    axes.plot(line.value, line[aim], color=FRONT, linewidth=1.2, marker="o", markersize=3.2, zorder=3,
-              label="replayed")  # fmt: skip
-    axes.plot([value], [level], **{**_RECOMMENDED_MARK, "markersize": 6.5}, label="recommended")
+def _span_text(span: Mapping[str, Sequence[int]]) -> str:
+    return ", ".join(
+        f"{LETTERS[name]} from {number(span[name][0])} to {number(span[name][1])}" for name in THRESHOLDS
+    )
 
 
-def _flatness_alt(table: pd.DataFrame) -> str:
-    parts = []
-    for name in THRESHOLDS:
-        line = table[table.threshold == name]
-        parts.append(
-            f"along {LETTERS[name]} ({number(line.value.min())} to {number(line.value.max())} pages) splits "
-            f"range from {number(line.pmd_splits.min())} to {number(line.pmd_splits.max())}, "
-            "mean cached pages from "
-            f"{number(line.mean_cached_pages.min())} to {number(line.mean_cached_pages.max())}"
+def _draw_map(axes: Axes, part: pd.DataFrame, across: str, limit: float, decision: Decision) -> Any:
+    """Draw one map; return what a colour bar is made of, or None where the rule may choose nothing."""
+    wide = part.pivot_table(index="y", columns="x", values="score", sort=True, dropna=False)
+    scores = np.where(np.isfinite(wide.to_numpy()), wide.to_numpy(), np.nan)
+    linear = across == "shrink_block_min_pages"
+    edges = [_edges(wide.columns.to_numpy(float), linear), _edges(wide.index.to_numpy(float), False)]
+    axes.set_facecolor(GRID)
+    drawn = None
+    if np.isfinite(scores).any():
+        most = max(
+            float(np.nanmin(scores)) + 1e-9, min(float(np.nanmax(scores)), limit + 10 * decision.loss, 1.5)
         )
-    share = percent(float(table.within.mean()))
-    return f"Lines: {'; '.join(parts)}. {share} of the replayed values keep both aims within 5 %."
+        drawn = axes.pcolormesh(
+            *edges, np.ma.masked_invalid(scores), cmap="cividis_r", vmin=float(np.nanmin(scores)), vmax=most,
+            rasterized=True,
+        )  # fmt: skip
+        inside = np.where(np.isfinite(scores) & (scores <= limit + 1e-12), 1.0, 0.0)
+        if 0 < inside.sum() < inside.size and min(inside.shape) > 1:
+            axes.contour(
+                wide.columns.to_numpy(float), wide.index.to_numpy(float), inside, levels=[0.5], colors=[INK],
+                linewidths=1.2,
+            )  # fmt: skip
+    if not linear:
+        axes.set_xscale("log", base=2)
+    axes.set_yscale("log", base=2)
+    for axis in (axes.yaxis, *([] if linear else [axes.xaxis])):
+        axis.set_major_formatter(lambda value, _: number(value))
+    patch, best = decision.named(PATCH_NAME).point, decision.recommended
+    for mark, point_ in ((_PATCH_MARK, patch), (_RECOMMENDED_MARK, best)):
+        axes.plot([getattr(point_, across)], [point_.batch], **mark)
+    axes.set_xlim(edges[0][0], edges[0][-1])
+    axes.set_ylim(edges[1][0], edges[1][-1])
+    axes.grid(False)
+    axes.set_xlabel(f"{LETTERS[across]} ({KERNEL_NAMES[across]}), pages")
+    return drawn
+
+
+def _edges(values: np.ndarray[Any, Any], linear: bool) -> np.ndarray[Any, Any]:
+    """Return the edges of cells around values: half-way between, on their own scale."""
+    if len(values) == 1:
+        return np.array([values[0] - 0.5, values[0] + 0.5]) if linear else values[0] * np.array([0.8, 1.25])
+    places = values if linear else np.log2(np.maximum(values, 0.5))
+    middles = (places[1:] + places[:-1]) / 2
+    edges = np.concatenate([[2 * places[0] - middles[0]], middles, [2 * places[-1] - middles[-1]]])
+    return edges if linear else 2.0**edges
 
 
 # --- one replay over time ------------------------------------------------------------------------------

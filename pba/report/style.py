@@ -29,6 +29,7 @@ SURFACE: Final = "#fffffe"
 POINT: Final = "#a3aab3"
 PATCH: Final = "#0072b2"
 RECOMMENDED: Final = "#d55e00"
+PLAIN: Final = "#009e73"
 FRONT: Final = "#3d4550"
 BAND: Final = "#f3e2c4"
 LEVEL_COLOURS: Final = {
@@ -39,7 +40,7 @@ LEVEL_COLOURS: Final = {
 
 CSS_NAMES: Final = {
     INK: "--ink", MUTED: "--muted", GRID: "--grid", SURFACE: "--paper", POINT: "--point", PATCH: "--patch",
-    RECOMMENDED: "--recommended", FRONT: "--front", BAND: "--band",
+    RECOMMENDED: "--recommended", PLAIN: "--plain", FRONT: "--front", BAND: "--band",
 }  # fmt: skip
 """Colour in a figure -> the HTML page's variable that replaces it, so that figures follow light and dark."""
 

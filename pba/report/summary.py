@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from pba.report.answers import answers, coarse, flat_sentences, held_out
+from pba.report.answers import answers, folds, hinges, per_recording
 from pba.report.data import (
     LETTERS,
     THRESHOLDS,
+    folds_table,
     front_table,
-    held_out_table,
+    groups_table,
     point,
     quality_table,
     recordings_table,
+    strip_table,
     thinned,
-    thresholds,
-    tolerance_table,
+    write_value,
 )
 from pba.report.document import Column, Document, Section, Table
 from pba.report.words import listing, mib, relative
-from pba.study.flatness import TOLERANCE
-from pba.study.space import distinct_points
-from pba.units import fine_percent, format_time, number, plural
+from pba.study.aims import OVER, Aim
+from pba.study.decision.decide import RECOMMENDED
+from pba.study.space import NEVER, distinct_points
+from pba.units import fine_percent, format_time, number, percent, plural
 
 if TYPE_CHECKING:
+    from pba.study.decision.decide import Decision
     from pba.study.result import Run
 
 TITLE: Final = "Thresholds of the page-table block allocator's shrinker"
@@ -38,7 +42,7 @@ _NAME = Column("recording", left=True, key=True)
 def summarize_run(run: Run) -> Document:
     """Return everything that a report says about a run."""
     parts = (
-        _what_was_run, _recordings, _baseline, _recommendation, _held_out, _front, _flatness, _limits,
+        _choices, _front, _machines, _recommendation, _region, _folds, _why, _recordings, _what_was_run, _limits,
         _reproduce,
     )  # fmt: skip
     return Document(
@@ -46,7 +50,7 @@ def summarize_run(run: Run) -> Document:
         subject=f'Study "{run.study.name}", on {PATCH}',
         warnings=tuple(_warnings(run)),
         answers=answers(run),
-        sections=tuple(part(run) for part in parts),
+        sections=tuple(section for part in parts for section in part(run)),
     )
 
 
@@ -55,8 +59,8 @@ def _warnings(run: Run) -> list[str]:
     if not run.complete:
         total = distinct_points(run.study)
         text.append(
-            f"The run is not complete: {number(len(run.points))} of {plural(total, 'point')} "
-            "were tried, and nothing was replayed around the recommended one. What follows may change."
+            f"The run is not complete: {number(run.points.searched.sum())} of {plural(total, 'point')} "
+            "were tried, and nothing is decided yet. What follows may change."
         )
     for role, at in (("the patch", run.patch), ("the recommended point", run.recommended)):
         row = point(run, at)
@@ -69,7 +73,7 @@ def _warnings(run: Run) -> list[str]:
     return text
 
 
-def _what_was_run(run: Run) -> Section:
+def _what_was_run(run: Run) -> tuple[Section, ...]:
     text = [
         f"{PATCH} asks for its thresholds to be tuned. Recorded page-table allocations were replayed "
         "through a simulation of that allocator and its shrinker, once per point and recording."
@@ -80,7 +84,7 @@ def _what_was_run(run: Run) -> Section:
             "others; U is a number of pages everywhere."
         )
     columns = (Column("", left=True, key=True), Column("", left=True))
-    return Section("run", "What was run", tuple(text), tables=(Table("", columns, _facts(run)),))
+    return (Section("run", "What was run", tuple(text), tables=(Table("", columns, _facts(run)),)),)
 
 
 def _facts(run: Run) -> tuple[tuple[str, str], ...]:
@@ -102,24 +106,28 @@ def _facts(run: Run) -> tuple[tuple[str, str], ...]:
         ("space", f"{space}; pages"),
         (
             "aims",
-            "fewest PMD splits (sum over recordings), fewest mean cached pages (time-weighted in a "
-            "recording, plain mean over recordings; a page counts as one whatever its size, so that no "
-            "recording outweighs the others by its page size)",
+            "; ".join(f"{aim.title} ({_towards(aim)}, {OVER[aim.over]}): {aim.text}" for aim in run.aims),
         ),
+        ("rule", run.rule),
+        ("grid", run.decision.grid if run.decision and run.decision.grid else "none was swept"),
         ("recordings", f"{number(len(traces))}: {length}"),
         ("machines", "; ".join(f"{name} ({plural(n, 'recording')})" for name, n in machines.items())),
     )
+
+
+def _towards(aim: Aim) -> str:
+    return "less is better" if aim.sign > 0 else "more is better"
 
 
 def _points(run: Run) -> str:
     """Say how many points were tried, of how many that were asked for or that there are."""
     total = distinct_points(run.study)
     asked = f"; the study asks for {number(run.study.points)}, the space has no more"
-    text = f"{number(len(run.points))} of {number(total)}, the patch's own among them"
+    text = f"{number(run.points.searched.sum())} of {number(total)}, the plain alternatives among them"
     return text + (asked if total < run.study.points else "")
 
 
-def _recordings(run: Run) -> Section:
+def _recordings(run: Run) -> tuple[Section, ...]:
     rows = quality_table(run).to_dict("records")
     flagged = [f"{row['trace']}: {row['imperfect']}." for row in rows if row["imperfect"]]
     text = (
@@ -131,9 +139,8 @@ def _recordings(run: Run) -> Section:
         else "No recording falls short of what is checked here.",
     )
     title = "Recordings and how far to trust them"
-    return Section(
-        "recordings", title, text, tuple(flagged), tables=(_contents_table(rows), _trust_table(rows))
-    )
+    tables = (_contents_table(rows), _trust_table(rows))
+    return (Section("recordings", title, text, tuple(flagged), tables=tables),)
 
 
 def _contents_table(rows: list[dict[Hashable, Any]]) -> Table:
@@ -179,39 +186,76 @@ def _words(*words: object) -> str:
     return " ".join(str(word) for word in words if word) or "unknown"
 
 
-def _baseline(run: Run) -> Section:
-    patch = point(run, run.patch)
-    place = (
-        "It lies on the Pareto front: no tried point is as good in both aims and better in one."
-        if bool(patch.on_front)
-        else _beaten(run)
+def _choices(run: Run) -> tuple[Section, ...]:
+    """Show the named points beside each other."""
+    if run.decision is None:
+        return ()
+    table = strip_table(run)
+    columns = [
+        Column("", left=True, key=True),
+        *(Column(LETTERS[name], group="thresholds") for name in THRESHOLDS),
+    ]
+    for aim in run.aims:
+        columns += [
+            Column(aim.unit or aim.name, group=aim.title),
+            Column("against the patch", group=aim.title),
+        ]
+    rows = []
+    for row in table.to_dict("records"):
+        cells = [str(row["name"]), *(_pages(int(row[name])) for name in THRESHOLDS)]
+        for aim in run.aims:
+            cells += [write_value(aim, row[aim.name]), str(row[f"change_{aim.name}"])]
+        rows.append(tuple(cells))
+    text = (
+        f"{run.rule} In brackets: where the change may lie for other recordings of this kind (95 % bootstrap interval "
+        "over recordings, BCa, paired).",
     )
-    return Section(
-        "baseline",
-        "Baseline: the patch's thresholds",
-        (
-            f"The patch as posted has {thresholds(patch)}. With them: "
-            f"{plural(patch.pmd_splits, 'PMD split')}, {plural(patch.mean_cached_pages, 'page')} cached on "
-            f"average, {mib(patch.peak_cached_mib)} at the highest peak.",
-            place,
-        ),
+    marked = (len(rows) - 1,)
+    shown = Table("What can be chosen", tuple(columns), tuple(rows), marked=marked)
+    return (Section("choices", "What can be chosen", text, tables=(shown,)),)
+
+
+def _pages(pages: int) -> str:
+    return "all" if pages >= NEVER else number(pages)
+
+
+def _machines(run: Run) -> tuple[Section, ...]:
+    """Say what the answer is in each group of recordings."""
+    if run.decision is None or not run.decision.groups:
+        return ()
+    table = groups_table(run)
+    columns = [Column("recordings of", left=True, key=True), Column("", key=True)]
+    for aim in run.aims:
+        columns += [Column("patch", group=aim.title), Column("recomm.", group=aim.title)]
+        columns += [Column("change", group=aim.title), Column("own", group=aim.title)]
+    columns.append(Column("own choice", left=True))
+    rows = []
+    for row in table.to_dict("records"):
+        cells = [str(row["group"]), str(row["recordings"])]
+        for aim in run.aims:
+            cells += [
+                write_value(aim, row[f"patch_{aim.name}"]),
+                write_value(aim, row[f"{RECOMMENDED}_{aim.name}"]),
+            ]
+            cells += [str(row[f"change_{aim.name}"]), write_value(aim, row[f"own_{aim.name}"])]
+        rows.append((*cells, str(row["own"])))
+    text = (
+        "Each group of recordings for itself: the recommended point, and what the same rule chooses for the group "
+        "alone.",
     )
+    shown = Table("By group", tuple(columns), tuple(rows))
+    return (Section("machines", "Machine by machine", text, tables=(shown,)),)
 
 
-def _beaten(run: Run) -> str:
-    patch, points = point(run, run.patch), run.points
-    better = (points.pmd_splits <= patch.pmd_splits) & (points.mean_cached_pages <= patch.mean_cached_pages)
-    better &= (points.pmd_splits < patch.pmd_splits) | (points.mean_cached_pages < patch.mean_cached_pages)
-    return (
-        f"{plural(better.sum(), 'tried point is', 'tried points are')} at least as good in both aims and "
-        "better in one."
-    )
-
-
-def _recommendation(run: Run) -> Section:
-    text = [run.rule, *_shrinker(run)]
+def _recommendation(run: Run) -> tuple[Section, ...]:
+    text = [per_recording(run), *hinges(run), *_shrinker(run)]
+    silent = [] if run.decision is None else run.decision.silent
+    bullets = tuple(f"{row['recording']} does not react: {row['reason']}." for row in silent)
     title = "Recommendation, recording by recording"
-    return Section("recommendation", title, tuple(text), figure="recordings", tables=(_comparison(run),))
+    section = Section(
+        "recommendation", title, tuple(text), bullets, figure="recordings", tables=(_comparison(run),)
+    )
+    return (section,)
 
 
 def _shrinker(run: Run) -> list[str]:
@@ -234,20 +278,25 @@ def _shrinker(run: Run) -> list[str]:
 
 def _comparison(run: Run) -> Table:
     table, patch, best = recordings_table(run), point(run, run.patch), point(run, run.recommended)
-    groups = (("pmd_splits", "PMD splits", number), ("mean_cached_pages", "mean cached pages", number),
-              ("mean_cached_mib", "mean cached, MiB", _mib),
-              ("peak_cached_mib", "peak cached, MiB", _mib))  # fmt: skip
+    groups: list[tuple[str, str, Callable[[float], str]]] = [
+        (aim.name, aim.title, partial(write_value, aim)) for aim in run.aims
+    ]
+    known = [name for name, _, _ in groups]
+    for name, heading in (("mean_cached_mib", "mean cached, MiB"), ("peak_cached_mib", "peak cached, MiB")):
+        if name not in known:
+            groups.append((name, heading, _mib))
     columns = [_NUMBER, _NAME]
     for _, title, _ in groups:
         columns += [Column(head, group=title) for head in ("patch", "recomm.", "change")]
     # Of one recording, pages and MiB change by the same share: said once, so that the table fits a page.
-    del columns[columns.index(Column("change", group="mean cached, MiB"))]
+    if "mean_cached_mib" not in known:
+        del columns[columns.index(Column("change", group="mean cached, MiB"))]
 
     def cells(before: Any, after: Any) -> list[str]:
         row = []
         for aim, _, write in groups:
             row += [write(before[aim]), write(after[aim])]
-            row += [relative(before[aim], after[aim])] if aim != "mean_cached_mib" else []
+            row += [relative(before[aim], after[aim])] if aim != "mean_cached_mib" or aim in known else []
         return row
 
     rows = []
@@ -256,7 +305,7 @@ def _comparison(run: Run) -> Table:
             {aim: row[f"{role}_{aim}"] for aim, _, _ in groups} for role in ("patch", "recommended")
         )
         rows.append((str(place), str(row["trace"]), *cells(before, after)))
-    rows.append(("", "sum, means, maximum", *cells(patch, best)))
+    rows.append(("", "all together", *cells(patch, best)))
     return Table("Patch against recommended", tuple(columns), tuple(rows), totals=1)
 
 
@@ -264,115 +313,144 @@ def _mib(value: float) -> str:
     return f"{value:,.2f}"
 
 
-def _held_out(run: Run) -> Section:
-    table = held_out_table(run)
-    title = "Held out: does it hold where it was not chosen?"
-    if table.empty:
-        return Section("held-out", title, (held_out(run),))
-    columns = (
-        _NUMBER, Column("held out", left=True, key=True), Column("point", group="chosen on the others"),
-        *(Column(LETTERS[name], group="chosen on the others") for name in THRESHOLDS),
-        Column("patch", group="splits"), Column("chosen", group="splits"),
-        Column("patch", group="cached pages"), Column("chosen", group="cached pages"),
-    )  # fmt: skip
-    rows = [
-        (
-            str(place), str(row["trace"]), str(row["number"]), *(str(row[name]) for name in THRESHOLDS),
-            number(row["patch_pmd_splits"]), number(row["chosen_pmd_splits"]),
-            number(row["patch_mean_cached_pages"]), number(row["chosen_mean_cached_pages"]),
-        )
-        for place, row in enumerate(table.to_dict("records"), 1)
-    ]  # fmt: skip
-    means = (number(table[f"{side}_mean_cached_pages"].mean()) for side in ("patch", "chosen"))
-    sums = (number(table[f"{side}_pmd_splits"].sum()) for side in ("patch", "chosen"))
-    rows.append(("", "sum, mean", "", "", "", "", *sums, *means))
-    text = (
-        "Each recording was held out in turn and the point chosen by the rule on the others. Only the choice "
-        "is held out: the points to choose from were searched with all recordings, so that a new recording "
-        "may do worse."
-    )
-    shown = Table("On the recording held out", columns, tuple(rows), totals=1)
-    return Section("held-out", title, (text,), tables=(shown,))
-
-
-def _front(run: Run) -> Section:
+def _front(run: Run) -> tuple[Section, ...]:
     front = front_table(run)
     shown = thinned(front, MOST_FRONT_ROWS)
-    points = len(run.front)
+    exact = run.decision is not None and bool(run.decision.front)
+    of = "every point of the grid" if exact else "the tried points"
     text = [
-        f"{plural(points, 'of the tried points is', 'of the tried points are')} on the Pareto front"
-        + (f", with {plural(len(front), 'distinct outcome')}" if points != len(front) else "")
-        + ": no tried point is better in one aim without being worse in the other."
+        f"The front of {of} has {plural(len(front), 'outcome')}: nothing is better in one aim without being worse in "
+        "another. The thresholds are those of the point nearest to the patch's, of all that share the outcome."
     ]
-    if len(front) > 1:
-        few, many = front.iloc[0], front.iloc[-1]
-        text.append(
-            f"Its ends: {plural(few.pmd_splits, 'split')} for {plural(few.mean_cached_pages, 'page')} of "
-            f"cache ({thresholds(few)}), {plural(many.pmd_splits, 'split')} for "
-            f"{plural(many.mean_cached_pages, 'page')} ({thresholds(many)})."
-        )
     if len(shown) < len(front):
-        text.append(
-            f"The table shows {len(shown)} outcomes spread over the front; trials.csv has every point."
-        )
+        text.append(f"The table shows {len(shown)} of them, spread over the front.")
     columns = (
-        Column("point", key=True), *(Column(LETTERS[name], group="thresholds") for name in THRESHOLDS),
-        Column("PMD splits"), Column("mean pages", group="cached"), Column("peak MiB", group="cached"),
-        Column("equal points"), Column("role", left=True),
+        *(Column(LETTERS[name], group="thresholds", key=name == THRESHOLDS[0]) for name in THRESHOLDS),
+        *(Column(aim.title) for aim in run.aims), Column("points"),
     )  # fmt: skip
     rows = [
         (
-            str(row["number"]), *(str(row[name]) for name in THRESHOLDS), number(row["pmd_splits"]),
-            number(row["mean_cached_pages"]), _mib(row["peak_cached_mib"]), str(row["equal_points"] - 1),
-            _role(row),
+            *(number(row[name]) for name in THRESHOLDS),
+            *(write_value(aim, row[aim.name]) for aim in run.aims), number(row["points"]),
         )
         for row in shown.to_dict("records")
     ]  # fmt: skip
-    marked = tuple(place for place, row in enumerate(shown.to_dict("records")) if row["recommended"])
-    table = Table("The front, by rising splits", columns, tuple(rows), marked=marked)
-    return Section("front", "The front: what can be had", tuple(text), figure="front", tables=(table,))
+    table = Table(f"The front, by {run.aims[0].title}", columns, tuple(rows))
+    return (Section("front", "The front: what can be had", tuple(text), figure="front", tables=(table,)),)
 
 
-def _role(row: dict[Any, Any]) -> str:
-    return listing([name for name in ("patch", "recommended") if row[name]])
-
-
-def _flatness(run: Run) -> Section:
-    table = tolerance_table(run)
-    rows = [
-        (
-            f"{LETTERS[str(name)]}", number(row["patch"]), number(row["recommended"]),
-            _span(row["from"], row["to"], number) if row["tested"] > 1 else "-",
-            _span(row["lowest"], row["highest"], number) + f" ({row['tested']})",
-            _span(row["min_pmd_splits"], row["max_pmd_splits"], number),
-            _span(row["min_mean_cached_pages"], row["max_mean_cached_pages"], number),
-        )
-        for name, row in table.iterrows()
-    ]  # fmt: skip
+def _region(run: Run) -> tuple[Section, ...]:
+    """Say where all points lie that lose little."""
+    if run.decision is None or not run.decision.region:
+        return ()
+    decision = run.decision
+    region, best = decision.region, decision.best
     columns = (
-        Column("", left=True, key=True), Column("patch", group="pages"), Column("recomm.", group="pages"),
-        Column("within 5 %", group="pages"), Column("tested (values)", group="pages"),
-        Column("splits", group="over what was tested"), Column("cached pages", group="over what was tested"),
+        Column("", left=True, key=True), Column("patch"), Column("recommended"), Column("best point"),
+        Column("box around it", left=True), Column("whole region", left=True),
     )  # fmt: skip
+    rows = tuple(
+        (
+            LETTERS[name], number(getattr(decision.compared[0].point, name)),
+            number(getattr(decision.recommended, name)), number(best["point"][at]),
+            _span(*region["box"][name]), _span(*region["span"][name]),
+        )
+        for at, name in enumerate(THRESHOLDS)
+    )  # fmt: skip
+    text = (
+        f"The region holds every point of the grid that the rule may choose and whose score is within "
+        f"{100 * decision.loss:g} % of the patch's figure from the best: {number(region['points'])} of "
+        f"{number(region['grid'])}. The recommended point is {_level(decision)}; it costs "
+        f"{100 * best['lost']:.1f} % of the patch's figure beside the best.",
+    )
+    table = Table("The region, in pages", columns, rows)
+    return (Section("region", "Not a point but a region", text, figure="region", tables=(table,)),)
+
+
+def _level(decision: Decision) -> str:
+    if decision.alternative:
+        return f'the plain alternative "{decision.alternative}", which lies inside'
+    return f"the one that lies deepest inside, of {decision.level}"
+
+
+def _span(low: float, high: float) -> str:
+    return number(low) if low == high else f"{number(low)} to {number(high)}"
+
+
+def _folds(run: Run) -> tuple[Section, ...]:
+    if run.decision is None or not run.decision.folds:
+        return ()
+    table = folds_table(run)
+    title = "Left out: does it hold where it was not chosen?"
+    columns = (
+        _NUMBER,
+        Column("left out", left=True, key=True),
+        Column("chosen on all others", left=True),
+        *(Column(side, group=aim.title) for aim in run.aims for side in ("patch", "chosen")),
+    )
+    rows = []
+    for place, row in enumerate(table.to_dict("records"), 1):
+        cells = [
+            write_value(aim, row[f"{side}_{aim.name}"]) for aim in run.aims for side in ("patch", "chosen")
+        ]
+        rows.append((str(place), str(row["trace"]), str(row["words"]), *cells))
+    together = zip(run.aims, run.decision.folds_changes, strict=True)
+    sums = [write_value(aim, change[side]) for aim, change in together for side in ("before", "after")]
+    rows.append(("", "all together", "", *sums))
+    text = (
+        folds(run),
+        "Each choice had every point of the grid to choose from, and no figure of that recording.",
+    )
+    shown = Table("On the recording left out", columns, tuple(rows), totals=1)
+    return (Section("left-out", title, text, tables=(shown,)),)
+
+
+def _why(run: Run) -> tuple[Section, ...]:
+    """Say what each threshold does: alone, after the others, over the whole grid."""
+    if run.decision is None or not run.decision.ablation:
+        return ()
+    decision = run.decision
+    columns = (
+        Column("moved", left=True, key=True), Column("from"), Column("to"),
+        *(Column(how, group=aim.title) for aim in run.aims for how in ("first", "last", "mean")),
+    )  # fmt: skip
+    rows = []
+    for row in decision.ablation:
+        name = row["threshold"]
+        cells = [f"{row[how][at]:+,.4g}" for at in range(len(run.aims)) for how in ("first", "last", "mean")]
+        ends = (getattr(one, name) for one in (decision.compared[0].point, decision.recommended))
+        rows.append((LETTERS[name], *(_pages(end) for end in ends), *cells))
     text = [
-        "Each threshold was moved alone, the other two held as recommended, with an exact replay at every "
-        f"value. An aim stays while it is within {100 * TOLERANCE:.0f} % of the recommended point's, up or "
-        "down; only tested values count.",
-        *coarse(run),
+        "From the patch's thresholds to the recommended ones, one at a time: what moves when a threshold changes "
+        "before all others, after all others, and on average over every order."
     ]
-    if run.flatness.empty:
-        text = ["Not known: nothing was replayed around the recommended point (the run is not complete)."]
-    return Section("flatness", "How flat the optimum is", tuple(text),
-                   flat_sentences(run) if not run.flatness.empty else (), figure="flatness",
-                   tables=(Table("How far a threshold can move", columns, tuple(rows)),))  # fmt: skip
+    tables = [Table("One threshold at a time", columns, tuple(rows))]
+    if decision.importance:
+        text.append(
+            "Over the whole grid: how much of an aim's variation (of its logarithm) a threshold explains alone, and "
+            "how much goes if it is held."
+        )
+        tables.append(_importance(run, decision))
+    return (Section("why", "What each threshold does", tuple(text), tables=tuple(tables)),)
 
 
-def _span(low: float, high: float, write: Any) -> str:
-    first, last = write(low), write(high)
-    return first if first == last else f"{first} to {last}"
+def _importance(run: Run, decision: Decision) -> Table:
+    columns = (
+        Column("", left=True, key=True),
+        *(Column(how, group=aim.title) for aim in run.aims for how in ("alone", "with others")),
+    )
+    rows = []
+    for name in THRESHOLDS:
+        shares = [
+            percent(decision.importance[aim.name][name][how])
+            for aim in run.aims
+            for how in ("alone", "with_others")
+        ]
+        rows.append((LETTERS[name], *shares))
+    return Table("Importance over the grid", columns, tuple(rows))
 
 
-def _limits(run: Run) -> Section:
+def _limits(run: Run) -> tuple[Section, ...]:
     traces = run.traces
     foreign = int((traces.architecture != "aarch64").sum())
     bullets = [
@@ -391,12 +469,12 @@ def _limits(run: Run) -> Section:
             f"{number(foreign)} of {plural(len(traces), 'recording')} {'was' if foreign == 1 else 'were'} "
             "not made on arm64 (or do not say where): their page-table allocations stand in for arm64's."
         )
-    return Section("limits", "What the model leaves out", bullets=tuple(bullets))
+    return (Section("limits", "What the model leaves out", bullets=tuple(bullets)),)
 
 
-def _reproduce(run: Run) -> Section:
+def _reproduce(run: Run) -> tuple[Section, ...]:
     text = (
         "The same versions and recordings (sha256 above), study and random seed give the same points and "
         "words again, byte for byte; the figures too with the same Matplotlib.",
     )
-    return Section("reproduce", "How to reproduce it", text, commands=(run.command,))
+    return (Section("reproduce", "How to reproduce it", text, commands=(run.command,)),)

@@ -9,7 +9,11 @@ from pba.files import replacing
 from pba.report.data import LETTERS, THRESHOLDS
 from pba.report.document import Column, Document, Section, Table
 from pba.report.words import moves
-from pba.study.recommend import RULE
+from pba.study.aims import DEFAULT_AIMS
+from pba.study.decision.region import in_words
+from pba.study.decision.rules import RULES
+from pba.study.definition import Choice
+from pba.study.exact import recommended_of
 from pba.study.space import PATCH_POINT, Point
 from pba.units import format_time, number, percent, plural
 
@@ -40,7 +44,7 @@ def describe_sweep(result: SweepResult) -> Document:
     for setting in result.settings:
         title = "" if len(result.settings) == 1 else f" ({setting})"
         front = result.front(setting)
-        best = result.recommended(setting)
+        best, _ = recommended_of(result, setting)
         sections += [
             _patch_place(result, setting, title),
             _recommended(result, setting, best, title),
@@ -123,10 +127,14 @@ def _recommended(result: SweepResult, setting: str, best: Point, title: str) -> 
     aims = patch if cell is None else result.landscape(setting).aims_at(cell)
     before, after = patch.floats, aims.floats
     told = (
-        f"{best}: PMD splits {moves(before[0], after[0], number)}, mean cached pages "
+        f"{best} ({in_words(best)}): PMD splits {moves(before[0], after[0], number)}, mean cached pages "
         f"{moves(before[1], after[1], number)}, against the patch's."
     )
-    return Section("recommended" + title, "Recommended" + title, (told, f"The rule: {RULE}"))
+    return Section(
+        "recommended" + title,
+        "Recommended" + title,
+        (told, f"The rule: {RULES[Choice().rule].sentence(DEFAULT_AIMS, Choice())}"),
+    )
 
 
 def _lost(have: float, could: float) -> str:

@@ -21,14 +21,17 @@ if TYPE_CHECKING:
 
 DOCUMENTS: Final = ("report.html", "report.md", "report.txt")
 TRIALS: Final = "trials.csv"
-FIGURES: Final = ("front", "recordings", "flatness")
+FIGURES: Final = ("front", "recordings")
+MAP: Final = "region"
+"""The figure of a run that swept a grid."""
 FIGURE_KINDS: Final = ("svg", "png", "csv")
 
 
-def report_paths(folder: str | Path) -> list[Path]:
-    """Return the files of which a report in that folder consists."""
+def report_paths(run: Run, folder: str | Path) -> list[Path]:
+    """Return the files of which a report of a run in that folder consists."""
     folder = Path(folder)
-    figures = [folder / "figures" / f"{name}.{kind}" for name in FIGURES for kind in FIGURE_KINDS]
+    names = (*FIGURES, *([] if run.maps.empty else [MAP]))
+    figures = [folder / "figures" / f"{name}.{kind}" for name in names for kind in FIGURE_KINDS]
     return [*(folder / name for name in DOCUMENTS), folder / TRIALS, *figures]
 
 
@@ -58,7 +61,7 @@ def write_report(run: Run, folder: str | Path, force: bool = False) -> list[Path
     folder = Path(folder)
     _refuse_file(folder)
     _write_changed(_contents(run, folder), folder / "figures", force)
-    return report_paths(folder)
+    return report_paths(run, folder)
 
 
 def write_pictures(

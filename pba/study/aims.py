@@ -1,5 +1,4 @@
-"""What a study can aim at: each figure with its unit, the direction that is better, and how recordings add
-up.
+"""What a study can aim at: each figure with its unit, what is better, how recordings add up.
 
 An aim is a figure of one replay, and a way to make one number of the figures of several recordings. The
 figure is worked out from the columns that are kept of a replay (`pba.study.objective.row_of`), be they one
@@ -10,17 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 Figure = Callable[[Mapping[str, Any]], Any]
-
-MINIMIZE: Final = "minimize"
-MAXIMIZE: Final = "maximize"
-"""As Optuna has them."""
 
 OVER: Final = {
     "sum": "added up over the recordings",
@@ -59,21 +54,21 @@ class Aim:
 
     name: str
     unit: str = ""
-    direction: str = MINIMIZE
+    direction: Literal["minimize", "maximize"] = "minimize"
     over: str = "sum"
     text: str = ""
     figure: Figure | None = None
     label: str = ""
 
     def __post_init__(self) -> None:
-        for value, known in ((self.direction, (MINIMIZE, MAXIMIZE)), (self.over, tuple(OVER))):
+        for value, known in ((self.direction, ("minimize", "maximize")), (self.over, tuple(OVER))):
             if value not in known:
                 raise ValueError(f"aim {self.name!r}: {value!r} is none of {', '.join(known)}")
 
     @property
     def sign(self) -> int:
         """1 where less is better, -1 where more is."""
-        return 1 if self.direction == MINIMIZE else -1
+        return 1 if self.direction == "minimize" else -1
 
     @property
     def title(self) -> str:
@@ -96,7 +91,8 @@ class Aim:
         """
         columns = [np.asarray(column, np.float64) for column in figures]
         if self.over == "worst":
-            return np.max(columns, axis=0) if self.sign > 0 else np.min(columns, axis=0)
+            pick = np.max if self.sign > 0 else np.min
+            return np.asarray(pick(columns, axis=0), np.float64)
         if self.over == "ratio":
             columns = [
                 np.log((column + HALF) / (before + HALF))
@@ -109,7 +105,7 @@ class Aim:
         if self.over == "sum":
             return total
         mean = total / len(columns)
-        return np.exp(mean) if self.over == "ratio" else mean
+        return np.asarray(np.exp(mean) if self.over == "ratio" else mean, np.float64)
 
     def to_dict(self) -> dict[str, str]:
         """Return all but the function, as JSON takes it."""
@@ -148,7 +144,7 @@ KNOWN_AIMS: Final[dict[str, Aim]] = _known(
     Aim("peak_cached", "pages", over="worst", text="most pages ever cached", label="peak cached pages"),
     Aim("peak_cached_mib", "MiB", over="worst", text="most MiB ever cached", label="peak cached MiB"),
     Aim(
-        "pages_released", "pages", MAXIMIZE, text="pages that the shrinker gave back to the buddy allocator",
+        "pages_released", "pages", "maximize", text="pages that the shrinker gave back to the buddy allocator",
         label="pages given back",
     ),
     Aim("refills", "refills", text="refills of the list from the buddy allocator", figure=_refills),
@@ -158,7 +154,7 @@ KNOWN_AIMS: Final[dict[str, Aim]] = _known(
     ),
     Aim("scan_calls", "calls", text="calls of pba_shrink_scan", label="scans"),
     Aim(
-        "block_mapped_share", "share", MAXIMIZE, "mean", label="share still block-mapped",
+        "block_mapped_share", "share", "maximize", "mean", label="share still block-mapped",
         text="share of the linear map that PMD leaves or larger still map at the end",
     ),
     Aim("deadlocks", "times", text="refills needed during a refill: the kernel would deadlock"),

@@ -8,11 +8,13 @@ from typing import Final
 
 from pba.machine import Machine
 from pba.progress import Progress
+from pba.study.aims import DEFAULT_AIMS, Aim
+from pba.study.decision.evidence import Chosen, choose
 from pba.study.decision.outcomes import GridOutcomes
 from pba.study.decision.region import ROUND_U, ROUNDISH_U
-from pba.study.definition import Range, StudyDefinition
+from pba.study.definition import Choice, Range, StudyDefinition
 from pba.study.inputs import Input
-from pba.study.space import PATCH_POINT, value_at
+from pba.study.space import ALTERNATIVES, PATCH_POINT, Point, value_at
 from pba.study.sweep.grid import (
     DEFAULT_BATCH,
     DEFAULT_UNSHRINKABLE_PAGES,
@@ -24,7 +26,7 @@ from pba.study.sweep.run import sweep
 from pba.trace.table import Trace
 from pba.units import number
 
-MOST_WORK: Final = 12_000_000
+MOST_WORK: Final = 60_000_000
 """Pairs of U and B times shrinker passes (and one more a recording) that a study's sweep may take: some four
 times what all of pba's recordings take on the default grid, a minute or two on two cores."""
 FEWEST: Final = 16
@@ -109,6 +111,21 @@ def sweep_study(
     )
 
 
-def outcomes_of(result: SweepResult) -> GridOutcomes:
-    """Return the figures of every point of a study's sweep."""
-    return GridOutcomes(result.grid, result.cases, result.boxes, PATCH_POINT)
+def outcomes_of(result: SweepResult, setting: str | None = None) -> GridOutcomes:
+    """Return the figures of every point of a sweep, on the machines of one setting."""
+    wanted = result.settings[0] if setting is None else setting
+    pairs = [pair for pair in zip(result.cases, result.boxes, strict=True) if pair[0].setting == wanted]
+    return GridOutcomes(result.grid, [case for case, _ in pairs], [boxes for _, boxes in pairs], PATCH_POINT)
+
+
+def recommended_of(
+    result: SweepResult,
+    setting: str | None = None,
+    choice: Choice | None = None,
+    aims: Sequence[Aim] = DEFAULT_AIMS,
+) -> tuple[Point, Chosen]:
+    """Return what a study would recommend of a sweep's grid: the same rule, region and round value."""
+    outcomes = outcomes_of(result, setting)
+    every = range(len(outcomes.recordings))
+    chosen = choose(outcomes, aims, every, choice or Choice(), None, ALTERNATIVES)
+    return outcomes.point(chosen.named.number), chosen

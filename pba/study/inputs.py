@@ -118,8 +118,7 @@ def read_inputs(definition: StudyDefinition) -> list[Input]:
 
 
 def groups_of(definition: StudyDefinition, inputs: Sequence[Input]) -> dict[str, list[str]]:
-    """Return the names of the recordings of each group: the study's, or the machine classes if there are
-    several.
+    """Return the names of the recordings of each group: the study's, or the machine classes.
 
     Raises
     ------

@@ -96,7 +96,8 @@ def study_in_memory(run: Run) -> optuna.Study:
         study = optuna.create_study(study_name=run.study.name, directions=[aim.direction for aim in run.aims])
         study.set_metric_names([aim.name for aim in run.aims])
     decision = run.decision
-    for number, row in run.points[run.points["searched"]].iterrows():
+    searched = run.points[run.points["searched"]]
+    for number, row in zip(searched.index.tolist(), searched.to_dict("records"), strict=True):
         point = Point(*(int(row[name]) for name in THRESHOLD_NAMES))
         own = run.per_trace.loc[number]
         shown: dict[str, Any] = {

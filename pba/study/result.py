@@ -195,7 +195,8 @@ def assemble_run(
     points = points_of(per_trace, study.aims)
     points["searched"] = per_trace.groupby(level="number", sort=True)["searched"].first()
     front = points[points["on_front"]]
-    signed = front[[aim.name for aim in study.aims]] * [aim.sign for aim in study.aims]
+    names = [aim.name for aim in study.aims]
+    signed = front[names] * [aim.sign for aim in study.aims]
     traces = pd.DataFrame(record["traces"]).astype({"recall": "float64", "precision": "float64"})
     held_out = traces.pop("held_out").astype(bool)
     rule = RULES[study.choice.rule]
@@ -212,7 +213,7 @@ def assemble_run(
         patch=PATCH_NUMBER,
         recommended=_number_of(points, per_trace, study, decision),
         rule=rule.sentence(study.aims, study.choice),
-        front=[int(number) for number in signed.sort_values(list(signed), kind="stable").index],
+        front=[int(number) for number in signed.sort_values(names, kind="stable").index],
         decision=decision,
         maps=pd.DataFrame(columns=["across", "up", "x", "y", "score"]) if maps is None else maps,
     )

@@ -38,8 +38,7 @@ class Proposal(NamedTuple):
 
 
 class Tried(NamedTuple):
-    """A point that was tried: what its aims come to, the sampler's notes, and how far it is beyond its
-    limits.
+    """A point that was tried: its aims, the sampler's notes, and how far it is beyond its limits.
 
     Attributes
     ----------

@@ -68,7 +68,7 @@ def choose(
     if able is not None:
         scored = Scored(scored.score, scored.able & able)
     region = region_of(outcomes, scored, choice.loss)
-    inside = []
+    inside: list[tuple[float, int, int, str]] = []
     for alternative in plain:
         number = outcomes.number_of(alternative.point)
         if number is not None and region.mask[number]:
