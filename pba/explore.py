@@ -65,9 +65,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "df_bursts", "df_choices", "df_drawdown", "df_folds", "df_front", "df_groups", "df_lifetimes",
-    "df_live", "df_passes", "df_phases", "df_points", "df_rates", "df_recordings", "df_timeline", "load_run", "plot_bursts",
-    "plot_drawdown", "plot_front", "plot_lifetimes", "plot_live", "plot_passes", "plot_phases",
-    "plot_points", "plot_rates", "plot_recordings", "plot_region", "plot_timeline",
+    "df_live", "df_passes", "df_phases", "df_points", "df_rates", "df_recordings", "df_timeline",
+    "load_run", "plot_bursts", "plot_drawdown", "plot_front", "plot_lifetimes", "plot_live", "plot_passes",
+    "plot_phases", "plot_points", "plot_rates", "plot_recordings", "plot_region", "plot_timeline",
 ]  # fmt: skip
 
 plot_points = plot_front

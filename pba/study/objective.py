@@ -122,7 +122,7 @@ def points_of(per_trace: pd.DataFrame, aims: Sequence[Aim] = DEFAULT_AIMS, patch
         figures = per_trace[aim.name].unstack("trace")
         figures = figures[list(dict.fromkeys(per_trace.index.get_level_values("trace")))]
         columns = [figures[name].to_numpy(np.float64) for name in figures]
-        before = figures.loc[patch].astype(float).tolist()
+        before = [float(value) for value in figures.loc[[patch]].to_numpy(np.float64)[0]]
         combined = aim.over_recordings(columns, before)
         whole = aim.over == "sum" and pd.api.types.is_integer_dtype(per_trace[aim.name])
         points[aim.name] = combined.astype(np.int64) if whole else combined
