@@ -21,6 +21,10 @@ traces = ["alpha.parquet", "beta.parquet"]
 [space.unshrinkable_pages]
 high = 1024
 
+[space.batch]
+low = 64
+high = 2048
+
 [search]
 points = {points}
 seed = 3

@@ -21,12 +21,13 @@ from pba.model import boot
 from pba.progress import Silent
 from pba.study import folder as shared
 from pba.study import workers
-from pba.study.definition import parse_definition
+from pba.study.definition import StudyDefinition, parse_definition
 from pba.study.folder import Folder, Kind
 from pba.study.inputs import trace_files
 from pba.study.result import RUN, load_run
+from pba.study.session import Best
 from pba.study.sweep.folder import SWEEP
-from pba.study.tune import Best, tune
+from pba.study.tune import tune
 from tests.study.study_fixture import finished_run, make_study, make_trace
 from tests.study.sweep_fixture import small_sweep
 
@@ -183,7 +184,7 @@ def test_a_study_tells_its_points_and_its_best(tmp_path: Path) -> None:
 
 
 def test_the_best_is_never_worse_than_the_patch_in_either_aim() -> None:
-    best = Best()
+    best = Best(StudyDefinition("x"))
     for aims in ((10.0, 4.0), (1.0, 4.1), (11.0, 0.1), (9.0, 4.0), (9.5, 3.0)):
         best.add(aims)
     assert best.text() == "best 9.5 splits, 3 pages (patch: 10 splits, 4 pages)"

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pba.errors import StudyError
+from pba.study.aims import KNOWN_AIMS
 from pba.study.definition import (
+    DEFAULT_CONSTRAINTS,
     DEFAULT_SPACE,
+    Choice,
+    Limit,
     Range,
     StudyDefinition,
     parse_definition,
@@ -39,7 +44,8 @@ def test_every_key_is_read() -> None:
     text = """
     name = "b.2"
     description = "d"
-    traces = ["one", "t/*.parquet"]
+    aims = ["all_splits", {name = "peak_cached", over = "sum"}, "block_mapped_share"]
+    traces = {train = ["one", "t/*.parquet"], held_out = ["two"]}
     [machine]
     page_size_kib = 16
     memory = "1.5 GiB"
@@ -54,6 +60,16 @@ def test_every_key_is_read() -> None:
     points = 7
     seed = 0
     sampler = "nsga2"
+    sweep = false
+    [constraints]
+    peak_cached_mib = 64
+    refills = {least = 1}
+    [decision]
+    rule = "least-regret"
+    loss = 0.1
+    within = 0.25
+    [groups]
+    first = ["one"]
     """
     study = parse_definition(text, HERE)
     assert study == StudyDefinition(
@@ -71,7 +87,37 @@ def test_every_key_is_read() -> None:
         points=7,
         seed=0,
         sampler="nsga2",
+        sweep=False,
+        held_out=("two",),
+        aims=(
+            KNOWN_AIMS["all_splits"],
+            replace(KNOWN_AIMS["peak_cached"], over="sum"),
+            KNOWN_AIMS["block_mapped_share"],
+        ),
+        constraints={
+            **DEFAULT_CONSTRAINTS,
+            "peak_cached_mib": Limit(None, 64.0),
+            "refills": Limit(1.0, None),
+        },
+        choice=Choice("least-regret", 0.1, 0.25),
+        groups={"first": ("one",)},
     )
+
+
+def test_words_can_be_changed_from_outside() -> None:
+    study = parse_definition(
+        'name = "a"', HERE, ["search.points=12", "search.sampler=random", 'traces=["x"]']
+    )
+    assert (study.points, study.sampler, study.traces) == (12, "random", ("x",))
+    for change, says in (
+        ("search.pints=3", "[search] pints: unknown key (did you mean points?"),
+        ("points", "expected a key and its value"),
+        ("=3", "expected a key and its value"),
+        ("name.x=3", "name is no table"),
+    ):
+        with pytest.raises(StudyError) as caught:
+            parse_definition('name = "a"', HERE, [change])
+        assert says in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +129,11 @@ def test_every_key_is_read() -> None:
         ("", "traces = [1]", "traces: expected a list"),
         ("", "search = 1", "search: expected a table, found 1"),
         ("", "search = ", "not a TOML file"),
-        ("search", "point = 3", "[search] point: unknown key (known here: points, seed, sampler)"),
+        (
+            "search",
+            "point = 3",
+            "[search] point: unknown key (did you mean points? known: points, seed, sampler, sweep)",
+        ),
         ("search", 'points = "many"', "[search] points: expected a whole number from 1, found 'many'"),
         ("search", "points = 0", "[search] points: expected a whole number from 1, found 0"),
         ("search", "points = true", "[search] points: expected a whole number"),
@@ -99,6 +149,24 @@ def test_every_key_is_read() -> None:
         ("space.unshrinkable_pages", "low = 0", "low: expected at least 1 on a log scale"),
         ("space.shrink_block_min_pages", "high = 513", "expected a whole number from 1 to 512"),
         ("space.U", "low = 1", "[space] U: unknown key"),
+        ("", 'aims = ["pmd_split"]', "aims: no aim is called 'pmd_split' (did you mean pmd_splits?"),
+        ("", "aims = []", "aims: expected one to 3 names of aims"),
+        ("", 'aims = ["pmd_splits", "pmd_splits"]', "aims: expected each aim once"),
+        (
+            "",
+            'aims = [{name = "refills", over = "median"}]',
+            'aims: expected over to be "sum", "mean", "worst"',
+        ),
+        ("", 'aims = [{name = "refills", per = 1}]', "aims: expected one to 3 names of aims"),
+        ("decision", 'rule = "best"', '[decision] rule: expected one of "fewest-within"'),
+        ("decision", "loss = 2", "[decision] loss: expected a number from 0 to 1, found 2"),
+        ("decision", "los = 0.1", "[decision] los: unknown key (did you mean loss?"),
+        ("constraints", "peak = 3", "[constraints]: no aim is called 'peak'"),
+        ("constraints", "deadlocks = -1", "deadlocks: expected a figure that can be: none is below 0"),
+        ("constraints.refills", "least = 4\nmost = 3", "expected least = 4 to be no more than most = 3"),
+        ("constraints.refills", "lest = 4", "[constraints.refills] lest: unknown key (did you mean least?"),
+        ("groups", "arm = []", "[groups] arm: expected a list of names"),
+        ("traces", "held = []", "[traces] held: unknown key (did you mean held_out?"),
     ],
 )
 def test_what_is_wrong_is_named(table: str, line: str, says: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from pba.study.definition import SAMPLERS, THRESHOLD_NAMES, Range, StudyDefinition
 from pba.study.search import FIRST_GENERATION, GENERATION, Tried, boundaries, propose
-from pba.study.space import PATCH_POINT, Point, distinct_points
+from pba.study.space import ALTERNATIVES, PATCH_POINT, Point, distinct_points
 
 
 def invented(point: Point) -> tuple[float, float]:
@@ -46,8 +46,9 @@ def test_the_same_study_tries_the_same_distinct_points(sampler: str) -> None:
     assert len(set(points)) == 80
     assert points[0] == PATCH_POINT
     for name in THRESHOLD_NAMES:
-        assert all(getattr(point, name) in study.space[name] for point in points)
-    assert points[9:] != [item.point for item in search(study.with_(seed=2))][9:]
+        assert all(getattr(point, name) in study.space[name] for point in points[4:])
+    assert points[:4] == [one.point for one in ALTERNATIVES]
+    assert points[12:] != [item.point for item in search(study.with_(seed=2))][12:]
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -71,7 +72,9 @@ def test_a_small_space_is_tried_whole(sampler: str) -> None:
         name: Range(low, low + 3, False) for name, low in zip(THRESHOLD_NAMES, (14, 62, 510), strict=True)
     }
     tried = search(StudyDefinition("x", space=space, points=1000, sampler=sampler))
-    assert len({item.point for item in tried}) == len(tried) == 64
+    assert (
+        len({item.point for item in tried}) == len(tried) == 64 + 3
+    )  # the plain alternatives but the patch lie outside
 
 
 def test_the_patch_may_lie_outside_the_space() -> None:
@@ -81,6 +84,6 @@ def test_the_patch_may_lie_outside_the_space() -> None:
     assert tried[0].point == PATCH_POINT
     assert all(
         value in values
-        for item in tried[1:]
+        for item in tried[4:]
         for value, values in zip(item.point, space.values(), strict=True)
     )

@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 
 from pba.machine import Machine, Thresholds
 from pba.study.definition import DEFAULT_SPACE, THRESHOLD_NAMES, Range, StudyDefinition
-from pba.study.space import PATCH_POINT, Point, all_points, distinct_points, first_points, value_at
+from pba.study.space import (
+    ALTERNATIVES,
+    PATCH_POINT,
+    Point,
+    all_points,
+    distinct_points,
+    first_points,
+    value_at,
+)
 
 
 def test_the_patch_is_its_own_values_on_every_page_size() -> None:
@@ -37,23 +45,23 @@ def test_values_stay_in_their_range(low: int, width: int, log: bool, share: floa
     assert value_at(values, 1.0) == low + width
 
 
-def test_the_first_points_are_the_patch_the_corners_and_then_an_even_spread() -> None:
+def test_the_first_points_are_plain_alternatives_the_corners_and_then_an_even_spread() -> None:
     study = StudyDefinition("x")
-    points = list(itertools.islice(first_points(study), 409))
-    assert points[0] == PATCH_POINT
+    points = list(itertools.islice(first_points(study), 412))
+    assert points[:4] == [one.point for one in ALTERNATIVES]
     ranges = [DEFAULT_SPACE[name] for name in THRESHOLD_NAMES]
-    assert set(points[1:9]) == set(itertools.product(*((r.low, r.high) for r in ranges)))
+    assert set(points[4:12]) == set(itertools.product(*((r.low, r.high) for r in ranges)))
     for place, values in enumerate(ranges):
         middle = (values.low * values.high) ** 0.5 if values.log else (values.low + values.high) / 2
-        below = sum(point[place] < middle for point in points[9:])
+        below = sum(point[place] < middle for point in points[12:])
         assert 180 <= below <= 220
-    assert points[9:] != list(itertools.islice(first_points(study.with_(seed=2)), 409))[9:]
+    assert points[12:] != list(itertools.islice(first_points(study.with_(seed=2)), 412))[12:]
 
 
 def test_a_small_space_has_as_many_points_as_it_has() -> None:
     space = {name: Range(16, 18, False) for name in THRESHOLD_NAMES}
     study = StudyDefinition("x", space=space, points=500)
     assert len(set(all_points(study))) == study.space_size == 27
-    # The patch lies outside, and is tried all the same.
-    assert distinct_points(study) == 28
+    # The plain alternatives lie outside, and are tried all the same.
+    assert distinct_points(study) == 31
     assert distinct_points(study.with_(points=5)) == 5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,14 +17,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import pba
 from pba.errors import OutputError, PbaError, StudyError
 from pba.imports.read import read_trace
 from pba.machine import Machine
 from pba.model import replay
 from pba.study.folder import Folder, write_parquet
 from pba.study.result import (
-    FLATNESS_FILE,
+    DECISION_FILE,
     JOURNAL_FILE,
+    MAPS_FILE,
     POINTS_FILE,
     RUN,
     RUN_FILE,
@@ -31,12 +34,13 @@ from pba.study.result import (
     Run,
     load_run,
 )
-from pba.study.space import Point
+from pba.study.session import SWEPT_FILES
+from pba.study.space import ALTERNATIVES, Point
 from pba.study.tune import tune
 from tests.study.study_fixture import TRACES, make_study, make_trace
 
 POINTS = 56
-SAME_BYTES = (POINTS_FILE, FLATNESS_FILE, RUN_FILE, STUDY_FILE)
+SAME_BYTES = (POINTS_FILE, DECISION_FILE, MAPS_FILE, RUN_FILE, STUDY_FILE, *SWEPT_FILES)
 COMMAND = "pba tune small.toml"
 
 
@@ -64,15 +68,18 @@ def trials(folder: Path) -> list[tuple[object, object]]:
 
     storage = optuna.storages.JournalStorage(JournalFileBackend(str(folder / JOURNAL_FILE)))
     study = optuna.load_study(study_name=None, storage=storage)
-    return [(trial.params, trial.values) for trial in study.trials]
+    return [(trial.user_attrs["point"], trial.values) for trial in study.trials]
 
 
-def test_the_points_are_distinct_and_begin_with_the_patchs_own(home: Path) -> None:
+def test_the_points_are_distinct_and_begin_with_the_plain_alternatives(home: Path) -> None:
     run = load_run(home / "run")
     thresholds = run.points[["unshrinkable_pages", "shrink_block_min_pages", "batch"]]
-    assert len(run.points) == len(thresholds.drop_duplicates()) == POINTS
-    assert thresholds.loc[run.patch].tolist() == [16, 64, 512]
-    assert list(run.points.index) == list(range(POINTS))
+    assert len(run.points) == len(thresholds.drop_duplicates())
+    assert int(run.points["searched"].sum()) == POINTS
+    # The recommended point stands behind the search's, unless that came upon it.
+    assert list(run.points.index) == list(range(len(run.points)))
+    assert len(run.points) - POINTS == (0 if run.points.loc[run.recommended, "searched"] else 1)
+    assert [tuple(row) for row in thresholds.to_numpy()[:4]] == [one.point for one in ALTERNATIVES]
     assert run.complete
     assert run.command == COMMAND
 
@@ -102,14 +109,47 @@ def test_every_figure_is_that_of_an_exact_replay(home: Path) -> None:
         assert row["peak_cached_mib"] == max(peaks)
 
 
-def test_the_recommended_point_is_no_worse_than_the_patch(home: Path) -> None:
+def test_the_recommended_point_is_the_decisions_and_keeps_the_rule(home: Path) -> None:
     run = load_run(home / "run")
+    assert run.decision is not None
     patch, chosen = run.points.loc[run.patch], run.points.loc[run.recommended]
-    assert chosen["pmd_splits"] <= patch["pmd_splits"]
+    assert (
+        tuple(chosen[["unshrinkable_pages", "shrink_block_min_pages", "batch"]]) == run.decision.recommended
+    )
     assert chosen["mean_cached_pages"] <= patch["mean_cached_pages"]
-    assert run.recommended in run.front
+    assert chosen["pmd_splits"] <= run.decision.best["values"][0] + 0.05 * patch["pmd_splits"]
     splits = run.points.loc[run.front, "pmd_splits"].tolist()
     assert splits == sorted(splits)
+
+
+def test_the_studys_sweep_is_a_sweep_of_its_recordings_and_machines(home: Path) -> None:
+    run = load_run(home / "run")
+    swept = pba.load_sweep(home / "run" / "sweep")
+    assert [case.trace for case in swept.cases] == list(TRACES)
+    assert [str(case.machine) for case in swept.cases] == run.traces["machine"].tolist()
+    assert run.decision is not None
+    assert run.decision.region["grid"] == len(swept.grid)
+    exact = swept.at(16, 64, 512)["pmd_splits"].sum()
+    assert exact == run.points.loc[run.patch, "pmd_splits"]
+
+
+def test_the_recommendation_does_not_depend_on_the_searchs_seed(home: Path, tmp_path: Path) -> None:
+    runs = [tune(home / "small.toml", tmp_path / str(seed), seed=seed) for seed in range(5)]
+    tried = [frozenset(run.optuna_study.trials[-1].user_attrs["point"]) for run in runs]
+    assert len(set(tried)) == 5, "seeds that try the same points prove nothing"
+    found = [run.decision for run in runs if run.decision]
+    assert len({one.recommended for one in found}) == 1
+    whole = [{**one.to_dict(), "search": None} for one in found]
+    assert all(one == whole[0] for one in whole)
+
+
+def test_without_a_sweep_the_seed_does_not_matter_either(home: Path, tmp_path: Path) -> None:
+    changes = ["search.sweep=false", "search.points=34"]
+    found = [tune(home / "small.toml", tmp_path / str(seed), seed=seed, changes=changes) for seed in range(3)]
+    assert len({one.decision.recommended for one in found if one.decision}) == 1
+    assert not (tmp_path / "0" / "sweep").exists()
+    assert all(one.maps.empty and one.decision and not one.decision.region for one in found)
+    assert "no grid was swept" in found[0].decision.notes[-1]  # type: ignore[union-attr]
 
 
 def test_the_traces_are_described(home: Path) -> None:
@@ -123,22 +163,12 @@ def test_the_traces_are_described(home: Path) -> None:
     assert traces.loc["beta", ["recall", "precision"]].tolist() == [0.98, 98 / 99]
 
 
-def test_flatness_is_replayed_around_the_recommended_point(home: Path) -> None:
-    run = load_run(home / "run")
-    chosen = run.points.loc[run.recommended]
-    for name, line in run.flatness.groupby("threshold"):
-        here = line[line["value"] == chosen[name]]
-        assert here[["pmd_splits", "mean_cached_pages"]].values.tolist() == [
-            [chosen["pmd_splits"], chosen["mean_cached_pages"]]
-        ]
-
-
 def test_optuna_reads_the_same_points_from_the_journal(home: Path) -> None:
     run = load_run(home / "run")
     names = ["unshrinkable_pages", "shrink_block_min_pages", "batch"]
     assert trials(home / "run") == [
-        ({name: row[name] for name in names}, [row["pmd_splits"], row["mean_cached_pages"]])
-        for _, row in run.points.iterrows()
+        ([row[name] for name in names], [row["pmd_splits"], row["mean_cached_pages"]])
+        for _, row in run.points[run.points["searched"]].iterrows()
     ]
 
 
@@ -151,8 +181,9 @@ def test_the_number_of_workers_does_not_matter(home: Path, tmp_path: Path) -> No
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-import pba.study.tune as room
+import pba.study.session as room
 from pba.study.journal import Journal
+from pba.study.tune import tune
 
 moment, study, folder = sys.argv[1:]
 
@@ -163,33 +194,47 @@ if moment == "before the first points":
     room.write_parquet = die
 elif moment == "between points and journal":
     whole = Journal.append
-    def append(self, generation):
+    def append(self, generation, attributes):
         if self.tried:
             die()
-        whole(self, generation)
+        whole(self, generation, attributes)
     Journal.append = append
 elif moment == "within the journal":
     whole = Journal.append
-    def append(self, generation):
+    def append(self, generation, attributes):
         if self.tried:
-            whole(self, generation[:5])
+            whole(self, generation[:5], attributes[:5])
             with self.path.open("ab") as stream:
                 stream.write(b'{"op_code": 4, "work')
             Path(str(self.path) + ".lock").symlink_to("gone")
             die()
-        whole(self, generation)
+        whole(self, generation, attributes)
     Journal.append = append
 elif moment == "before the end":
-    room.around = die
+    room.decide = die
 elif moment == "before the record":
-    room.Folder.complete = die
-room.tune(study, folder, workers=2, command="pba tune small.toml")
+    whole = room.Folder.complete
+    def complete(self, record, names):
+        if self.kind.noun == "run":
+            die()
+        return whole(self, record, names)
+    room.Folder.complete = complete
+elif moment == "in the sweep":
+    from pba.study.sweep.parts import PartFiles
+    put = PartFiles.put
+    def few(self, key, rows):
+        if len(list(self.folder.iterdir())) >= 3:
+            die()
+        put(self, key, rows)
+    PartFiles.put = few
+tune(study, folder, workers=2, command="pba tune small.toml")
 """
 
 
 @pytest.mark.parametrize(
     ("moment", "stored"),
     [
+        ("in the sweep", 0),
         ("before the first points", 0),
         ("between points and journal", 32),
         ("within the journal", 37),
@@ -228,7 +273,7 @@ def test_more_points_go_on_from_those_there_are(home: Path, tmp_path: Path) -> N
     study = make_study(tmp_path, 40)
     tune(study, tmp_path / "short", command=COMMAND)
     longer = tune(study, tmp_path / "short", points=60, command=COMMAND)
-    assert len(longer.points) == 60
+    assert int(longer.points["searched"].sum()) == 60
     assert longer.study.points == 60
     tune(study, tmp_path / "long", points=60, command=COMMAND)
     assert contents(tmp_path / "short") == contents(tmp_path / "long")
@@ -291,7 +336,9 @@ def change_first_trace(path: Path, row: object) -> None:
     Folder(path.parent, RUN).write({**record, "traces": [row, *record["traces"][1:]]})
 
 
-@pytest.mark.parametrize("name", [RUN_FILE, STUDY_FILE, POINTS_FILE, FLATNESS_FILE, JOURNAL_FILE])
+@pytest.mark.parametrize(
+    "name", [RUN_FILE, STUDY_FILE, POINTS_FILE, DECISION_FILE, MAPS_FILE, JOURNAL_FILE, *SWEPT_FILES]
+)
 @pytest.mark.parametrize("damage", [truncate, Path.unlink], ids=["truncated", "missing"])
 def test_damage_to_a_complete_run_is_named(
     home: Path, tmp_path: Path, name: str, damage: Callable[[Path], None]
@@ -311,13 +358,11 @@ def test_damage_to_a_complete_run_is_named(
 
 def copy_run(home: Path, tmp_path: Path, state: str = "complete") -> Path:
     folder = tmp_path / "copy"
-    folder.mkdir()
-    for path in (home / "run").iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(home / "run", folder)
     if state != "complete":
         record = json.loads((folder / RUN_FILE).read_text())
         Folder(folder, RUN).write({**record, "state": state, "files": {}})
-        (folder / FLATNESS_FILE).unlink()
+        (folder / DECISION_FILE).unlink()
     return folder
 
 
@@ -393,7 +438,8 @@ def test_a_run_under_way_can_be_read(home: Path, tmp_path: Path) -> None:
     folder = copy_run(home, tmp_path, "running")
     run = load_run(folder)
     assert not run.complete
-    assert run.flatness.empty
+    assert run.decision is None
+    assert run.maps.empty
     assert {item.name for item in fields(Run)} == set(vars(run))
     (folder / POINTS_FILE).unlink()
     with pytest.raises(StudyError, match="holds no point yet"):
@@ -410,15 +456,6 @@ def test_a_run_of_an_older_layout_is_refused_and_can_be_run_anew(home: Path, tmp
         assert "force=True" in str(caught.value)
         assert "\n" not in str(caught.value)
     assert tune(home / "small.toml", folder, force=True, command=COMMAND).complete
-
-
-@pytest.mark.parametrize("change", [{"rule": "the last one"}, {"recommended": 1000}])
-def test_a_run_of_another_rule_is_refused(home: Path, tmp_path: Path, change: dict[str, object]) -> None:
-    folder = copy_run(home, tmp_path)
-    record = json.loads((folder / RUN_FILE).read_text())
-    Folder(folder, RUN).write({**record, **change})
-    with pytest.raises(StudyError, match=r"chosen by another rule .*force=True"):
-        load_run(folder)
 
 
 def test_other_peoples_folders_are_left_alone(home: Path, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ import pytest
 import pba
 from pba.errors import OutputError, PbaError, StudyError, TraceError
 from pba.results import MEANINGS
-from pba.study.objective import combine, row_of
+from pba.study.exact import recommended_of
+from pba.study.objective import Objective, row_of
 from pba.study.space import Point
 from pba.study.sweep import folder as files
 from pba.study.sweep import parts as kept
@@ -48,12 +49,12 @@ def test_every_point_is_a_replay_of_it_and_the_front_is_the_studies(result: pba.
                 assert row[counter] == replay.counters[counter], (name, point, counter)
             assert row["mean_cached_pages"] == replay.mean_cached_pages
             rows.append(row_of(replay))
-        both = combine(list(rows))
+        splits, mean = Objective().values(rows, rows)
         cell = GRID.cell_of(point)
         assert cell is not None
         aims = result.landscape().aims_at(cell)
-        assert aims.pmd_splits == both["pmd_splits"]
-        assert aims.floats[1] == pytest.approx(both["mean_cached_pages"], rel=1e-14)
+        assert aims.pmd_splits == splits
+        assert aims.floats[1] == pytest.approx(mean, rel=1e-14)
     assert len(tables["alpha"]) == len(GRID)
 
 
@@ -127,7 +128,7 @@ def test_the_patchs_point_is_added_to_any_grid() -> None:
     assert found.grid.shape == (4, 3, 57)
     assert found.plateau(Point(16, 64, 512)) is not None
     assert found.plateau(Point(17, 64, 512)) is None
-    chosen = found.recommended()
+    chosen, _ = recommended_of(found)
     assert found.grid.cell_of(chosen) is not None
 
 
