@@ -34,8 +34,8 @@ SELF_HASH: Final = "sha256"
 
 SHAPING_ROOMS: Final = ("kernel", "engine", "trace", "tracepoints", "imports")
 SHAPING_MODULES: Final = (
-    "_jit.py", "events.py", "machine.py", "model.py", "pool.py", "results.py", "study/objective.py",
-    "study/space.py",
+    "_jit.py", "events.py", "machine.py", "model.py", "pool.py", "results.py", "study/aims.py",
+    "study/objective.py", "study/space.py",
 )  # fmt: skip
 """The rooms and the modules of `pba` that `model_hash` is a hash of."""
 

@@ -102,11 +102,12 @@ def test_no_flipped_byte_of_a_finished_folder_goes_unnoticed(
 
 HALF = """
 import sys
-import pba.study.tune as room
+import pba.study.session as room
+from pba.study.tune import tune
 if sys.argv[3] == "half":
     def around(*_): raise SystemExit(7)
-    room.around = around
-room.tune(sys.argv[1], sys.argv[2], workers=1, command="x")
+    room.decide = around
+tune(sys.argv[1], sys.argv[2], workers=1, command="x")
 """
 
 
@@ -144,7 +145,7 @@ def test_a_shorter_budget_after_an_interrupted_one_says_how_many_points_are_trie
 
     class Stop(Silent):
         def advance(self, done: float, note: str = "") -> None:
-            if done > 80:
+            if note and done > 80:
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -179,7 +180,7 @@ def test_a_sweep_says_before_how_much_it_is() -> None:
 def test_a_study_tells_its_points_and_its_best(tmp_path: Path) -> None:
     told = Told()
     tune(make_study(tmp_path, 33, "random"), tmp_path / "run", progress=told)
-    assert told.done == list(range(1, 34))
+    assert told.done[-33:] == list(range(1, 34))
     assert told.note.startswith("best ") and "(patch: " in told.note
 
 
@@ -187,7 +188,7 @@ def test_the_best_is_never_worse_than_the_patch_in_either_aim() -> None:
     best = Best(StudyDefinition("x"))
     for aims in ((10.0, 4.0), (1.0, 4.1), (11.0, 0.1), (9.0, 4.0), (9.5, 3.0)):
         best.add(aims)
-    assert best.text() == "best 9.5 splits, 3 pages (patch: 10 splits, 4 pages)"
+    assert best.text() == "best 9 splits, 4 pages (patch: 10 splits, 4 pages)"
 
 
 def test_a_machine_takes_no_more_than_is_said() -> None:
@@ -280,7 +281,7 @@ def test_hostile_study_files_end_in_one_short_line(text: str) -> None:
 def test_patterns_that_cannot_be_looked_for(pattern: str, tmp_path: Path) -> None:
     study = parse_definition(f'name = "x"\ntraces = ["{pattern}"]', tmp_path / "x.toml")
     with pytest.raises(StudyError, match="traces: "):
-        trace_files(study)
+        trace_files(study, study.traces)
 
 
 @pytest.mark.parametrize("name", ["$\\frac", "[/x]", "\x1b[2J", "a\nb", "\udcff"])
