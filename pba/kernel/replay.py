@@ -12,7 +12,7 @@ from pba.events import OP_ALLOC, OP_BG_ALLOC, OP_BG_FREE, OP_DROP, OP_FREE, OP_S
 from pba.kernel.allocator import PBA_NR_RESERVED_PAGES, pba_init, pba_pgtable_alloc, pba_pgtable_free
 from pba.kernel.buddy import free_one_page, rmqueue_smallest
 from pba.kernel.memory import StartMemory, whole_memory
-from pba.kernel.reclaim import do_shrink_slab, drop_slab
+from pba.kernel.reclaim import count_pass, do_shrink_slab, drop_slab
 from pba.kernel.state import (
     ALLOC_FAILURES,
     ALLOCS,
@@ -219,8 +219,10 @@ def _event(state: State, tunables: Tunables, holders: Holders, op: Int, about: O
         give_page(state, holders, slot)
     elif op == OP_SHRINK:
         do_shrink_slab(state, tunables, arg)
+        count_pass(state)
     elif op == OP_DROP:
         drop_slab(state, tunables)
+        count_pass(state)
     elif op == OP_BG_ALLOC:
         _background_alloc(state, holders, slot, arg)
     elif op == OP_BG_FREE and slot >= 0:

@@ -41,7 +41,8 @@ RUN: Final = Kind(
     flag="--run",
     record=RUN_FILE,
     own=(RUN_FILE, STUDY_FILE, JOURNAL_FILE, POINTS_FILE, FLATNESS_FILE),
-    version=3,  # in 1, the second aim was in MiB; in 2, the record had no hash of itself
+    # In 1, the second aim was in MiB; in 2, the record had no hash of itself; in 3, a counter was missing.
+    version=4,
     keys={"traces": list, "study_sha256": str, "points": int, "seed": int},
     grows=JOURNAL_FILE,  # a dashboard may add notes
     first=STUDY_FILE,

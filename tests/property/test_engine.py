@@ -200,9 +200,12 @@ def test_every_vector(name: str, case: int) -> None:
     vector = json.loads((VECTORS / f"{name}.json").read_text())
     machine = Machine(*vector["machine"].values())
     expected = vector["cases"][case]
-    compiled = compile_trace(read_trace(VECTORS / f"{name}.events.gz"))
-    result = compiled.replay(Thresholds(*expected["thresholds"].values()), machine)
+    trace = read_trace(VECTORS / f"{name}.events.gz")
+    compiled = compile_trace(trace)
+    thresholds = Thresholds(*expected["thresholds"].values())
+    result = compiled.replay(thresholds, machine)
     assert {name: result.counters[name] for name in expected["expected"]} == expected["expected"]
+    assert result.counters == model.replay(trace, thresholds, machine).counters
 
 
 def test_any_fan_will_do_and_others_are_refused() -> None:
