@@ -181,6 +181,16 @@ def give_page(state: State, holders: Holders, slot: Int) -> None:
         state.vars[FREES] += 1
 
 
+@kernel_function
+def _pass(state: State, tunables: Tunables, op: Int, priority: Int) -> None:
+    """Event `S` or `D`: memory pressure, or all that can be dropped. A call, as it is seldom."""
+    if op == OP_SHRINK:
+        do_shrink_slab(state, tunables, priority)
+    else:
+        drop_slab(state, tunables)
+    count_pass(state)
+
+
 @kernel_inline
 def _background_alloc(state: State, holders: Holders, slot: Int, order: Int) -> None:
     """Event `B`: the rest of the system takes a chunk."""
@@ -217,12 +227,8 @@ def _event(state: State, tunables: Tunables, holders: Holders, op: Int, about: O
         take_page(state, holders, slot)
     elif op == OP_FREE and slot >= 0:
         give_page(state, holders, slot)
-    elif op == OP_SHRINK:
-        do_shrink_slab(state, tunables, arg)
-        count_pass(state)
-    elif op == OP_DROP:
-        drop_slab(state, tunables)
-        count_pass(state)
+    elif op == OP_SHRINK or op == OP_DROP:
+        _pass(state, tunables, op, arg)
     elif op == OP_BG_ALLOC:
         _background_alloc(state, holders, slot, arg)
     elif op == OP_BG_FREE and slot >= 0:
