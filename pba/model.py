@@ -15,6 +15,7 @@ from pba.events import OP_BG_ALLOC, OP_BG_FREE
 from pba.kernel import replay as kernel
 from pba.kernel.memory import StartMemory, place_memory
 from pba.kernel.state import (
+    CACHED_AFTER_PASSES,
     COUNTERS,
     FREE_PAGES,
     LEAF_PMD,
@@ -240,6 +241,7 @@ def counters_of(state: State) -> dict[str, Any]:
         nr_cached=int(scalars[NR_CACHED]),
         peak_cached=int(scalars[PEAK_CACHED]),
         cached_page_ns=cached_page_ns(state),
+        cached_after_passes=int(scalars[CACHED_AFTER_PASSES]),
         nr_deferred=int(scalars[NR_DEFERRED]),
         free_pages=int(scalars[FREE_PAGES]),
         cache_hash=hash_of(state),

@@ -51,6 +51,7 @@ MEANINGS: Final[dict[str, Meaning]] = {
     "nr_cached": Meaning("pages", "cached pages at the end"),
     "peak_cached": Meaning("pages", "most cached pages, at boot or after any event"),
     "cached_page_ns": Meaning("page-ns", "time integral of the cached pages"),
+    "cached_after_passes": Meaning("page-passes", "cached pages right after a pass, summed over all passes"),
     "nr_deferred": Meaning("pages", "shrinker work put off, at the end"),
     "free_pages": Meaning("pages", "pages in the buddy allocator at the end"),
 }

@@ -26,6 +26,7 @@ from pba.engine.state import (
     NODE,
     NODE_FIELDS,
     PUSH,
+    SUM,
     WRITE,
     Composites,
 )
@@ -128,6 +129,7 @@ def _bundles_as_eras(
         level[:, NODE] = node
         level[:, MOST] = np.maximum.reduceat(net[1:], first)
         level[:, LEAST] = np.minimum.reduceat(net[1:], first)
+        level[:, SUM] = np.add.reduceat(net[1:], first)
         level[:, HARDEST] = np.minimum.reduceat(priority, first)
     return level
 
@@ -145,6 +147,7 @@ def _fold_eras(fold: Fold, nr_nodes: int, levels: list[NDArray[np.int64]]) -> in
         level[:, NODE] = node
         level[:, MOST] = groups[:, :, MOST].max(axis=1)
         level[:, LEAST] = groups[:, :, LEAST].min(axis=1)
+        level[:, SUM] = groups[:, :, SUM].sum(axis=1)
         level[:, HARDEST] = groups[:, :, HARDEST].min(axis=1)
         levels.append(level)
     return nr_nodes

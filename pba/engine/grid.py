@@ -23,6 +23,7 @@ from pba.errors import ThresholdError
 from pba.kernel.state import (
     AREA_HIGH,
     AREA_LOW,
+    CACHED_AFTER_PASSES,
     COUNTERS,
     FREE_PAGES,
     NR_CACHED,
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
     from pba.engine.compiled import CompiledTrace
 
 _VARS_OF_COLUMNS: Final = (
-    NR_EVENTS, *range(len(COUNTERS)), NR_CACHED, PEAK_CACHED, AREA_HIGH, AREA_LOW, NR_DEFERRED, FREE_PAGES
+    NR_EVENTS, *range(len(COUNTERS)), NR_CACHED, PEAK_CACHED, AREA_HIGH, AREA_LOW, CACHED_AFTER_PASSES,
+    NR_DEFERRED, FREE_PAGES,
 )  # fmt: skip
 """Which of `State.vars` stands in which of `pba.results.COUNTER_COLUMNS`."""
 _PASSES_AT_ONCE: Final = 200_000

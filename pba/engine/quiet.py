@@ -14,11 +14,23 @@ from numpy.typing import NDArray
 
 from pba._jit import kernel_function, kernel_inline
 from pba.engine.members import BATCH, DEFERRED, UNSHRINKABLE_PAGES, Member, Members, Span
-from pba.engine.state import BUNDLE, HARDEST, LEAST, MOST, NEED, NEVER, NODE, NR_FAILED, STRETCH, EngineState
+from pba.engine.state import (
+    BUNDLE,
+    HARDEST,
+    LEAST,
+    MOST,
+    NEED,
+    NEVER,
+    NODE,
+    NR_FAILED,
+    STRETCH,
+    SUM,
+    EngineState,
+)
 from pba.engine.stretch import apply, pass_time
 from pba.kernel.reclaim import deferred_limit, nr_deferred_after, scan_delta, scans_more, total_scan
 from pba.kernel.shrinker import count_shrinkable_pages
-from pba.kernel.state import NR_CACHED, SHRINK_CALLS, Flag, Int
+from pba.kernel.state import CACHED_AFTER_PASSES, NR_CACHED, SHRINK_CALLS, Flag, Int
 
 
 @kernel_inline
@@ -84,12 +96,13 @@ def _skip_era(engine: EngineState, members: Members, span: Span, era: Int, end: 
     row = composites.era[era]
     node = row[NODE]
     nr_cached = engine.state.vars[NR_CACHED]
+    base = nr_cached - composites.net[first]
     if row[HARDEST] < 0:
         return False
     if node >= 0 and (engine.progress[NR_FAILED] > 0 or nr_cached < composites.node[node, NEED]):
         return False
     for i in range(span.first, span.end):
-        if not _is_quiet(members[i], row, nr_cached - composites.net[first]) and (
+        if not _is_quiet(members[i], row, base) and (
             era >= composites.era_level[1] or not _never_scans(engine, members[i], first, end)
         ):
             return False
@@ -100,6 +113,7 @@ def _skip_era(engine: EngineState, members: Members, span: Span, era: Int, end: 
     last = np.int64(composites.pass_event[end - 1])
     pass_time(engine, np.int64(engine.events.time_ns[last]))
     engine.state.vars[SHRINK_CALLS] += end - first
+    engine.state.vars[CACHED_AFTER_PASSES] += (end - first) * base + row[SUM]
     engine.progress[STRETCH] = end
     return True
 

@@ -32,10 +32,11 @@ from pba.kernel.state import Events, Holders, State, Tunables
 (
     NODE,  # the composite of all its stretches, -1 if they have no events
     MOST,  # most pages cached at any of its passes,
-    LEAST,  # and fewest, both above those at boot
+    LEAST,  # fewest,
+    SUM,  # and those at all of them added up; each above the pages cached at boot
     HARDEST,  # lowest priority of its passes; NO_PRIORITY if one is a drop_slab()
     ERA_FIELDS,
-) = range(5)
+) = range(6)
 
 NO_PRIORITY: Final = -1
 NEVER: Final = 1 << 62

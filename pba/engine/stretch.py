@@ -25,6 +25,7 @@ from pba.engine.state import (
     EngineState,
 )
 from pba.events import OP_ALLOC, OP_FREE
+from pba.kernel.reclaim import count_pass
 from pba.kernel.replay import Operand, add_area, background_event, give_page, replay_stretch, take_page
 from pba.kernel.state import (
     ALLOCS,
@@ -219,5 +220,6 @@ def to_pass(engine: EngineState) -> Int:
 @kernel_inline
 def end_pass(engine: EngineState) -> None:
     """End the pass at hand."""
+    count_pass(engine.state)
     engine.state.vars[PEAK_CACHED] = max(engine.state.vars[PEAK_CACHED], engine.state.vars[NR_CACHED])
     engine.progress[STRETCH] += 1

@@ -13,7 +13,16 @@ import numpy as np
 
 from pba._jit import kernel_function, kernel_inline
 from pba.kernel.shrinker import SHRINK_STOP, pba_shrink_count, pba_shrink_scan
-from pba.kernel.state import NR_DEFERRED, SHRINK_CALLS, Flag, Int, State, Tunables
+from pba.kernel.state import (
+    CACHED_AFTER_PASSES,
+    NR_CACHED,
+    NR_DEFERRED,
+    SHRINK_CALLS,
+    Flag,
+    Int,
+    State,
+    Tunables,
+)
 
 DROP_PRIORITY: Final = np.int64(0)
 """The priority of `drop_slab()`."""
@@ -90,3 +99,12 @@ def drop_slab(state: State, tunables: Tunables) -> None:
     shift = 0
     while drops_again(do_shrink_slab(state, tunables, DROP_PRIORITY), shift):
         shift += 1
+
+
+@kernel_inline
+def count_pass(state: State) -> None:
+    """Count, at the end of a pass (an event `S` or `D`), the pages that it has left on the cached list.
+
+    The kernel has no such counter: it is what pressure asked for and did not get.
+    """
+    state.vars[CACHED_AFTER_PASSES] += state.vars[NR_CACHED]

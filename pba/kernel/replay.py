@@ -12,7 +12,7 @@ from pba.events import OP_ALLOC, OP_BG_ALLOC, OP_BG_FREE, OP_DROP, OP_FREE, OP_S
 from pba.kernel.allocator import PBA_NR_RESERVED_PAGES, pba_init, pba_pgtable_alloc, pba_pgtable_free
 from pba.kernel.buddy import free_one_page, rmqueue_smallest
 from pba.kernel.memory import StartMemory, whole_memory
-from pba.kernel.reclaim import do_shrink_slab, drop_slab
+from pba.kernel.reclaim import count_pass, do_shrink_slab, drop_slab
 from pba.kernel.state import (
     ALLOC_FAILURES,
     ALLOCS,
@@ -181,6 +181,16 @@ def give_page(state: State, holders: Holders, slot: Int) -> None:
         state.vars[FREES] += 1
 
 
+@kernel_function
+def _pass(state: State, tunables: Tunables, op: Int, priority: Int) -> None:
+    """Event `S` or `D`: memory pressure, or all that can be dropped. A call, as it is seldom."""
+    if op == OP_SHRINK:
+        do_shrink_slab(state, tunables, priority)
+    else:
+        drop_slab(state, tunables)
+    count_pass(state)
+
+
 @kernel_inline
 def _background_alloc(state: State, holders: Holders, slot: Int, order: Int) -> None:
     """Event `B`: the rest of the system takes a chunk."""
@@ -217,10 +227,8 @@ def _event(state: State, tunables: Tunables, holders: Holders, op: Int, about: O
         take_page(state, holders, slot)
     elif op == OP_FREE and slot >= 0:
         give_page(state, holders, slot)
-    elif op == OP_SHRINK:
-        do_shrink_slab(state, tunables, arg)
-    elif op == OP_DROP:
-        drop_slab(state, tunables)
+    elif op == OP_SHRINK or op == OP_DROP:
+        _pass(state, tunables, op, arg)
     elif op == OP_BG_ALLOC:
         _background_alloc(state, holders, slot, arg)
     elif op == OP_BG_FREE and slot >= 0:

@@ -94,9 +94,11 @@ COUNTERS: Final = (
     LAST_TIME,  # time of the event before, ns
     AREA_LOW,  # cached_page_ns, low part, below 2**(AREA_BITS + 1)
     AREA_HIGH,  # cached_page_ns, in units of 2**AREA_BITS
+    CACHED_AFTER_PASSES,  # NR_CACHED right after each pass, summed: at most the memory's pages (31 bits) x
+    # passes, so it fits for as long as there are no more than 2**32 passes, 60 GB of them
     NR_EVENTS,  # events replayed
     NR_VARS,
-) = range(len(COUNTERS) + 12)
+) = range(len(COUNTERS) + 13)
 
 AREA_BITS: Final = 61
 """`cached_page_ns` outgrows 64 bits on long traces; it is kept in two parts."""

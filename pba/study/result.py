@@ -52,7 +52,8 @@ RUN: Final = Kind(
     flag="--run",
     record=RUN_FILE,
     own=(RUN_FILE, STUDY_FILE, JOURNAL_FILE, POINTS_FILE, DECISION_FILE, MAPS_FILE, SWEEP_FOLDER),
-    # In 1, the second aim was in MiB; in 2, the record had no hash of itself; in 3, nothing was swept.
+    # In 1, the second aim was in MiB; in 2, the record had no hash of itself; in 3, nothing was swept and a counter
+    # was missing.
     version=4,
     keys={"traces": list, "study_sha256": str, "points": int, "seed": int, "changes": list, "aims": list},
     grows=JOURNAL_FILE,  # a dashboard may add notes

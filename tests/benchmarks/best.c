@@ -435,6 +435,7 @@ static void shrink(int priority)
 		do_shrink_slab(priority);
 	if (chained)
 		close_gaps();
+	cached_after_passes += nr_cached;
 }
 
 static inline void replay_event(const struct event *event)

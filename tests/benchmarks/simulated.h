@@ -422,6 +422,7 @@ static int32_t *owned;		/* id -> page-table page, or NIL */
 static struct chunk *background;	/* id -> what the rest of the system holds */
 static int64_t peak_cached;
 static unsigned __int128 cached_page_ns;
+static int64_t cached_after_passes;	/* nr_cached right after each pass, summed */
 
 static uint64_t fnv(uint64_t hash, uint64_t pfn)
 {
@@ -481,6 +482,7 @@ static void print_results(const double *boot_times, const double *times, int64_t
 #undef X
 	printf(",\"nr_cached\":%" PRId64 ",\"peak_cached\":%" PRId64 ",\"cached_page_ns\":%s", nr_cached,
 	       peak_cached, digit);
+	printf(",\"cached_after_passes\":%" PRId64, cached_after_passes);
 	printf(",\"nr_deferred\":%" PRId64 ",\"free_pages\":%" PRId64 ",\"cache_hash\":\"%016" PRIx64 "\"",
 	       nr_deferred, nr_free_pages, cache_hash());
 	printf(",\"seconds\":%.9f,\"boot_seconds\":%.9f", best(times, nr), best(boot_times, nr));
@@ -559,6 +561,7 @@ int main(int argc, char **argv)
 		forget_ids();
 		peak_cached = nr_cached;
 		cached_page_ns = 0;
+		cached_after_passes = 0;
 		boot_times[i] = now() - start;
 		start = now();
 		replay(i == 0 ? (size_t)checkpoint_every : 0);

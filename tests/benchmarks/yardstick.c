@@ -358,9 +358,11 @@ static void replay_event(const struct event *event)
 		break;
 	case 'S':
 		do_shrink_slab(event->id);
+		cached_after_passes += nr_cached;
 		break;
 	case 'D':
 		drop_slab();
+		cached_after_passes += nr_cached;
 		break;
 	case 'B':
 		background[event->id] = (struct chunk){ alloc_pages(event->order), event->order };

@@ -15,6 +15,7 @@ from pba import model
 from pba.events import OP_LETTERS
 from pba.kernel import replay as kernel
 from pba.kernel.state import (
+    CACHED_AFTER_PASSES,
     COUNTERS,
     END_MANAGED,
     FIRST_MANAGED,
@@ -135,6 +136,7 @@ def _totals(state: State) -> dict[str, int]:
         "nr_cached": known[NR_CACHED],
         "peak_cached": known[PEAK_CACHED],
         "cached_page_ns": cached_page_ns(state),
+        "cached_after_passes": known[CACHED_AFTER_PASSES],
         "nr_deferred": known[NR_DEFERRED],
         "free_pages": known[FREE_PAGES],
     }

@@ -14,6 +14,7 @@ import pba
 from pba.engine.grid import Behaviours, behaviours_of
 from pba.errors import ThresholdError
 from pba.results import COUNTER_COLUMNS
+from pba.study.sweep.boxes import distinct_rows
 from tests.property.brute_explore import brute_explore, row_of
 from tests.property.generate import random_scenario
 from tests.study.study_fixture import make_trace
@@ -123,3 +124,16 @@ def test_what_look_raises_ends_it(engine: Explore) -> None:
 
     with pytest.raises(InterruptedError):
         engine(trace, machine, np.array([0]), np.array([8]), (1, 2), look=look)
+
+
+def test_points_that_differ_in_what_passes_leave_alone_are_two_behaviours(engine: Explore) -> None:
+    """One gives 199 of 412 pages back at the first of two passes, one at the second; one splits."""
+    events = {"time_ns": [0] * 102, "op": [OPS["A"]] * 100 + [OPS["S"]] * 2}
+    trace = pba.Trace.from_arrays({**events, "id": [*range(100), 0, 0], "arg": [0] * 102})
+    rows = explored(engine, trace, pba.Machine(4, 4096), ([0, 100], [199], (1, 1)))
+    one, other = (dict(zip(COUNTER_COLUMNS, row, strict=True)) for row in rows.counters.tolist())
+    assert (one["pages_released"], one["cached_after_passes"]) == (199, 212 + 212)
+    assert other == {**one, "cached_after_passes": 412 + 212}
+    assert rows.cache_hash[0] == rows.cache_hash[1]
+    number, _ = distinct_rows(rows.counters, rows.cache_hash)
+    assert number[0] != number[1]

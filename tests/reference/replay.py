@@ -48,8 +48,9 @@ class Replay:
         Known background chunks: id -> (pfn, order).
     held_at_start : list
         (pfn, order) of chunks held before the first event, for the `B` events that name them (the first).
-    nr_events, peak_cached, cached_page_ns : int
-        Events taken; most pages cached at boot or after an event; cached pages x time.
+    nr_events, peak_cached, cached_page_ns, cached_after_passes : int
+        Events taken; most pages cached at boot or after an event; cached pages x time; cached pages right
+        after each pass (`S` or `D`), added up.
     """
 
     def __init__(self, machine: Machine, thresholds: Thresholds, memory: StartMemory | None = None) -> None:
@@ -66,6 +67,7 @@ class Replay:
         self.last_time_ns: int | None = None
         self.peak_cached = self.pba.nr_cached
         self.cached_page_ns = 0
+        self.cached_after_passes = 0
 
     def step(self, event: Event) -> None:
         """Take one event."""
@@ -87,6 +89,8 @@ class Replay:
                 self._background_free(event.ident)
             case _:
                 raise ValueError(f"unknown op {event.op!r}")
+        if event.op in "SD":
+            self.cached_after_passes += self.pba.nr_cached
         self.nr_events += 1
         self.peak_cached = max(self.peak_cached, self.pba.nr_cached)
 
@@ -119,13 +123,14 @@ class Replay:
             self.pba.buddy.free_page_chunk(*self.background.pop(ident))
 
     def totals(self) -> dict[str, int]:
-        """Return every figure of a vector's `expected` but the hash."""
+        """Return every figure of a vector's `expected` but the hash, and `cached_after_passes`."""
         return {
             "events": self.nr_events,
             **{name: self.pba.counters[name] for name in COUNTERS},
             "nr_cached": self.pba.nr_cached,
             "peak_cached": self.peak_cached,
             "cached_page_ns": self.cached_page_ns,
+            "cached_after_passes": self.cached_after_passes,
             "nr_deferred": self.pba.nr_deferred,
             "free_pages": self.pba.buddy.free_pages,
         }

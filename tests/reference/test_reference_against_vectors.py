@@ -24,7 +24,9 @@ def test_reference_matches_vector(case: Case) -> None:
     found = list(checkpoints(replay, read_events(case.events_path), case.checkpoint_every))
     for got, wanted in zip(found, case.checkpoints, strict=True):
         assert got == wanted
-    assert {**replay.totals(), "cache_hash": replay.cache_hash()} == case.expected
+    totals = {**replay.totals(), "cache_hash": replay.cache_hash()}
+    del totals["cached_after_passes"]  # which the kernel has no counter for
+    assert totals == case.expected
 
 
 def test_hash_of_nothing_and_of_one_page() -> None:

@@ -43,7 +43,7 @@ SWEEP: Final = Kind(
     flag="-o",
     record=RECORD_FILE,
     own=(RECORD_FILE, TABLE_FILE, *SUMMARY_FILES, PARTS),
-    version=2,  # in 1, axes had other names, and the record no hash of itself
+    version=3,  # in 1, axes had other names, and the record no hash of itself; in 2, a counter was missing
     keys={"grid": dict, "cases": list},
     folders=(PARTS,),
 )

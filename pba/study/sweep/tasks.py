@@ -19,7 +19,7 @@ from pba.trace.table import Trace
 
 CHUNK: Final = 8
 """Values of U in a task. It must not depend on the workers, or the parts would."""
-PART_VERSION: Final = 2
+PART_VERSION: Final = 3
 
 
 @dataclass(frozen=True)
