@@ -116,6 +116,11 @@ def start_quickly() -> None:
         _quick = True
 
 
+def starts_quickly() -> bool:
+    """Whether the kernel is compiled for a short start here; `QUICK_VARIABLE` has another process do so."""
+    return _quick
+
+
 def _fingerprint(room: str, quick: bool) -> str:
     """Return a hash of the sources behind a room's compiled code and of what else shapes it."""
     digest = caches.hash_of_sources([Path(__file__), *caches.sources_behind(room)])

@@ -126,5 +126,9 @@ class StudyError(PbaError):
     """A study file or a run folder is wrong or damaged."""
 
 
+class ClusterError(PbaError):
+    """A Dask cluster cannot be reached, cannot work, or went away."""
+
+
 class OutputError(PbaError):
     """An output exists already, or cannot be written."""

@@ -141,6 +141,7 @@ HEAVY = {
     "scipy",
     "jinja2",
     "sqlalchemy",
+    "distributed",
 }
 """What a command imports when it runs, and not before."""
 

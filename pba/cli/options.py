@@ -1,4 +1,4 @@
-"""The options that several commands share: the thresholds and the machine of a replay."""
+"""The options that several commands share: the thresholds and the machine of a replay, where replays run."""
 
 from __future__ import annotations
 
@@ -62,5 +62,14 @@ LinearMap = Annotated[
         help="Largest leaf in the linear map: pmd, contpmd, pud. Default: the largest there is.",
         rich_help_panel=MACHINE,
         metavar="LEAF",
+    ),
+]
+DaskCluster = Annotated[
+    str | None,
+    typer.Option(
+        "--dask",
+        metavar="ADDRESS",
+        help="Replay on a Dask cluster: its scheduler's HOST:PORT, or 'local' for --workers processes here. "
+        "The result does not depend on it.",
     ),
 ]

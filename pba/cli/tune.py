@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pba.cli.live import LiveLine
+from pba.cli.options import DaskCluster
 from pba.printable import LONGEST_MESSAGE, printable
 
 if TYPE_CHECKING:
@@ -38,6 +39,16 @@ def tune(
     workers: Annotated[
         int | None,
         typer.Option("--workers", metavar="N", help="Threads. The result does not depend on it."),
+    ] = None,
+    dask: DaskCluster = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            "--storage",
+            metavar="URL",
+            help="Copy the trials into a database of Optuna's, for a dashboard: sqlite:///FILE, "
+            "postgresql+psycopg://USER@HOST/DATABASE.",
+        ),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Forget an earlier run in that folder and run anew.")
@@ -73,6 +84,8 @@ def tune(
             points=points,
             seed=seed,
             workers=workers,
+            dask=dask,
+            storage=storage,
             force=force,
             command=command_line(study, run, points, seed),
             progress=progress,

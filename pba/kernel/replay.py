@@ -227,7 +227,7 @@ def _event(state: State, tunables: Tunables, holders: Holders, op: Int, about: O
         take_page(state, holders, slot)
     elif op == OP_FREE and slot >= 0:
         give_page(state, holders, slot)
-    elif op == OP_SHRINK or op == OP_DROP:
+    elif op in (OP_SHRINK, OP_DROP):
         _pass(state, tunables, op, arg)
     elif op == OP_BG_ALLOC:
         _background_alloc(state, holders, slot, arg)

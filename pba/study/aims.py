@@ -147,6 +147,11 @@ KNOWN_AIMS: Final[dict[str, Aim]] = _known(
         "pages_released", "pages", "maximize", text="pages that the shrinker gave back to the buddy allocator",
         label="pages given back",
     ),
+    Aim(
+        "cached_after_passes", "page-passes",
+        text="pages that stay cached right after each pass, added up: what pressure asked for and did not get",
+        label="pages left after passes",
+    ),
     Aim("refills", "refills", text="refills of the list from the buddy allocator", figure=_refills),
     Aim(
         "unprotect_calls", "calls", text="set_memory calls on release, each a TLB flush",

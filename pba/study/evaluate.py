@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from types import TracebackType
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from pba.machine import Machine
 from pba.study.aims import DEFAULT_AIMS, Aim
+from pba.study.executors import Executor
 from pba.study.inputs import Input
 from pba.study.objective import row_of
 from pba.study.space import Point
-from pba.study.workers import STATE_BYTES_PER_PAGE, Threads
+from pba.study.workers import STATE_BYTES_PER_PAGE
 
 if TYPE_CHECKING:
     from pba.engine.compiled import CompiledTrace
@@ -28,28 +31,20 @@ MOST_EVENTS: Final = 50_000_000
 
 
 class Evaluator:
-    """Replays points in threads: the model runs without Python's lock.
+    """Replays points by an executor; nothing of a result depends on which, or on how many workers it has."""
 
-    Nothing of a result depends on how many threads there are. What takes its place one day (processes,
-    other machines) has to keep `rows_of` alone.
-    """
-
-    def __init__(self, inputs: Sequence[Input], workers: int, aims: Sequence[Aim] = DEFAULT_AIMS) -> None:
-        self.inputs, self.aims = list(inputs), tuple(aims)
-        # Long ones first, so that no thread is left alone with one at the end.
-        self._order = sorted(range(len(inputs)), key=lambda at: -len(inputs[at].trace))
-        self._pool = Threads(max_workers=workers, thread_name_prefix="replay")
-        self._known: dict[Point, Rows] = {}
-        self._workers = workers
-        self._forms: list[Trace | CompiledTrace] = [one.trace for one in inputs]
-
-    def __enter__(self) -> Evaluator:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    def __init__(
+        self, inputs: Sequence[Input], executor: Executor, aims: Sequence[Aim] = DEFAULT_AIMS
     ) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self.inputs, self.aims = list(inputs), tuple(aims)
+        self.executor = executor
+        # Long ones first, so that no worker is left alone with one at the end.
+        self._order = sorted(range(len(inputs)), key=lambda at: -len(inputs[at].trace))
+        self._known: dict[Point, Rows] = {}
+        self._forms: list[Trace | CompiledTrace] = [one.trace for one in inputs]
+        self._shared: list[Any] = []
+        # What a point took so far on each trace, and how many did.
+        self._seconds, self._count = [0.0] * len(inputs), [0] * len(inputs)
 
     def remember(self, point: Point, rows: Rows) -> None:
         """Take a point's results as known: it is not replayed again."""
@@ -69,7 +64,7 @@ class Evaluator:
 
         none: dict[str, list[int]] = {"time_ns": [0], "op": [3], "id": [0], "arg": [0]}
         replay(Trace.from_arrays(none))
-        quicker = _quicker_compiled(self.inputs, self._workers)
+        quicker = _quicker_compiled(self.inputs, self.executor.threads_a_process)
         nr_events = nr_points * sum(len(self.inputs[at].trace) for at in quicker)
         if nr_events and (nr_events >= WORTH_COMPILING or is_compiled("engine")):
             from pba.engine.compile import compile_trace
@@ -89,28 +84,59 @@ class Evaluator:
         done : callable, optional
             Called with each point, in order, once it is finished.
         """
-        waiting: list[tuple[Point, list[Future[dict[str, Any]]]]] = []
-        for point in points:
-            futures: list[Future[dict[str, Any]]] = []
-            if point not in self._known:
-                by_recording = {at: self._pool.submit(self._replay, point, at) for at in self._order}
-                futures = [by_recording[at] for at in range(len(self.inputs))]
-            waiting.append((point, futures))
-        for point, futures in waiting:
-            if point not in self._known:
-                self._known[point] = [future.result() for future in futures]
-            if done is not None:
-                done(point)
+        unknown = list(dict.fromkeys(point for point in points if point not in self._known))
+        told = 0
+        for _ in itertools.chain([None], self._replay(unknown)):
+            while told < len(points) and points[told] in self._known:
+                if done is not None:
+                    done(points[told])
+                told += 1
         return [self._known[point] for point in points]
 
-    def _replay(self, point: Point, at: int) -> dict[str, Any]:
-        from pba.engine.replay import replay
+    def _replay(self, points: Sequence[Point]) -> Iterator[None]:
+        """Replay points, and yield whenever more of them are known."""
+        batches = self._batches(points)
+        if batches and not self._shared:
+            self._shared = [self.executor.share(partial(_itself, form)) for form in self._forms]
+        calls = [(self._shared[at], self.inputs[at].machine, some, self.aims) for at, some in batches]
+        rows: dict[Point, dict[int, dict[str, Any]]] = {point: {} for point in points}
+        for number, (found, seconds) in self.executor.results(replay_points, calls):
+            at, some = batches[number]
+            self._seconds[at] += seconds
+            self._count[at] += len(some)
+            for point, row in zip(some, found, strict=True):
+                rows[point][at] = row
+                if len(rows[point]) == len(self.inputs):
+                    self._known[point] = [rows[point][at] for at in range(len(self.inputs))]
+            yield
 
-        one = self.inputs[at]
-        return row_of(replay(self._forms[at], point.on(one.machine), one.machine), self.aims)
+    def _batches(self, points: Sequence[Point]) -> list[tuple[int, list[Point]]]:
+        """Return calls: points and the trace that they are replayed on, the first points first."""
+        found: list[tuple[int, int, list[Point]]] = []
+        for place, at in enumerate(self._order):
+            seconds = self._seconds[at] / self._count[at] if self._count[at] else 0.0
+            size = self.executor.batch(len(points), len(self.inputs), seconds)
+            starts = range(0, len(points), size)
+            found += [(start, place, list(points[start : start + size])) for start in starts]
+        return [(self._order[place], some) for _, place, some in sorted(found, key=lambda one: one[:2])]
 
 
-def _quicker_compiled(inputs: Sequence[Input], workers: int) -> list[int]:
+def _itself(form: Trace | CompiledTrace) -> Trace | CompiledTrace:
+    return form
+
+
+def replay_points(
+    form: Trace | CompiledTrace, machine: Machine, points: Sequence[Point], aims: Sequence[Aim]
+) -> tuple[list[dict[str, Any]], float]:
+    """Replay points on one trace; return what is kept of each, and the seconds that it took in all."""
+    from pba.engine.replay import replay
+
+    begun = time.perf_counter()
+    rows = [row_of(replay(form, point.on(machine), machine), aims) for point in points]
+    return rows, time.perf_counter() - begun
+
+
+def _quicker_compiled(inputs: Sequence[Input], threads: int) -> list[int]:
     """Return which traces are replayed quicker compiled, as long as all machines stay in the pool.
 
     A point goes round all machines, so a pool that is too small for them would keep none until it is needed
@@ -127,5 +153,5 @@ def _quicker_compiled(inputs: Sequence[Input], workers: int) -> list[int]:
     by_events = {one.machine for at, one in enumerate(inputs) if at not in compiled}
     nr_pages = sum(machine.memory_pages for machine in by_events)
     nr_pages += sum(machine.memory_pages for machine in {inputs[at].machine for at in compiled})
-    fits = workers * nr_pages * STATE_BYTES_PER_PAGE <= pool.limit_bytes()
+    fits = threads * nr_pages * STATE_BYTES_PER_PAGE <= pool.limit_bytes()
     return compiled if fits else []

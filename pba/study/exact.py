@@ -13,6 +13,7 @@ from pba.study.decision.evidence import Chosen, choose
 from pba.study.decision.outcomes import GridOutcomes
 from pba.study.decision.region import ROUND_U, ROUNDISH_U
 from pba.study.definition import Choice, Range, StudyDefinition
+from pba.study.executors import Executor
 from pba.study.inputs import Input
 from pba.study.space import ALTERNATIVES, PATCH_POINT, Point, value_at
 from pba.study.sweep.grid import (
@@ -92,7 +93,13 @@ def _axis(name: str, space: Mapping[str, Range], default: str, kept: set[int] | 
 
 
 def sweep_study(
-    inputs: Sequence[Input], grid: Grid, folder: Path, workers: int, command: str, progress: Progress
+    inputs: Sequence[Input],
+    grid: Grid,
+    folder: Path,
+    workers: int,
+    executor: Executor,
+    command: str,
+    progress: Progress,
 ) -> SweepResult:
     """Sweep a study's grid on its recordings and machines, in a folder of its own; go on where it was stopped."""
     machines = {id(one.trace): one.machine for one in inputs}
@@ -105,6 +112,7 @@ def sweep_study(
         grid,
         {"study": machine_of},
         workers=workers,
+        dask=executor,
         folder=folder,
         command=command,
         progress=progress,

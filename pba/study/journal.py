@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pba.files import output_error
 from pba.study.definition import THRESHOLD_NAMES, StudyDefinition
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     import optuna
 
     from pba.study.result import Run
+
+_METRIC_NAMES: Final = "study:metric_names"
+"""Under what Optuna keeps the names of a study's aims (a test holds it)."""
 
 
 class Journal:
@@ -38,15 +41,7 @@ class Journal:
         _repair(self.path)
         try:
             storage = optuna.storages.JournalStorage(JournalFileBackend(str(self.path)))
-            self._study = optuna.create_study(
-                study_name=definition.name,
-                directions=[aim.direction for aim in definition.aims],
-                storage=storage,
-                load_if_exists=True,
-            )
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                self._study.set_metric_names([aim.name for aim in definition.aims])
+            self._study = named_study(storage, definition)
             self.tried = [_tried(trial) for trial in self._study.get_trials(deepcopy=False)]
         except OSError as error:
             raise output_error(self.path, error) from error
@@ -63,6 +58,35 @@ class Journal:
                 # What was cut short is taken back when the journal is next opened; the figures are stored.
                 raise output_error(self.path, error) from error
             self.tried.append(tried)
+
+
+def named_study(
+    storage: optuna.storages.BaseStorage, definition: StudyDefinition, name: str = ""
+) -> optuna.Study:
+    """Return a study of a storage, made if it is not there; its aims have names and directions."""
+    import optuna
+
+    study = optuna.create_study(
+        study_name=name or definition.name, directions=[aim.direction for aim in definition.aims],
+        storage=storage, load_if_exists=True,
+    )  # fmt: skip
+    names = [aim.name for aim in definition.aims]
+    if study.metric_names != names:
+        # `Study.set_metric_names` without its warning, which can only be silenced for all threads at once.
+        storage.set_study_system_attr(study._study_id, _METRIC_NAMES, names)
+    return study
+
+
+def attributes_of(
+    definition: StudyDefinition, names: Sequence[str], rows: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return a point's figures on every recording, as trials keep them."""
+    return {
+        f"{aim.name} per recording": {
+            name: float(row[aim.name]) for name, row in zip(names, rows, strict=True)
+        }
+        for aim in definition.aims
+    }
 
 
 def stored_trial(
@@ -100,12 +124,7 @@ def study_in_memory(run: Run) -> optuna.Study:
     for number, row in zip(searched.index.tolist(), searched.to_dict("records"), strict=True):
         point = Point(*(int(row[name]) for name in THRESHOLD_NAMES))
         own = run.per_trace.loc[number]
-        shown: dict[str, Any] = {
-            f"{aim.name} of each recording": {
-                str(name): float(value) for name, value in own[aim.name].items()
-            }
-            for aim in run.aims
-        }
+        shown = attributes_of(run.study, [str(name) for name in own.index], own.to_dict("records"))
         shown["on the front"] = bool(row["on_front"])
         if decision is not None:
             shown["recommended"] = point == decision.recommended

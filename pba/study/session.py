@@ -17,7 +17,8 @@ from pba.study.evaluate import Evaluator, Rows
 from pba.study.exact import outcomes_of, study_grid, sweep_study
 from pba.study.folder import Folder, Record, write_parquet
 from pba.study.inputs import groups_of
-from pba.study.journal import Journal
+from pba.study.journal import Journal, attributes_of
+from pba.study.mirror import Mirror
 from pba.study.objective import Objective
 from pba.study.result import (
     DECISION_FILE,
@@ -68,6 +69,8 @@ class Session:
         Replay points on the recordings that have a say, and on those that have none.
     workers : int
         Threads of the sweep.
+    mirror : Mirror, optional
+        A database into which finished trials are copied.
     progress : Progress
         Who is told how far it is.
     """
@@ -80,11 +83,12 @@ class Session:
         evaluator: Evaluator,
         held_out: Evaluator,
         workers: int,
+        mirror: Mirror | None,
         progress: Progress,
     ) -> None:
         self.place, self.definition, self.record = place, definition, record
         self.evaluator, self.held_out = evaluator, held_out
-        self.workers, self.progress = workers, progress
+        self.workers, self.mirror, self.progress = workers, mirror, progress
         self.inputs = evaluator.inputs
         self.names = [one.name for one in self.inputs]
         self.objective = Objective(definition.aims)
@@ -142,7 +146,8 @@ class Session:
             return None, told
         command = f"pba sweep (of the study {self.definition.name})"
         folder = self.place.path / SWEEP_FOLDER
-        return sweep_study(self.inputs, grid, folder, self.workers, command, self.progress), told
+        executor = self.evaluator.executor
+        return sweep_study(self.inputs, grid, folder, self.workers, executor, command, self.progress), told
 
     def _decided_without_a_sweep(self) -> tuple[Decision, list[Point]]:
         """Decide among round points, which are the same for every seed, and replay them all for it."""
@@ -208,7 +213,10 @@ class Session:
         if len(self.stored) < end:
             write_parquet(self._frame(), self.place.path / POINTS_FILE)
         done = len(journaled)
-        self.journal.append(made[done:], [self._shown(found, patch) for found in rows[done:]])
+        shown = [self._shown(found, patch) for found in rows]
+        self.journal.append(made[done:], shown[done:])
+        if self.mirror is not None:
+            self.mirror.add(start, made, shown)
 
     def _violations(self, rows: Rows) -> dict[str, float]:
         """Return how far a point is beyond each of the study's constraints."""
@@ -220,12 +228,7 @@ class Session:
 
     def _shown(self, rows: Rows, patch: Rows) -> dict[str, Any]:
         """Return what a dashboard may show of a point: its figures on every recording, and where it lies."""
-        shown: dict[str, Any] = {
-            f"{aim.name} of each recording": {
-                name: float(row[aim.name]) for name, row in zip(self.names, rows, strict=True)
-            }
-            for aim in self.definition.aims
-        }
+        shown = attributes_of(self.definition, self.names, rows)
         if self.judge is not None:
             shown |= self.judge.place_of(self.objective.values(rows, patch))
         return shown

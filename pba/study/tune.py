@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final
 
 from pba.errors import StudyError, option
 from pba.files import replacing
 from pba.progress import SILENT, Progress
+from pba.study.cluster import Dask, check_dask, executor_for
 from pba.study.definition import StudyDefinition, read_definition
 from pba.study.evaluate import Evaluator
 from pba.study.folder import (
@@ -22,6 +24,9 @@ from pba.study.folder import (
     sha256_of,
 )
 from pba.study.inputs import Input, read_inputs, versions
+from pba.study.journal import attributes_of
+from pba.study.mirror import Mirror, Storage
+from pba.study.objective import Objective
 from pba.study.result import (
     RUN,
     STUDY_FILE,
@@ -31,9 +36,10 @@ from pba.study.result import (
     read_points,
     read_run_record,
 )
+from pba.study.search import Tried
 from pba.study.session import Session, kept_aims
-from pba.study.space import distinct_points
-from pba.study.workers import check_memory, check_workers
+from pba.study.space import Point, distinct_points
+from pba.study.workers import check_workers
 from pba.units import number
 
 MOST_POINTS: Final = 1_000_000
@@ -50,6 +56,8 @@ def tune(
     seed: int | None = None,
     changes: Sequence[str] = (),
     workers: int | None = None,
+    dask: Dask | None = None,
+    storage: str | None = None,
     force: bool = False,
     command: str = "",
     progress: Progress = SILENT,
@@ -68,6 +76,13 @@ def tune(
         Other words of the file to put in place: `search.sampler=random`, `decision.within=0.1`.
     workers : int, optional
         Threads that replay; one per processor by default. The result does not depend on it.
+    dask : str or distributed.Client, optional
+        Where to replay instead: the address of a Dask cluster's scheduler, or `"local"` for a cluster of
+        `workers` processes that ends with the study. Needs `pip install 'pba[dask]'`.
+    storage : str, optional
+        URL of a database into which Optuna's trials are copied while the study runs: `sqlite:///all.db`, or
+        `postgresql+psycopg://user@host/database` (`pip install 'pba[postgres]'`). One that does not answer
+        is told of, and the run goes on without it.
     force : bool
         Whether to forget what an earlier run left in the folder.
     command : str
@@ -83,9 +98,13 @@ def tune(
     Raises
     ------
     StudyError
-        If the study file, or the folder of an earlier run, is not what it should be.
+        If the study file, or the folder of an earlier run, is not what it should be, or `storage` is no URL.
+    ClusterError
+        If the cluster cannot be reached, or goes away. What is done by then is kept.
     """
     workers = check_workers(workers)
+    check_dask(dask)
+    database = None if storage is None else Storage(storage)
     definition = _with_options(read_definition(study_file, changes), points, seed)
     place = Folder(Path("runs") / definition.name if folder is None else Path(folder), RUN)
     asked = {
@@ -102,14 +121,35 @@ def tune(
                 run = load_run(place.path)
                 done = f"{place.path}: done already, all {number(len(run.points))} points"
                 progress.say(f"{done}; nothing is replayed again")
+                if database is not None:
+                    with Mirror(database, run.study, record, progress) as mirror:
+                        mirror.add(0, *_tried_in(run))
                 return run
-            check_memory({one.name: one.machine for one in inputs}, workers, progress)
             aims = kept_aims(definition)
             tuned, held_out = ([one for one in inputs if one.held_out == out] for out in (False, True))
-            with Evaluator(tuned, workers, aims) as one, Evaluator(held_out, workers, aims) as other:
-                return Session(place, definition, record, one, other, workers, progress).run()
+            with (
+                executor_for(dask, workers, progress) as executor,
+                nullcontext() if database is None else Mirror(database, definition, record, progress) as copy,
+            ):
+                executor.check_memory({one.name: one.machine for one in inputs}, progress)
+                evaluators = Evaluator(tuned, executor, aims), Evaluator(held_out, executor, aims)
+                return Session(place, definition, record, *evaluators, workers, copy, progress).run()
     finally:
         progress.end()
+
+
+def _tried_in(run: Run) -> tuple[list[Tried], list[dict[str, Any]]]:
+    """Return the points that a finished run's search tried, and what its trials keep of each."""
+    searched = run.per_trace[run.per_trace["searched"]]
+    groups = searched.groupby(level="number", sort=True)
+    rows = [[{str(k): v for k, v in row.items()} for row in group.to_dict("records")] for _, group in groups]
+    names = [str(name) for name in run.traces["trace"]]
+    objective = Objective(run.aims)
+    tried = [
+        Tried(Point(*(int(found[0][name]) for name in Point._fields)), objective.values(found, rows[0]), {})
+        for found in rows
+    ]
+    return tried, [attributes_of(run.study, names, found) for found in rows]
 
 
 def _with_options(definition: StudyDefinition, points: int | None, seed: int | None) -> StudyDefinition:

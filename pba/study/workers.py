@@ -54,21 +54,36 @@ def check_memory(machines: Mapping[str, Machine], workers: int, progress: Progre
     MachineError
         If a machine does not fit in the memory that is available, or not for so many threads.
     """
+    available = available_bytes()
+    takes, told = check_memory_of(machines, workers, available)
+    if takes >= WORTH_SAYING:
+        progress.say(told)
+
+
+def check_memory_of(
+    machines: Mapping[str, Machine], workers: int, available: int | None, where: str = ""
+) -> tuple[int, str]:
+    """Return how many bytes the machines of so many threads take, and how that is said.
+
+    Raises
+    ------
+    MachineError
+        If that is more than there is.
+    """
     largest = max(machines, key=lambda name: machines[name].memory_pages)
     machine = machines[largest]
     each = machine.memory_pages * STATE_BYTES_PER_PAGE
     takes = each * workers
-    available = available_bytes()
     told = f"to simulate {machine} (for {printable(largest)}) takes {format_bytes(each)}" + (
         f", {format_bytes(takes)} for {workers} threads" if workers > 1 else ""
     )
     if available is not None and takes > available:
-        fewer = f"{option('workers', available // each)}, or " if each <= available else ""
+        fewer = f"{option('workers', available // each)}, or " if each <= available and not where else ""
         raise MachineError(
-            f"{told}, and {format_bytes(available)} are available", f"use {fewer}a machine with less memory"
+            f"{told}, and {format_bytes(available)} are available{where}",
+            f"use {fewer}a machine with less memory",
         )
-    if takes >= WORTH_SAYING:
-        progress.say(told)
+    return takes, told
 
 
 def available_bytes() -> int | None:

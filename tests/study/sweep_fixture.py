@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pba
 from pba.study.sweep.grid import Grid
@@ -63,7 +64,7 @@ def begun(words: list[str], folder: Path, parts: int, cwd: Path = ROOT) -> subpr
     raise AssertionError("the sweep did not begin in a minute")
 
 
-def small_sweep(folder: Path | None = None, workers: int | None = None) -> pba.SweepResult:
+def small_sweep(folder: Path | None = None, workers: int | None = None, **options: Any) -> pba.SweepResult:
     """Sweep the two traces, the second on 16 KiB pages."""
     traces = [make_trace("alpha", 0, events=600), make_trace("beta", 1, events=600, page_size_kib=16)]
-    return pba.sweep(traces, GRID, folder=folder, workers=workers)
+    return pba.sweep(traces, GRID, folder=folder, workers=workers, **options)

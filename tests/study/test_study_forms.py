@@ -9,6 +9,7 @@ import pytest
 import pba
 from pba.engine.compiled import CompiledTrace, quicker_compiled
 from pba.study.evaluate import Evaluator
+from pba.study.executors import OnThreads
 from pba.study.inputs import Input
 from pba.study.space import Point
 from pba.study.workers import STATE_BYTES_PER_PAGE
@@ -24,10 +25,12 @@ def inputs() -> list[Input]:
 @pytest.mark.parametrize("workers", [1, 3])
 def test_rows_are_the_same_in_both_forms(monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
     points = [Point(4, 8, 64), Point(16, 64, 512), Point(300, 1, 32)]
-    with Evaluator(inputs(), 1) as plain:
+    with OnThreads(1) as threads:
+        plain = Evaluator(inputs(), threads)
         by_events = plain.rows_of(points)
     monkeypatch.setattr("pba.study.evaluate.WORTH_COMPILING", 1)
-    with Evaluator(inputs(), workers) as chosen:
+    with OnThreads(workers) as threads:
+        chosen = Evaluator(inputs(), threads)
         chosen.warm_up(len(points))
         compiled = [isinstance(form, CompiledTrace) for form in chosen._forms]
         assert compiled == [True, False, True, True]
@@ -36,7 +39,8 @@ def test_rows_are_the_same_in_both_forms(monkeypatch: pytest.MonkeyPatch, worker
 
 def test_few_points_do_not_compile_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pba._jit.is_compiled", lambda room: False)
-    with Evaluator(inputs(), 1) as few:
+    with OnThreads(1) as threads:
+        few = Evaluator(inputs(), threads)
         few.warm_up(10)
         assert not any(isinstance(form, CompiledTrace) for form in few._forms)
 
@@ -45,7 +49,8 @@ def test_a_machine_that_does_not_stay_in_the_pool_is_replayed_by_events(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PBA_POOL_MIB", "0")
-    with Evaluator(inputs(), 1) as chosen:
+    with OnThreads(1) as threads:
+        chosen = Evaluator(inputs(), threads)
         chosen.warm_up(1 << 30)
         assert not any(isinstance(form, CompiledTrace) for form in chosen._forms)
 
@@ -64,6 +69,7 @@ def test_machines_that_do_not_all_stay_in_the_pool_are_replayed_by_events(
     monkeypatch.setenv("PBA_POOL_MIB", str(-(-2 * each >> 20)))
     monkeypatch.setattr("pba.study.evaluate.WORTH_COMPILING", 1)
     for workers, expected in ((2, 3), (3, 0)):
-        with Evaluator(inputs(), workers) as chosen:
+        with OnThreads(workers) as threads:
+            chosen = Evaluator(inputs(), threads)
             chosen.warm_up(1)
             assert sum(isinstance(form, CompiledTrace) for form in chosen._forms) == expected

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from pba.engine.compile import compile_trace
-from pba.engine.compiled import CompiledTrace
 from pba.errors import PbaError, StudyError, option
 from pba.machine import Machine, Thresholds
 from pba.printable import printable
 from pba.progress import SILENT, Progress
 from pba.results import COUNTER_COLUMNS
+from pba.study.cluster import Dask, check_dask, executor_for
+from pba.study.executors import Executor
 from pba.study.folder import COMPLETE, RUNNING, Folder, Record
 from pba.study.inputs import versions
 from pba.study.space import PATCH_POINT
@@ -24,7 +24,7 @@ from pba.study.sweep.folder import RECORD_FILE, SWEEP, TABLE_FILE, differences, 
 from pba.study.sweep.grid import Grid
 from pba.study.sweep.parts import PARTS, PartFiles, Parts, PartsInMemory
 from pba.study.sweep.result import SweepResult
-from pba.study.sweep.tasks import Case, Task, tasks_of, trace_sha256
+from pba.study.sweep.tasks import Case, Task, run_task, tasks_of, trace_sha256
 from pba.study.workers import Threads, check_memory, check_workers
 from pba.trace.table import Trace
 from pba.units import number, plural
@@ -42,6 +42,7 @@ def sweep(
     machine: Machine | Sequence[Machine] | Settings | None = None,
     *,
     workers: int | None = None,
+    dask: Dask | Executor | None = None,
     folder: str | Path | None = None,
     force: bool = False,
     command: str = "",
@@ -60,6 +61,9 @@ def sweep(
         several, each with all traces. A mapping gives a name to each rule from a trace to its machine.
     workers : int, optional
         Threads; one per processor by default. The result does not depend on it.
+    dask : str or distributed.Client, optional
+        Where to explore instead: the address of a Dask cluster's scheduler, or `"local"` for a cluster of
+        `workers` processes that ends with the sweep. Needs `pip install 'pba[dask]'`.
     folder : str or Path, optional
         Where to keep the result, and what is done of it after a kill. Only in memory by default.
     force : bool
@@ -80,15 +84,19 @@ def sweep(
         If a trace cannot be read, or a machine cannot replay it.
     StudyError
         If the folder is another sweep's, or damaged.
+    ClusterError
+        If the cluster cannot be reached, or goes away. What is done by then is kept.
     """
     workers = check_workers(workers)
+    check_dask(dask)
     grid = Grid() if grid is None else grid  # not by its truth: a grid that says all has no length
     try:
         progress.stage("reading the traces")
         named, rules = read_traces(traces), _settings(machine)
         if folder is None:
             work = _Work(named, rules, grid, workers, progress)
-            return work.result(work.explored(PartsInMemory()), command, None)
+            with executor_for(dask, workers, progress) as executor:
+                return work.result(work.explored(PartsInMemory(), executor), command, None)
         place = Folder(Path(folder), SWEEP)
         with place.held():
             begun = place.is_begun(force)
@@ -97,7 +105,8 @@ def sweep(
             if record["state"] == COMPLETE:
                 progress.say(f"{place.path}: done already; nothing is replayed again")
             else:
-                found = work.explored(PartFiles(place.path))
+                with executor_for(dask, workers, progress) as executor:
+                    found = work.explored(PartFiles(place.path), executor)
                 write_table(place.path / TABLE_FILE, work.grid, work.cases, found)
                 place.complete(record, (TABLE_FILE,))
                 place.remove(PARTS)
@@ -220,8 +229,9 @@ class _Work:
             "files": {},
         }
 
-    def explored(self, parts: Parts) -> list[Boxes]:
+    def explored(self, parts: Parts, executor: Executor) -> list[Boxes]:
         """Do what is left to do, and put all parts together, case by case."""
+        executor.check_memory({case.trace: case.machine for case in self.cases}, self.progress)
         axes = [self.grid.on(case.machine) for case in self.cases]
         tasks = [tasks_of(*three) for three in zip(self.cases, self.of_trace, axes, strict=True)]
         left = {task.key: task for of_case in tasks for task in of_case if task.key not in parts}
@@ -235,7 +245,7 @@ class _Work:
         self.progress.say(f"{points} points ({pairs} pairs of U and B, a replay each or less) on {cases}")
         self.progress.stage("exploring the grid", weights, "", done)
         # Heavy ones first, so that no thread is left alone with one at the end.
-        self._do(sorted(left.values(), key=lambda task: -task.weight), parts, done)
+        self._do(sorted(left.values(), key=lambda task: -task.weight), parts, executor, done)
         self.progress.stage("merging what behaves alike")
         found = []
         for of_case, case, on_machine in zip(tasks, self.cases, axes, strict=True):
@@ -256,45 +266,14 @@ class _Work:
             self.grid, tuple(self.cases), tuple(found), made["versions"], made["command"], folder
         )
 
-    def _do(self, tasks: list[Task], parts: Parts, weight_done: float) -> None:
+    def _do(self, tasks: list[Task], parts: Parts, executor: Executor, weight_done: float) -> None:
         """Do tasks, several at a time. A stop ends those that have begun, and nothing of them is kept."""
-        compiled = _Compiled(self.traces)
-        stopped = threading.Event()
-
-        def look(_: int) -> None:
-            if stopped.is_set():
-                raise CancelledError
-
-        def do(task: Task) -> float:
-            parts.put(task.key, task.run(compiled.of(task.trace), look))
-            return task.weight
-
-        pool = Threads(max_workers=self.workers, thread_name_prefix="sweep")
-        try:
-            waiting: set[Future[float]] = {pool.submit(do, task) for task in tasks}
-            while waiting:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                weight_done += sum(future.result() for future in done)
-                self.progress.advance(weight_done)
-        finally:
-            stopped.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-class _Compiled:
-    """The traces compiled, each when it is first asked for."""
-
-    def __init__(self, traces: list[Trace]) -> None:
-        self._traces = traces
-        self._found: dict[int, CompiledTrace] = {}
-        self._locks = [threading.Lock() for _ in traces]
-
-    def of(self, trace: int) -> CompiledTrace:
-        """Return a compiled trace by its number."""
-        with self._locks[trace]:
-            if trace not in self._found:
-                self._found[trace] = compile_trace(self._traces[trace])
-            return self._found[trace]
+        compiled = [executor.share(partial(compile_trace, trace)) for trace in self.traces]
+        calls = [(compiled[task.trace], task) for task in tasks]
+        for at, rows in executor.results(run_task, calls):
+            parts.put(tasks[at].key, rows)
+            weight_done += tasks[at].weight
+            self.progress.advance(weight_done)
 
 
 def _patch_figures(trace: Trace, machine: Machine) -> tuple[int, int, int]:

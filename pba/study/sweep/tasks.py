@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, NamedTuple
 
@@ -12,6 +12,7 @@ import numpy as np
 from pba.engine.compiled import CompiledTrace
 from pba.engine.grid import Behaviours, behaviours_of
 from pba.machine import Machine
+from pba.study.executors import stop_if_asked
 from pba.study.folder import model_hash, sha256_of
 from pba.study.sweep.boxes import Ints
 from pba.study.sweep.grid import MachineAxes
@@ -77,10 +78,11 @@ class Task(NamedTuple):
     shrink_block_min_pages: tuple[int, int]
     weight: float
 
-    def run(self, compiled: CompiledTrace, look: Callable[[int], None]) -> Behaviours:
-        """Return what the trace does at them; `look` may raise to end it."""
-        axes = (self.unshrinkable_pages, self.batch, self.shrink_block_min_pages)
-        return behaviours_of(compiled, self.machine, *axes, look=look)
+
+def run_task(compiled: CompiledTrace, task: Task) -> Behaviours:
+    """Return what the trace does at a task's thresholds."""
+    axes = (task.unshrinkable_pages, task.batch, task.shrink_block_min_pages)
+    return behaviours_of(compiled, task.machine, *axes, look=stop_if_asked)
 
 
 def tasks_of(case: Case, trace: int, axes: MachineAxes) -> list[Task]:
