@@ -145,8 +145,7 @@ def _draw_named(run: Run, axes: Axes, table: pd.DataFrame) -> None:
     rows = table.set_index("number")
     places: dict[tuple[float, float], list[str]] = {}
     for name, at in roles_of(run):
-        row: dict[str, Any] = {str(name): value for name, value in rows.loc[at].items()}
-        across, up = (float(row[str(column.name)]) for column in _pair(run, rows))
+        across, up = (float(column.to_numpy()[rows.index.get_loc(at)]) for column in _pair(run, rows))
         places.setdefault((across, up), []).append(name)
     for (across, up), names in places.items():
         if PATCH_NAME in names:

@@ -17,7 +17,7 @@ import pba
 from pba.cli.app import run as command
 from pba.errors import ClusterError, PbaError
 from pba.study import cluster
-from pba.study.result import FLATNESS_FILE, JOURNAL_FILE, POINTS_FILE, RUN_FILE
+from pba.study.result import DECISION_FILE, JOURNAL_FILE, POINTS_FILE, RUN_FILE
 from pba.study.tune import tune
 from tests.study.cluster_fixture import DaskParts, dask_parts, environment, free_port, kill
 from tests.study.study_fixture import make_study
@@ -48,7 +48,7 @@ def parts() -> Iterator[DaskParts]:
 
 def same_run(home: Path, folder: Path) -> bool:
     """Whether a run's folder holds the bytes that threads have made; the journal has times in it."""
-    for name in (POINTS_FILE, FLATNESS_FILE):
+    for name in (POINTS_FILE, DECISION_FILE):
         assert (folder / name).read_bytes() == (home / "run" / name).read_bytes(), name
     records = [json.loads((place / RUN_FILE).read_text()) for place in (folder, home / "run")]
     for record in records:
