@@ -8,17 +8,7 @@ from fractions import Fraction
 from typing import Any, Final
 
 from pba.errors import PbaError
-
-NS_PER = {
-    "ns": 1,
-    "us": 10**3,
-    "ms": 10**6,
-    "s": 10**9,
-    "min": 60 * 10**9,
-    "h": 3600 * 10**9,
-}
-"""Nanoseconds in the units of the parameters that are times."""
-
+from pba.units import NS_PER
 
 MODELLED: Final = "modelled, not measured"
 """Where a default comes from that no recording gave."""
@@ -35,7 +25,7 @@ class Parameter:
     default : str
         Its default, as it is written.
     unit : str
-        Its unit; a time's is one of `NS_PER`, a rate's ends in `/s`, `/min` or `/h`.
+        Its unit; a time's is one of `pba.units.NS_PER`, a rate's ends in `/s`, `/min` or `/h`.
     least, most : int
         Its range.
     meaning : str

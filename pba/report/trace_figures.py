@@ -20,7 +20,7 @@ from pba.printable import printable
 from pba.report.axes import pages_axis, plain, spread
 from pba.report.figures import new_figure, scale_note, settle
 from pba.report.style import INK, LEVEL_COLOURS, MUTED, PATCH, RECOMMENDED, SURFACE, Picture, style
-from pba.units import number, plural
+from pba.units import NS_PER, number, plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,8 +32,8 @@ FEWEST_PAGES: Final = 30
 """Levels with fewer pages have no survival curve of their own in the picture; the table has them all."""
 FEWEST_WINDOWS: Final = 10
 """Fewer windows than these have no quantiles worth a mark; the table has them all."""
-UNITS: Final = (("s", 1.0), ("ms", 1e3), ("us", 1e6), ("ns", 1e9))
-"""Units of time, and how many of each a second has."""
+UNITS: Final = tuple((unit, NS / NS_PER[unit]) for unit in ("s", "ms", "us", "ns"))
+"""Units of time on an axis, and how many of each a second has."""
 KINDS_OF_RUN: Final = {"free": (RECOMMENDED, "frees", (0, (4, 1.5))), "alloc": (PATCH, "allocations", "-")}
 """Colour, name and line of what `bursts_table` and `rates_table` tell apart."""
 

@@ -78,11 +78,12 @@ def test_what_is_free_and_held_is_what_was_asked_for_and_could_not_have_merged(s
     assert [len(chunks) for chunks in free] == start.free
     taken = np.zeros(machine.memory_pages, np.int8)
     for order, chunks in enumerate(free):
+        there = set(chunks)
         assert chunks == sorted(chunks)
         for pfn in chunks:
             assert pfn % (1 << order) == 0
             taken[pfn : pfn + (1 << order)] += 1
-            assert order == machine.orders.max_page or pfn ^ (1 << order) not in set(chunks)
+            assert order == machine.orders.max_page or pfn ^ (1 << order) not in there
     for pfn, order in zip(memory.held.tolist(), start.held, strict=True):
         assert pfn % (1 << order) == 0
         taken[pfn : pfn + (1 << order)] += 1

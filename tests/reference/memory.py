@@ -37,9 +37,11 @@ def lay_out(memory: StartMemory, memory_pages: int, max_page: int) -> tuple[list
             half = 1 << order
             givers = evenly(memory.free[order], left)
             free[order] = [pfn + half for pfn in givers]
-            left = sorted(left + [pfn + half for pfn in left if pfn not in set(givers)])
+            giving = set(givers)
+            left = sorted(left + [pfn + half for pfn in left if pfn not in giving])
         asking = [number for number, wanted in enumerate(memory.held) if wanted == order]
         for number, pfn in zip(asking, evenly(len(asking), left), strict=True):
             places[number] = pfn
-        left = [pfn for pfn in left if pfn not in set(places)]
+        taken = set(places)
+        left = [pfn for pfn in left if pfn not in taken]
     return free, places

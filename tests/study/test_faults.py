@@ -111,23 +111,39 @@ tune(sys.argv[1], sys.argv[2], workers=1, command="x")
 """
 
 
+def python_of(library: Path, script: str, *words: object) -> subprocess.CompletedProcess[str]:
+    """Run a script with the pba that lies in a folder."""
+    env = {**os.environ, "PYTHONPATH": str(library)}
+    return subprocess.run(
+        [sys.executable, "-c", script, *map(str, words)],
+        env=env, cwd=library, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def half_done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A study, and its run that was stopped before its end; by this pba, whose compiled code is there."""
+    folder = tmp_path_factory.mktemp("half")
+    study = make_study(folder / "study", 3, "random")
+    assert python_of(Path(pba.__file__).parents[1], HALF, study, folder / "run", "half").returncode == 7
+    return study, folder / "run"
+
+
 @pytest.mark.parametrize("source", ["model.py", "results.py", "engine/search.py", "study/objective.py"])
 def test_a_half_done_study_is_not_gone_on_with_after_a_change_of_what_shapes_figures(
-    tmp_path: Path, source: str
+    half_done: tuple[Path, Path], tmp_path: Path, source: str
 ) -> None:
-    package = Path(pba.__file__).parent
-    copy = shutil.copytree(package, tmp_path / "lib" / "pba", ignore=shutil.ignore_patterns("__pycache__"))
-    study = make_study(tmp_path / "study", 3, "random")
-
-    def work(how: str) -> subprocess.CompletedProcess[str]:
-        words = [sys.executable, "-c", HALF, str(study), str(tmp_path / "run"), how]
-        env = {**os.environ, "PYTHONPATH": str(copy.parent)}
-        return subprocess.run(words, env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
-
-    assert work("half").returncode == 7
+    study, begun = half_done
+    run = shutil.copytree(begun, tmp_path / "run")
+    library = tmp_path / "lib"
+    copy = shutil.copytree(
+        Path(pba.__file__).parent, library / "pba", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    told = python_of(library, "import pba.study.folder as room; print(room.__file__, room.model_hash())")
+    assert told.stdout.split() == [str(copy / "study" / "folder.py"), shared.model_hash()]
     with (copy / source).open("a") as stream:
         stream.write("# changed\n")
-    done = work("on")
+    done = python_of(library, HALF, study, run, "on")
     assert done.returncode == 1
     assert "was begun with another version of model" in done.stderr.splitlines()[-1]
 

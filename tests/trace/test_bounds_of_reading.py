@@ -227,9 +227,18 @@ def test_odd_metadata_is_one_clear_error(values: bytes, form: str, tmp_path: Pat
     assert len(str(caught.value)) < 500
 
 
+def _told_by_info(path: Path) -> bytes:
+    words = [sys.executable, "-c", "from pba.cli import main; main()", "info", os.fsencode(path)]
+    done = subprocess.run(words, capture_output=True, check=False)
+    assert done.returncode == 0
+    return done.stderr
+
+
 @pytest.mark.parametrize("ending", ["parquet", "events", "events.gz"])
-def test_names_that_are_not_utf8(ending: str, tmp_path: Path) -> None:
-    path = tmp_path / os.fsdecode(b"a\xffb." + ending.encode())
+def test_names_that_are_not_utf8(ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / os.fsdecode(b"d\xff")
+    folder.mkdir()
+    path = folder / os.fsdecode(b"a\xffb." + ending.encode())
     trace = sawtooth(2, 100)
     named = pba.Trace.from_arrays(
         {name: getattr(trace, name) for name in ("time_ns", "op", "id", "arg")},
@@ -238,16 +247,17 @@ def test_names_that_are_not_utf8(ending: str, tmp_path: Path) -> None:
     named.write(path)
     found = pba.read_trace(path)
     assert (found.name, found.metadata.quality.notes) == ("x\\xfe", ("a\\ud800b",))
+    plain = folder / f"plain.{ending}"
+    found.write(plain)
+    assert pba.read_trace(plain).metadata == found.metadata
+    assert b"Traceback" not in _told_by_info(plain)
+    monkeypatch.chdir(folder)
+    assert len(pba.read_trace(plain.name)) == len(trace)
     anonymous = metadata_of(b'{"format_version": 2}', tmp_path)
     odd = path.with_name(os.fsdecode(b"c\xff.parquet"))
     anonymous.rename(odd)
     pba.read_trace(odd).name.encode()
-    told = subprocess.run(
-        [sys.executable, "-c", "from pba.cli import main; main()", "info", os.fsencode(path)],
-        capture_output=True,
-        check=False,
-    )
-    assert b"Traceback" not in told.stderr
+    assert b"Traceback" not in _told_by_info(path)
 
 
 @pytest.mark.parametrize(

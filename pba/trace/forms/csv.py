@@ -29,6 +29,7 @@ from pba.trace.forms.opening import open_stream
 from pba.trace.forms.piped import reads_pipes
 from pba.trace.metadata import Metadata, Quality
 from pba.trace.table import Trace
+from pba.units import NS_PER
 
 CHUNK_BYTES: Final = 1 << 20
 """Arrow splits what fits into a core's cache twice as fast as larger chunks."""
@@ -36,7 +37,8 @@ RENUMBERED: Final = 1 << 16
 """Ids that are given new numbers at a time."""
 FIELDS: Final = ("time", "op", "id", "arg", "level", "pfn")
 NEEDED: Final = ("time", "op", "id")
-UNITS: Final = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
+UNITS: Final = ("ns", "us", "ms", "s")
+"""Units that a time may have; `times_in_ns` takes no larger one."""
 WORDS: Final = ("alloc", "free", "shrink", "drop", "bg_alloc", "bg_free")
 """What an op may be called beside its letter, in any case; in the order of `OP_LETTERS`."""
 MAPPING_HINT: Final = (
@@ -88,8 +90,8 @@ def read_csv(
     path : str or Path
         The file. Its first line names the columns; no value may hold a line end.
     columns : mapping of str to str, optional
-        Which column holds `time`, `op`, `id`, `arg`, `level`, `pfn`. Unless told: those of that name, with
-        `time_ns` for the time.
+        Which column holds `time`, `op`, `id`, `arg`, `level`, `pfn`; by default those of that name,
+        with `time_ns` for the time.
     time_unit : str
         `ns`, `us`, `ms` or `s`; digits below 1 ns are cut off.
     told : Metadata, optional
@@ -115,7 +117,7 @@ def read_csv(
         for line, chunk in whole_lines(stream, CHUNK_BYTES, path, MAPPING_HINT):
             if reader is None:
                 header, _, rows = chunk.partition(b"\n")
-                reader = _Rows(path, *_find_columns(header, columns, path), scale=UNITS[time_unit])
+                reader = _Rows(path, *_find_columns(header, columns, path), scale=NS_PER[time_unit])
                 reader.take(rows, line + 1)
             else:
                 reader.take(chunk, line)
