@@ -15,7 +15,7 @@ from pba.errors import StudyError
 from pba.study import mirror
 from pba.study.definition import StudyDefinition
 from pba.study.mirror import Storage
-from pba.study.result import POINTS_FILE, load_run
+from pba.study.result import POINTS_FILE, Run, load_run
 from pba.study.tune import tune
 from tests.study.cluster_fixture import PASSWORD, Postgres, free_port, postgres_bin, postgres_server
 from tests.study.study_fixture import TRACES, make_study
@@ -61,6 +61,12 @@ def named(folder: Path, name: str) -> Path:
     return study
 
 
+def inside(run: Run, point: list[int]) -> Iterator[int]:
+    """Return the nearest point inside the run's space."""
+    for value, item in zip(point, run.study.space.values(), strict=True):
+        yield min(max(value, item.low), item.high)
+
+
 def test_every_trial_is_there_once_with_names_and_figures(url: str, tmp_path: Path) -> None:
     name = f"once-{url.split(':')[0].split('+')[0]}"
     study, told = named(tmp_path, name), Told()
@@ -70,9 +76,10 @@ def test_every_trial_is_there_once_with_names_and_figures(url: str, tmp_path: Pa
         assert [trial.number for trial in found] == list(range(points))
     for trial in found:
         row = run.points.loc[trial.number]
-        assert trial.params == {
-            key: row[key] for key in ("unshrinkable_pages", "shrink_block_min_pages", "batch")
-        }
+        point = [row[key] for key in ("unshrinkable_pages", "shrink_block_min_pages", "batch")]
+        assert trial.user_attrs["point"] == point
+        # What lies outside of the space is shown at its nearest point.
+        assert list(trial.params.values()) == list(inside(run, point))
         assert trial.values == [row["pmd_splits"], row["mean_cached_pages"]]
         for aim in ("pmd_splits", "mean_cached_pages"):
             figures = trial.user_attrs[f"{aim} per recording"]
