@@ -171,8 +171,8 @@ def _front_alt(run: Run, table: pd.DataFrame, front: pd.DataFrame) -> str:
     rows = table.set_index("number")
     named = []
     for name, at in roles_of(run):
-        row = rows.loc[at]
-        values = ", ".join(with_unit(aim, float(row[aim.name])) for aim in run.aims)
+        row = {key: column.to_dict()[at] for key, column in rows.items()}
+        values = ", ".join(with_unit(aim, row[aim.name]) for aim in run.aims)
         named.append(f"{name}, {thresholds(row)}: {values}")
     tried = int(table.searched.sum())
     return (

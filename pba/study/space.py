@@ -73,7 +73,7 @@ ALTERNATIVES: Final = (
         "whole blocks only",
         PATCH_POINT._replace(shrink_block_min_pages=BLOCK_NR_PAGES_4K),
         "A block is only given back once all of it is free, so that the shrinker never splits one; U and B are "
-        "patch's.",
+        "the patch's.",
     ),
     Alternative(
         "never shrink",

@@ -14,10 +14,12 @@ from pba.report.document import Document
 from pba.report.figures import all_pictures
 from pba.report.style import Picture
 from pba.report.summary import summarize_run
-from pba.study.definition import StudyDefinition
-from pba.study.objective import points_of
-from pba.study.recommend import RULE, recommend
-from pba.study.result import FLATNESS_COLUMNS, Run
+from pba.study.aims import DEFAULT_AIMS, Aim
+from pba.study.decision.decide import Question, decide, decide_from_table, maps
+from pba.study.definition import Choice, StudyDefinition
+from pba.study.result import Run, assemble_run
+from pba.study.space import ALTERNATIVES, Point
+from tests.study.decision.decision_fixture import MadeOutcomes
 
 NAMES = ("unshrinkable_pages", "shrink_block_min_pages", "batch")
 COUNTERS = (
@@ -28,11 +30,12 @@ TRACES = ("configure-storm", "postgres-pgbench", "chromium-pages")
 
 
 def outcome(u: int, m: int, b: int, trace: int) -> dict[str, float]:
-    """Invent one replay: fewer splits and more cache with a larger U and B; M matters little."""
+    """Invent one replay: fewer splits and more cache with a larger U and B; fewer splits alone with M of half a
+    block and more, but not of a whole one."""
     weight = 1 + trace
-    reach = 1 / (1 + u / 64) * (1 / (1 + b / 4096)) * (1.1 if m < 16 else 1.0)
+    reach = 1 / (1 + u / 64) * (1 / (1 + b / 4096)) * (1.1 if m < 16 else 0.6 if 256 <= m < 512 else 1.0)
     splits = int(40 * weight * reach)
-    cached = 0.3 * weight + u * 4 / 1024 * 0.8 + b / 8192 + (0.01 if m < 16 else 0)
+    cached = 0.3 * weight + u * 4 / 1024 * 0.8 + b / 8192 + (0.01 if m < 16 or m == 512 else 0)
     counters = {name: splits * (place + 1) for place, name in enumerate(COUNTERS)}
     failures = {"alloc_failures": 0, "deadlocks": 0, "pages_leaked": 0}
     return {
@@ -58,60 +61,80 @@ def traces_table(names: tuple[str, ...] = TRACES, **changes: Any) -> pd.DataFram
 
 
 def make_run(
-    thresholds: list[tuple[int, int, int]] | None = None,
     names: tuple[str, ...] = TRACES,
     model: Any = outcome,
-    recommended: int | None = None,
     traces: pd.DataFrame | None = None,
     complete: bool = True,
+    thresholds: list[tuple[int, int, int]] | None = None,
+    groups: dict[str, list[str]] | None = None,
+    aims: tuple[Aim, ...] = DEFAULT_AIMS,
+    swept: bool = True,
+    held_out: tuple[str, ...] = (),
+    choice: Choice | None = None,
 ) -> Run:
-    """Make a run as `pba.study.result.load_run` returns it."""
+    """Make a run as `pba.study.result.load_run` returns it: `decide` itself makes its decision."""
     if thresholds is None:
         random = np.random.default_rng(7)
-        drawn = 2 ** random.uniform([2, 0, 3], [12, 9, 13], (60, 3))
-        thresholds = [(16, 64, 512), *(tuple(int(value) for value in row) for row in drawn)]
-    rows = []
-    for number, (u, m, b) in enumerate(thresholds):
-        for place, name in enumerate(names):
-            row = {"number": number, "trace": name, "unshrinkable_pages": u, "shrink_block_min_pages": m}
-            rows.append({**row, "batch": b, **model(u, m, b, place)})
-    per_trace = pd.DataFrame(rows).set_index(["number", "trace"])
-    points = points_of(per_trace)
-    front = points[points["on_front"]].sort_values(["pmd_splits", "mean_cached_pages"], kind="stable")
-    chosen = recommend(points, 0) if recommended is None else recommended
-    return Run(
-        folder=Path("runs/made-up"),
-        study=StudyDefinition(name="made-up", description="Do the thresholds matter?", points=len(points)),
-        complete=complete,
-        versions={"pba": "0.1.0", "python": "3.11.2", "numpy": "2.4.6", "optuna": "5.0.0"},
-        command="pba tune studies/made-up.toml",
-        traces=traces_table(names) if traces is None else traces,
-        points=points,
-        per_trace=per_trace,
-        patch=0,
-        recommended=chosen,
-        rule=RULE,
-        front=[int(number) for number in front.index],
-        flatness=flatness_of(points.loc[chosen], names, model)
-        if complete
-        else pd.DataFrame(columns=list(FLATNESS_COLUMNS)),
+        drawn = 2 ** random.uniform([2, 0, 3], [12, 9, 13], (57, 3))
+        thresholds = [tuple(int(value) for value in row) for row in drawn]
+    tried = list(dict.fromkeys([*(one.point for one in ALTERNATIVES), *(Point(*row) for row in thresholds)]))
+    study = StudyDefinition(
+        name="made-up", description="Do the thresholds matter?", points=len(tried), aims=aims,
+        choice=choice or Choice(),
+    )  # fmt: skip
+
+    def kept(point: Point, place: int) -> dict[str, float]:
+        row = model(min(point.unshrinkable_pages, 1 << 20), point.shrink_block_min_pages, point.batch, place)
+        return {**row, **{aim.name: aim.of(row) for aim in aims}}
+
+    question = Question(
+        aims,
+        study.choice,
+        {},
+        groups or {},
+        dict(zip(names, traces_table(names)["passes"].tolist(), strict=True)),
     )
+    outcomes = MadeOutcomes(kept, names)
+    decision = None
+    points = list(tried)
+    if complete and swept:
+        others = MadeOutcomes(lambda point, at: kept(point, at + 5), held_out)
+        held = (list(held_out), others.measure) if held_out else None
+        table = per_trace_of(tried, names, kept, len(tried))
+        decision = decide(question, outcomes, outcomes.measure, table, held)
+    elif complete:
+        table = per_trace_of(tried, names, kept, len(tried))
+        decision = decide_from_table(question, table, list(names), outcomes.measure)
+    if decision is not None and decision.recommended not in tried:
+        points.append(decision.recommended)
+    record = {
+        "traces": [
+            {**row, "held_out": False}
+            for row in (traces_table(names) if traces is None else traces).to_dict("records")
+        ]
+        + [{**row, "held_out": True} for row in traces_table(held_out).to_dict("records")],
+        "versions": {"pba": "0.1.0", "python": "3.11.2", "numpy": "2.4.6", "optuna": "5.0.0"},
+        "command": "pba tune studies/made-up.toml",
+    }
+    per_trace = per_trace_of(points, names, kept, len(tried))
+    shown = maps(question, outcomes) if complete and swept else None
+    return assemble_run(Path("runs/made-up"), study, record, per_trace, decision, shown)
 
 
-def flatness_of(here: pd.Series, names: tuple[str, ...], model: Any) -> pd.DataFrame:
-    values = {"unshrinkable_pages": 2 ** np.arange(2, 13), "shrink_block_min_pages": 2 ** np.arange(0, 10),
-              "batch": 2 ** np.arange(3, 14)}  # fmt: skip
-    rows = []
-    for name, tried in values.items():
-        for value in tried:
-            three = {**{other: int(here[other]) for other in NAMES}, name: int(value)}
-            replays = [model(*(three[other] for other in NAMES), place) for place in range(len(names))]
-            rows.append({
-                "threshold": name, "value": int(value),
-                "pmd_splits": int(sum(replay["pmd_splits"] for replay in replays)),
-                "mean_cached_pages": float(np.mean([replay["mean_cached_pages"] for replay in replays])),
-            })  # fmt: skip
-    return pd.DataFrame(rows)
+def per_trace_of(points: list[Point], names: tuple[str, ...], kept: Any, searched: int) -> pd.DataFrame:
+    """Return the table of replays of points."""
+    rows = [
+        {
+            "number": number,
+            "trace": name,
+            **point._asdict(),
+            **kept(point, place),
+            "searched": number < searched,
+        }
+        for number, point in enumerate(points)
+        for place, name in enumerate(names)
+    ]
+    return pd.DataFrame(rows).set_index(["number", "trace"])
 
 
 def equal_everywhere(u: int, m: int, b: int, trace: int) -> dict[str, float]:
@@ -148,13 +171,18 @@ def corner_runs() -> dict[str, Run]:
     """Runs at the corners, by name."""
     long_names = tuple(f"{place:02d}-kernel-build-allmodconfig-under-memory-pressure" for place in range(20))
     bad = traces_table(lost_events=120, unknown_frees=7, recall=np.nan, precision=np.nan, inferred_frees=4000)
+    share = Aim(
+        "kept", "share", "maximize", "worst", label="share kept", figure=lambda row: row["block_mapped_share"]
+    )
+    groups = {"small": ["configure-storm"], "large": ["postgres-pgbench", "chromium-pages"]}
     return {
-        "usual": make_run(),
-        "nothing-matters": make_run(model=equal_everywhere, recommended=0),
-        "one-point": make_run([(16, 64, 512)], recommended=0),
+        "usual": make_run(groups=groups),
+        "nothing-matters": make_run(model=equal_everywhere),
+        "one-point": make_run(thresholds=[(16, 64, 512)]),
         "one-trace": make_run(names=("only",)),
         "many-long-names": make_run(names=long_names),
-        "patch-recommended": make_run(recommended=0),
+        "three-aims": make_run(aims=(*DEFAULT_AIMS, share), held_out=("another", "more")),
+        "without-a-sweep": make_run(swept=False),
         "bad-data": make_run(traces=bad),
         "no-splits": make_run(model=lambda *three: {**outcome(*three), "pmd_splits": 0}),
         "incomplete": replace(make_run(complete=False), study=StudyDefinition(name="made-up", points=300)),

@@ -8,54 +8,71 @@ import pytest
 
 from pba.errors import StudyError
 from pba.report.data import (
-    flatness_table,
+    folds_table,
     front_table,
-    held_out_table,
+    groups_table,
+    interval_text,
     points_table,
     quality_table,
     recordings_table,
-    tolerance_table,
+    strip_table,
+    thinned,
+    with_unit,
+    write_value,
 )
 from pba.report.figures import thin
-from pba.study.objective import points_of
-from pba.study.recommend import recommend
-from tests.report.report_fixture import corner_runs, equal_everywhere, make_run, traces_table
+from pba.study.aims import KNOWN_AIMS, Aim
+from pba.study.decision.compare import change
+from tests.report.report_fixture import corner_runs, make_run, outcome, traces_table
 
 CORNERS = corner_runs()
+DECIDED = {name: run for name, run in CORNERS.items() if run.complete}
 corners = pytest.mark.parametrize("run", CORNERS.values(), ids=CORNERS)
+decided = pytest.mark.parametrize("run", DECIDED.values(), ids=DECIDED)
 
 
 @corners
-def test_points_table_has_every_point_and_one_of_each_role(run):
-    table = points_table(run)
+def test_points_table_has_every_point_and_its_roles(run):
+    table = points_table(run).set_index("number")
     assert len(table) == len(run.points)
-    roles = [role for role in table.role if role]
-    assert roles in (["patch and recommended"], ["patch", "recommended"])
-    assert int(table.number[table.role.str.endswith("recommended")].iloc[0]) == run.recommended
+    assert "patch" in table.role[run.patch].split(" and ")
+    assert "recommended" in table.role[run.recommended].split(" and ")
+    if run.decision is not None:
+        for one in run.decision.compared[1:-1]:
+            own = table[[one.name in role.split(" and ") for role in table.role]]
+            assert [tuple(row) for row in own.iloc[:, :3].to_numpy()] == [one.point]
+    assert list(table.searched) == list(run.points.searched)
 
 
 @corners
 def test_no_point_beats_an_outcome_of_the_front_and_none_is_twice_there(run):
     front = front_table(run)
-    assert front.pmd_splits.is_monotonic_increasing
-    assert not front.duplicated(["pmd_splits", "mean_cached_pages"]).any()
-    assert front.equal_points.sum() == len(run.front)
-    for row in front.itertuples():
-        no_worse = (run.points.pmd_splits <= row.pmd_splits) & (
-            run.points.mean_cached_pages <= row.mean_cached_pages
-        )
-        better = (run.points.pmd_splits < row.pmd_splits) | (
-            run.points.mean_cached_pages < row.mean_cached_pages
-        )
-        assert not (no_worse & better).any()
+    names = [aim.name for aim in run.aims]
+    signs = np.array([aim.sign for aim in run.aims])
+    assert not front.duplicated(names).any()
+    exact = run.decision is not None and bool(run.decision.front)
+    # Off the grid the search may find better ones than the exact front of the grid has.
+    losses = (front if exact else run.points)[names].to_numpy(float) * signs
+    for row in front[names].to_numpy(float) * signs:
+        no_worse = (losses <= row + 1e-9 * abs(row)).all(axis=1)
+        assert not (no_worse & (losses < row - 1e-9 * abs(row)).any(axis=1)).any()
 
 
-def test_points_with_one_outcome_share_a_row_that_names_the_recommended_one():
-    run = make_run([(16, 64, 512), (8, 32, 256), (4, 16, 128)], model=equal_everywhere, recommended=2)
-    front = front_table(run)
-    assert len(front) == 1
-    assert (front.number[0], front.equal_points[0]) == (2, 3)
-    assert front.recommended[0] and front.patch[0]
+@decided
+def test_the_strip_is_what_the_points_come_to(run):
+    table = strip_table(run)
+    assert list(table.name) == [
+        "patch",
+        "whole blocks only",
+        "never shrink",
+        "shrink everything",
+        "recommended",
+    ]
+    for row in table.to_dict("records"):
+        same = (run.points.iloc[:, :3] == [row[name] for name in run.points.columns[:3]]).all(axis=1)
+        for aim in run.aims:
+            assert row[aim.name] == pytest.approx(float(run.points[aim.name][same].iloc[0]))
+            assert bool(row[f"change_{aim.name}"]) == (row["name"] != "patch")
 
 
 @corners
@@ -72,65 +89,32 @@ def test_recordings_add_up_to_the_points(run):
                        table.recommended_mean_cached_mib - table.patch_mean_cached_mib)  # fmt: skip
 
 
-def flat_run(lines: dict[str, list[tuple[int, int, float]]], here: tuple[int, int, int] = (16, 64, 512)):
-    """Make a run whose recommended point has 100 splits and 10 pages, with these replays around it."""
-
+def test_what_does_not_react_is_marked_with_the_reason():
     def model(u, m, b, trace):
-        return {**equal_everywhere(u, m, b, trace), "pmd_splits": 100, "mean_cached_pages": 10.0}
+        return outcome(16, 64, 512, 0) if trace == 0 else outcome(u, m, b, trace)
 
-    run = make_run([here], names=("only",), model=model, recommended=0)
-    rows = [
-        {"threshold": name, "value": value, "pmd_splits": splits, "mean_cached_pages": cached}
-        for name, line in lines.items()
-        for value, splits, cached in line
-    ]
-    return replace(run, flatness=pd.DataFrame(rows))
+    table = recordings_table(make_run(model=model)).set_index("trace")
+    assert "no shrinker pass" in table.silent["configure-storm"]
+    assert table.silent["postgres-pgbench"] == ""
 
 
-def test_tolerance_ends_at_the_first_neighbour_that_leaves_5_percent_in_either_aim():
-    run = flat_run(
-        {
-            "unshrinkable_pages": [
-                (2, 100, 10.0),
-                (4, 106, 10.0),
-                (8, 105, 9.5),
-                (32, 95, 10.5),
-                (64, 100, 10.6),
-            ],
-            "shrink_block_min_pages": [(1, 104, 10.0), (512, 100, 10.1)],
-            "batch": [(8, 100, 10.0), (8192, 100, 10.0)],
-        }
-    )
-    table = tolerance_table(run)
-    u = table.loc["unshrinkable_pages"]
-    # 2 pages are within again, but beyond a value that is not: the range does not jump over it.
-    assert (u["from"], u["to"], u.below, u.above) == (8, 32, 4, 64)
-    assert (u.tested, u.lowest, u.highest) == (6, 2, 64)
-    assert (u.min_pmd_splits, u.max_pmd_splits) == (95, 106)
-    assert list(table.matters) == [True, False, False]
-    assert list(table.inert) == [False, False, True]
-    assert np.isnan(table.below["batch"]) and np.isnan(table.above["batch"])
+@decided
+def test_folds_and_groups_are_those_of_the_decision(run):
+    folds = folds_table(run)
+    assert list(folds.get("trace", [])) == [fold["recording"] for fold in run.decision.folds]
+    for row, fold in zip(folds.to_dict("records"), run.decision.folds, strict=True):
+        assert [row["unshrinkable_pages"], row["shrink_block_min_pages"], row["batch"]] == fold["point"]
+        patch = run.per_trace.loc[(run.patch, row["trace"])]
+        assert [row[f"patch_{aim.name}"] for aim in run.aims] == [float(patch[aim.name]) for aim in run.aims]
+    for row, group in zip(groups_table(run).to_dict("records"), run.decision.groups, strict=True):
+        own = run.per_trace.loc[run.recommended].loc[group["recordings"]]
+        assert row["recommended_pmd_splits"] == own["pmd_splits"].sum()
+        assert row["recommended_mean_cached_pages"] == pytest.approx(own["mean_cached_pages"].mean())
 
 
-def test_from_no_splits_any_split_is_a_change():
-    def model(u, m, b, trace):
-        return {**equal_everywhere(u, m, b, trace), "pmd_splits": 0}
-
-    run = make_run([(16, 64, 512)], names=("only",), model=model, recommended=0)
-    flat = run.flatness.copy()
-    flat.loc[flat.index[0], "pmd_splits"] = 1
-    table = flatness_table(replace(run, flatness=flat))
-    assert list(table.within[:3]) == [False, True, True]
-
-
-def test_flatness_always_holds_the_recommended_point_once():
-    for run in (make_run(), make_run(complete=False), make_run(recommended=3)):
-        table = flatness_table(run)
-        for name in ("unshrinkable_pages", "shrink_block_min_pages", "batch"):
-            line = table[table.threshold == name]
-            own = line[line.value == run.points[name][run.recommended]]
-            assert len(own) == 1 and own.within.all()
-            assert line.value.is_unique and line.value.is_monotonic_increasing
+def test_an_incomplete_run_has_not_decided():
+    with pytest.raises(StudyError, match="has not decided yet"):
+        strip_table(CORNERS["incomplete"])
 
 
 @pytest.mark.parametrize(
@@ -154,11 +138,35 @@ def test_imperfect_recordings_are_flagged_and_perfect_ones_are_not(changes, word
 
 
 def test_a_run_without_the_point_it_recommends_is_damaged():
-    run = replace(make_run(), recommended=999)
     with pytest.raises(StudyError, match="point 999"):
-        recordings_table(run)
-    with pytest.raises(StudyError, match="point 999"):
-        flatness_table(run)
+        recordings_table(replace(make_run(), recommended=999))
+
+
+def test_values_are_written_with_their_units():
+    splits, share, ratio = (
+        KNOWN_AIMS["pmd_splits"],
+        KNOWN_AIMS["block_mapped_share"],
+        Aim("x", "pages", over="ratio"),
+    )
+    assert with_unit(splits, 1) == "1 split" and with_unit(splits, 1200) == "1,200 splits"
+    assert write_value(share, 0.98765) == "98.76 %" or write_value(share, 0.98765) == "98.77 %"
+    assert with_unit(ratio, 1.1) == "1.10 times the patch's x"
+    assert with_unit(KNOWN_AIMS["mean_cached_mib"], 3.14159) == "3.14 MiB"
+
+
+def test_changes_are_written_with_their_interval():
+    splits = KNOWN_AIMS["pmd_splits"]
+    told = interval_text(change(splits, [5, 6, 7, 9], [10, 12, 14, 18]).to_dict())
+    assert told == "-50 % (-50 to -50)"
+    assert interval_text(change(splits, [1, 2], [1, 2]).to_dict()) == "0"
+    assert interval_text(change(splits, [4], [8]).to_dict()) == "-50 % (? to ?)"
+    assert interval_text(change(splits, [3, 0, 0], [0, 0, 0]).to_dict()) == "+3"
+
+
+def test_thinning_keeps_the_ends():
+    table = pd.DataFrame({"x": range(100)})
+    assert list(thinned(table, 5).x) == [0, 25, 50, 74, 99]
+    assert thinned(table, 200) is table
 
 
 def test_thinning_a_timeline_keeps_its_peaks_and_ends():
@@ -170,25 +178,3 @@ def test_thinning_a_timeline_keeps_its_peaks_and_ends():
     assert len(shown) < 1000
     assert {0, 12_345, 70_001, rows - 1} <= set(shown.index)
     assert shown.seconds.is_monotonic_increasing
-
-
-def test_a_recording_held_out_has_no_say_in_the_choice_and_judges_it():
-    def model(u, m, b, trace):
-        # Recording 2 alone prefers the large U, by far; the others prefer the small one.
-        splits = {8: 10, 512: 19}.get(u, 20) if trace < 2 else {512: 0}.get(u, 900)
-        return {**equal_everywhere(u, m, b, trace), "pmd_splits": splits}
-
-    run = make_run([(16, 64, 512), (8, 64, 512), (512, 64, 512)], model=model)
-    assert run.recommended == 2
-    table = held_out_table(run)
-    assert list(table.number) == [2, 2, 1]
-    assert list(table.unshrinkable_pages) == [512, 512, 8]
-    assert list(table.patch_pmd_splits) == [20, 20, 900] and list(table.chosen_pmd_splits) == [19, 19, 900]
-    assert held_out_table(make_run(names=("only",))).empty
-
-
-@corners
-def test_holding_out_agrees_with_a_study_of_the_other_recordings(run):
-    for row in held_out_table(run).itertuples():
-        others = points_of(run.per_trace.drop(index=row.trace, level="trace"))
-        assert row.number == recommend(others, run.patch)

@@ -24,14 +24,14 @@ def run():
 @pytest.fixture(scope="module")
 def written(run, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("report") / "new" / "report"
-    assert write_report(run, folder) == report_paths(folder)
+    assert write_report(run, folder) == report_paths(run, folder)
     return folder
 
 
 @pytest.fixture
 def drawn_once(run, written, monkeypatch) -> None:
     """Take the contents of a report from one that was written: for tests of what happens to the files."""
-    kept = {path.relative_to(written): path.read_bytes() for path in report_paths(written)}
+    kept = {path.relative_to(written): path.read_bytes() for path in report_paths(run, written)}
 
     def contents(_run: object, folder: Path) -> dict[Path, bytes]:
         return {folder / name: content for name, content in kept.items()}
@@ -43,9 +43,16 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_report_is_exactly_the_files_it_says(written):
-    assert {Path(written / name) for name in files(written)} == set(report_paths(written))
-    assert {path.suffix for path in report_paths(written)} == {".html", ".md", ".txt", ".csv", ".svg", ".png"}
+def test_a_report_is_exactly_the_files_it_says(run, written):
+    assert {Path(written / name) for name in files(written)} == set(report_paths(run, written))
+    assert {path.suffix for path in report_paths(run, written)} == {
+        ".html",
+        ".md",
+        ".txt",
+        ".csv",
+        ".svg",
+        ".png",
+    }
 
 
 def test_the_same_run_gives_the_same_bytes_in_every_file(run, written, tmp_path):
@@ -59,7 +66,7 @@ def test_trials_csv_has_every_point_with_plain_numbers(run, written):
 
 
 def test_each_figure_has_its_data_beside_it(written):
-    for name in ("front", "recordings", "flatness"):
+    for name in ("front", "recordings", "region"):
         rows = list(csv.DictReader(io.StringIO((written / "figures" / f"{name}.csv").read_text())))
         assert rows and None not in rows[0]
 
@@ -80,7 +87,7 @@ def test_the_same_report_is_found_again_and_what_is_missing_is_added(run, writte
     shutil.copytree(written, folder)
     (folder / "report.txt").unlink()
     before = {path: path.stat().st_ino for path in folder.rglob("*") if path.is_file()}
-    assert write_report(run, folder) == report_paths(folder)
+    assert write_report(run, folder) == report_paths(run, folder)
     assert files(folder) == files(written)
     assert {path: path.stat().st_ino for path in before} == before
 
@@ -139,7 +146,9 @@ def test_every_plot_has_its_table():
 
     plots = {name[5:] for name in explore.__all__ if name.startswith("plot_")}
     tables = {name[3:] for name in explore.__all__ if name.startswith("df_")}
-    assert plots == tables
+    # The region's table is `Run.maps`.
+    assert plots - tables == {"region"}
+    assert tables - plots == {"choices", "folds", "groups"}
 
 
 @pytest.mark.usefixtures("drawn_once")
@@ -152,7 +161,9 @@ def test_the_command_writes_beside_the_run_or_elsewhere_and_keeps_what_differs(
     folder = tmp_path / "quickstart"
     folder.mkdir()
     assert command(["report", str(folder)]) == 0
-    assert capsys.readouterr().out.splitlines() == [str(path) for path in report_paths(folder / "report")]
+    assert capsys.readouterr().out.splitlines() == [
+        str(path) for path in report_paths(run, folder / "report")
+    ]
     assert command(["report", str(folder)]) == 0
     (folder / "report" / "report.md").write_text("mine")
     capsys.readouterr()
