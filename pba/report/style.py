@@ -128,6 +128,8 @@ class Picture:
             nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
             self.figure.savefig(stream, format="svg", metadata=nothing)
         text = re.sub(r"\s*<metadata>.*?</metadata>", "", stream.getvalue(), flags=re.DOTALL)
+        # Two images of the same pixels would share an id, which nothing refers to.
+        text = re.sub(r'(<image\b[^>]*?)\sid="[^"]*"', r"\1", text)
         about = f"\n <title>{_escape(self.title)}</title>\n <desc>{_escape(self.alt)}</desc>"
         return re.sub(r"(<svg [^>]*>)", lambda match: match[1] + about, text, count=1, flags=re.DOTALL)
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final
 from pba.files import output_error
 from pba.study.definition import THRESHOLD_NAMES, StudyDefinition
 from pba.study.folder import Folder
-from pba.study.result import JOURNAL_FILE
 from pba.study.search import Tried, quiet, whole_point
 from pba.study.space import Point
 
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 
     from pba.study.result import Run
 
+JOURNAL_FILE: Final = "optuna.journal"
+"""Its name in a run's folder."""
 _METRIC_NAMES: Final = "study:metric_names"
 """Under what Optuna keeps the names of a study's aims (a test holds it)."""
 

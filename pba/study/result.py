@@ -32,6 +32,7 @@ from pba.study.decision.outcomes import TableOutcomes
 from pba.study.decision.rules import RULES
 from pba.study.definition import THRESHOLD_NAMES, StudyDefinition, parse_definition
 from pba.study.folder import COMPLETE, Folder, Kind, Record, sha256_of
+from pba.study.journal import JOURNAL_FILE
 from pba.study.objective import points_of
 
 if TYPE_CHECKING:
@@ -44,7 +45,6 @@ POINTS_FILE: Final = "points.parquet"
 DECISION_FILE: Final = "decision.json"
 MAPS_FILE: Final = "maps.parquet"
 SWEEP_FOLDER: Final = "sweep"
-JOURNAL_FILE: Final = "optuna.journal"
 
 RUN: Final = Kind(
     noun="run",

@@ -17,12 +17,11 @@ from pba.study.evaluate import Evaluator, Rows
 from pba.study.exact import outcomes_of, study_grid, sweep_study
 from pba.study.folder import Folder, Record, write_parquet
 from pba.study.inputs import groups_of
-from pba.study.journal import Journal, attributes_of
+from pba.study.journal import JOURNAL_FILE, Journal, attributes_of
 from pba.study.mirror import Mirror
 from pba.study.objective import Objective
 from pba.study.result import (
     DECISION_FILE,
-    JOURNAL_FILE,
     MAPS_FILE,
     POINTS_FILE,
     STUDY_FILE,

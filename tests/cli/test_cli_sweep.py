@@ -10,6 +10,8 @@ import pytest
 import pba as package
 from pba.cli.app import run as pba
 from pba.cli.sweep import command_line, folder_name, machine_rules
+from pba.study.decision.region import in_words
+from pba.study.exact import recommended_of
 from tests.study.sweep_fixture import GRID, arguments, write_traces
 
 
@@ -44,12 +46,12 @@ def test_the_summary_says_what_the_result_holds(home: Path, capsys: pytest.Captu
     capsys.readouterr()
     found = package.load_sweep(home / "out")
     text = (home / "out" / "summary.txt").read_text()
-    place, best, front = found.patch_place(), found.recommended(), found.front()
+    place, best, front = found.patch_place(), recommended_of(found)[0], found.front()
     flat = " ".join(text.split())
     assert f"{len(GRID):,} points" in flat
     assert f"U=16 M=64 B=512 (the patch): {place.aims.pmd_splits} PMD split" in flat
     assert re.search(rf"\b{place.beaten_by:,} points? beats? it", flat) or place.nearest is None
-    assert f"{best}: PMD splits" in flat
+    assert f"{best} ({in_words(best)}): PMD splits" in flat
     assert len(front) == 1 or f"{len(front)} pairs of aims are on the front" in flat
     rows = re.findall(
         r"^[> ] +(\d+) +[\d.,]+ +[\d,]+ +\d+ +\d+ +\d+", text.split("The exact front\n")[1], re.M

@@ -9,9 +9,9 @@ import pytest
 
 from pba.cli.app import run as pba
 from pba.cli.tune import command_line
-from pba.study.objective import AIMS
+from pba.report.answers import folds, verdict
 from pba.study.result import POINTS_FILE, load_run
-from tests.study.study_fixture import TRACES, make_study
+from tests.study.study_fixture import make_study
 
 
 @pytest.fixture(scope="module")
@@ -29,15 +29,15 @@ def test_it_tells_its_progress_ends_in_a_table_and_says_so_again(
     first = capsys.readouterr()
     assert all(len(line) <= 80 for line in first.out.splitlines() if str(home) not in line)
     run = load_run(home / "run")
-    for row in (*TRACES, "all"):
-        pairs = r" +\d+ -> +\d+ +\d+ -> +\d+ +\d+\.\d\d -> +\d+\.\d\d +\d+\.\d -> +\d+\.\d"
-        assert re.search(rf"^{row}{pairs}$", first.out, re.M)
-    patch, best = run.points.loc[run.patch], run.points.loc[run.recommended]
-    for aim in AIMS:
-        assert f"{patch[aim]:.0f} -> {best[aim]:>5.0f}" in first.out
-    assert f"{run.recommended}" in first.out.split("<- recommended")[0].splitlines()[-1].split()
-    assert "recommended: U=" in first.out
-    assert " ".join(run.rule.split()) in " ".join(first.out.split())
+    assert run.decision is not None
+    words = " ".join(first.out.split())
+    assert verdict(run) in words
+    for one in run.decision.compared:
+        values = one.over(run.aims, run.decision.compared[0])
+        figures = rf"{values[0]:,.0f}\b.* {values[1]:,.0f}\b"
+        assert re.search(rf"^{one.name} +{figures}", first.out, re.M), one.name
+    assert run.rule in words
+    assert folds(run) in words
     report = home / "run" / "report" / "report.html"
     assert f"report: {report}" in first.out
     assert report.exists()

@@ -31,7 +31,8 @@ TRACES = ("configure-storm", "postgres-pgbench", "chromium-pages")
 
 def outcome(u: int, m: int, b: int, trace: int) -> dict[str, float]:
     """Invent one replay: fewer splits and more cache with a larger U and B; fewer splits alone with M of half a
-    block and more, but not of a whole one."""
+    block and more, but not of a whole one.
+    """
     weight = 1 + trace
     reach = 1 / (1 + u / 64) * (1 / (1 + b / 4096)) * (1.1 if m < 16 else 0.6 if 256 <= m < 512 else 1.0)
     splits = int(40 * weight * reach)
