@@ -14,6 +14,7 @@ from pba.printable import LONGEST_MESSAGE, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from pba.study.result import Run
 
@@ -149,29 +150,36 @@ def _notes(run: Run) -> list[str]:
 
 
 def show_choices(run: Run, console: Console) -> None:
-    """Print the named points beside each other: thresholds, aims, change against the patch with its interval."""
+    """Print the named points beside each other: what the aims come to, and what they change with intervals."""
     from rich.table import Table
 
-    from pba.report.data import LETTERS, THRESHOLDS, strip_table, write_value
+    from pba.report.data import strip_table, write_value
     from pba.study.decision.decide import RECOMMENDED
-    from pba.study.space import NEVER
 
-    table = Table(title="changes against the patch, with 95 % intervals over recordings", title_justify="left",
-                  box=None, pad_edge=False)  # fmt: skip
-    table.add_column("\n", no_wrap=True)
-    for name in THRESHOLDS:
-        table.add_column(f"\n{LETTERS[name]}", justify="right", no_wrap=True)
-    for aim in run.aims:
-        table.add_column(f"{aim.title}\n", justify="right")
-        table.add_column("\nchange, %", justify="right", no_wrap=True)
+    title = "changes against the patch, with 95 % intervals over recordings"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("\n\n", no_wrap=True)
+    add_columns(table, run)
     for row in strip_table(run).to_dict("records"):
-        pages = ["all" if row[name] >= NEVER else str(row[name]) for name in THRESHOLDS]
         cells = []
         for aim in run.aims:
-            cells += [write_value(aim, row[aim.name]), str(row[f"change_{aim.name}"]).replace(" %", "")]
-        table.add_row(shown(row["name"]), *pages, *cells, style="bold" if row["name"] == RECOMMENDED else "")
+            cells += [write_value(aim, row[aim.name]), compact(row[f"change_{aim.name}"])]
+        table.add_row(shown(row["name"]), *cells, style="bold" if row["name"] == RECOMMENDED else "")
     console.print(table)
     console.print()
+
+
+def compact(change: object) -> str:
+    """Return a change with its interval so that two of them fit beside their figures: `-64 (-85..-48)`."""
+    return str(change).replace(" %", "").replace(" to ", "..")
+
+
+def add_columns(table: Table, run: Run) -> None:
+    """Give a table two columns for each aim: figures and changes."""
+    for aim in run.aims:
+        words = aim.title.split(" ")
+        table.add_column("\n".join(["", "", *words][-max(3, len(words)) :]), justify="right", no_wrap=True)
+        table.add_column("\n\nchange, %", justify="right", no_wrap=True)
 
 
 def show_groups(run: Run, console: Console) -> None:
@@ -184,18 +192,15 @@ def show_groups(run: Run, console: Console) -> None:
     rows = groups_table(run).to_dict("records")
     if not rows:
         return
-    table = Table(
-        title="patch -> recommended, by group of recordings", title_justify="left", box=None, pad_edge=False
-    )
-    table.add_column("\n", no_wrap=True)
-    for aim in run.aims:
-        table.add_column(f"{aim.title}\n", justify="right")
-        table.add_column("\nchange, %", justify="right", no_wrap=True)
+    title = "patch -> recommended, by group of recordings (how many)"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("\n\n", no_wrap=True)
+    add_columns(table, run)
     for row in rows:
         cells = []
         for aim in run.aims:
             ends = [write_value(aim, row[f"{name}_{aim.name}"]) for name in ("patch", RECOMMENDED)]
-            cells += [" -> ".join(ends), str(row[f"change_{aim.name}"]).replace(" %", "")]
+            cells += [" -> ".join(ends), compact(row[f"change_{aim.name}"])]
         table.add_row(f"{shown(row['group'])} ({row['recordings']})", *cells)
     console.print(table)
     console.print()

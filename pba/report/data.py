@@ -113,6 +113,8 @@ def _percent(share: float | None) -> str:
     """Return a share in per cent with its sign, finer where it is small."""
     if share is None:
         return "?"
+    if abs(share) < 0.0005:
+        return "0"
     digits = 0 if abs(share) >= 0.0995 else 1
     return f"{100 * share:+,.{digits}f}"
 

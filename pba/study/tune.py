@@ -119,7 +119,7 @@ def tune(
             record, inputs = _open(place, definition, asked, force, progress)
             if record["state"] == COMPLETE:
                 run = load_run(place.path)
-                done = f"{place.path}: done already, all {number(len(run.points))} points"
+                done = f"{place.path}: done already, all {number(run.points['searched'].sum())} points"
                 progress.say(f"{done}; nothing is replayed again")
                 if database is not None:
                     with Mirror(database, run.study, record, progress) as mirror:
