@@ -110,7 +110,7 @@ LAYERS: tuple[dict[str, Room], ...] = (
             "replays; no study",
         ),
         "study": Room(
-            "study files, sampler, runs; `sweep/`: every point of a grid; `decision/`: what is recommended, and how sure",
+            "study files, sampler, runs; `sweep/`: every point of a grid; `decision/`: what is recommended",
             "replays and figures; how to go on after a kill; nothing of how they are shown",
         ),
     },
