@@ -100,7 +100,7 @@ def _thresholds(decision: Decision) -> str:
 
 def _block(run: Run) -> str:
     sizes = sorted({{4: 512, 16: 2048, 64: 8192}[int(size)] for size in run.traces.page_size_kib})
-    return listing([number(size) for size in sizes])
+    return " or ".join(number(size) for size in sizes)
 
 
 def _compared(run: Run, of: str, against: str) -> str:

@@ -63,6 +63,12 @@ _PLAIN_MARK: dict[str, Any] = {
     "marker": "s", "markersize": 6.5, "markerfacecolor": PLAIN, "markeredgecolor": SURFACE,
     "markeredgewidth": 0.8, "linestyle": "none", "zorder": 5,
 }  # fmt: skip
+_HALO: dict[str, Any] = {
+    "boxstyle": "square,pad=0.1",
+    "facecolor": SURFACE,
+    "edgecolor": "none",
+    "alpha": 0.75,
+}
 # Where both fall on one place the diamond must show around the dot.
 _PATCH_UNDER = {**_PATCH_MARK, "markersize": 12}
 
@@ -158,7 +164,7 @@ def _draw_named(run: Run, axes: Axes, table: pd.DataFrame) -> None:
         below = RECOMMENDED_NAME in names
         axes.annotate(
             " = ".join(names), (across, up), xytext=(7, -11 if below else 6), textcoords="offset points",
-            color=colour, fontsize=8.5, zorder=8,
+            color=colour, fontsize=8.5, zorder=8, bbox=_HALO,
         )  # fmt: skip
 
 

@@ -428,24 +428,30 @@ def _why(run: Run) -> tuple[Section, ...]:
     if decision.importance:
         text.append(
             "Over the whole grid: how much of an aim's variation (of its logarithm) a threshold explains alone, and "
-            "how much goes if it is held."
+            "how much goes if it is held. PED-ANOVA asks the tried points instead: what decides whether one is among the "
+            "best tenth."
         )
         tables.append(_importance(run, decision))
     return (Section("why", "What each threshold does", tuple(text), tables=tuple(tables)),)
 
 
 def _importance(run: Run, decision: Decision) -> Table:
+    tried = decision.search.get("ped_anova", {})
     columns = (
         Column("", left=True, key=True),
-        *(Column(how, group=aim.title) for aim in run.aims for how in ("alone", "with others")),
+        *(
+            Column(how, group=aim.title)
+            for aim in run.aims
+            for how in ("alone", "with others", *(["PED-ANOVA"] if tried else []))
+        ),
     )
     rows = []
     for name in THRESHOLDS:
-        shares = [
-            percent(decision.importance[aim.name][name][how])
-            for aim in run.aims
-            for how in ("alone", "with_others")
-        ]
+        shares = []
+        for aim in run.aims:
+            found = decision.importance[aim.name][name]
+            shares += [percent(found["alone"]), percent(found["with_others"])]
+            shares += [percent(tried[aim.name][name])] if tried else []
         rows.append((LETTERS[name], *shares))
     return Table("Importance over the grid", columns, tuple(rows))
 

@@ -129,6 +129,7 @@ class Session:
             decision, extra = self._decided_without_a_sweep()
         else:
             decision = decide(self.question, outcomes, self.evaluator.rows_of, table, held)
+            decision.search["ped_anova"] = self.journal.importance()
             extra = []
             write_parquet(maps(self.question, outcomes), self.place.path / MAPS_FILE)
         decision.notes.extend([told] if told else [])

@@ -516,3 +516,36 @@ def test_a_trace_is_taken_once_however_often_it_is_named(tmp_path: Path) -> None
     study = make_study(tmp_path, 10)
     study.write_text(study.read_text().replace('"beta.parquet"', '"./*.parquet", "beta.parquet"'))
     assert tune(study, tmp_path / "run").traces["trace"].tolist() == list(TRACES)
+
+
+def test_a_run_is_an_optuna_study_with_names_that_explain_themselves(home: Path) -> None:
+    run = load_run(home / "run")
+    study = run.optuna_study
+    assert study.metric_names == ["pmd_splits", "mean_cached_pages"]
+    assert [direction.name for direction in study.directions] == ["MINIMIZE", "MINIMIZE"]
+    assert len(study.trials) == POINTS
+    front = set(run.front)
+    for trial in study.trials:
+        row = run.points.loc[trial.number]
+        assert trial.values == [row["pmd_splits"], row["mean_cached_pages"]]
+        figures = trial.user_attrs["pmd_splits per recording"]
+        assert figures == {name: run.per_trace.loc[(trial.number, name), "pmd_splits"] for name in TRACES}
+        assert trial.user_attrs["on the front"] == (trial.number in front)
+        assert trial.constraints == {"deadlocks": row["deadlocks"], "pages_leaked": row["pages_leaked"]}
+    assert len(study.best_trials) <= len(front)
+
+
+def test_optunas_own_importance_stands_beside_that_of_the_grid(home: Path) -> None:
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
+    run = load_run(home / "run")
+    assert run.decision is not None
+    found = run.decision.search["ped_anova"]
+    for at, aim in enumerate(run.aims):
+        wanted = get_param_importances(
+            run.optuna_study,
+            evaluator=PedAnovaImportanceEvaluator(),
+            target=lambda trial, at=at: trial.values[at],
+        )
+        assert found[aim.name] == pytest.approx(wanted)
+        assert sum(found[aim.name].values()) == pytest.approx(1.0)

@@ -120,7 +120,8 @@ class Decision:
     importance : dict
         For each aim and threshold: shares of the variation over the grid, `alone` and `with_others`.
     search : dict
-        `points`, `front_share` (of the volume that the exact front dominates), `best`, `values`, `lost`.
+        `points`, `front_share` (of the volume that the exact front dominates), `best`, `values`, `lost`; and
+        `ped_anova`, Optuna's importance of each threshold for each aim, from the tried points.
     grid : str
         The grid in words, and by which rule it was thinned.
     notes : list of str
