@@ -428,8 +428,8 @@ def _why(run: Run) -> tuple[Section, ...]:
     if decision.importance:
         text.append(
             "Over the whole grid: how much of an aim's variation (of its logarithm) a threshold explains alone, and "
-            "how much goes if it is held. PED-ANOVA asks the tried points instead: what decides whether one is among the "
-            "best tenth."
+            "how much goes if it is held. PED-ANOVA asks the tried points instead: what decides whether one is "
+            "among the best tenth."
         )
         tables.append(_importance(run, decision))
     return (Section("why", "What each threshold does", tuple(text), tables=tuple(tables)),)

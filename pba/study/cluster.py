@@ -13,9 +13,10 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, Future, InvalidStateError
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -24,7 +25,7 @@ from pba.errors import ClusterError, PbaError, option
 from pba.machine import Machine
 from pba.printable import printable
 from pba.progress import Progress
-from pba.study.executors import Arguments, Executor, OnThreads, Shared
+from pba.study.executors import Arguments, Executor, OnThreads, Piece, Shared
 from pba.study.folder import model_hash
 from pba.study.workers import check_memory, check_memory_of
 from pba.units import plural
@@ -41,10 +42,10 @@ CONNECT_S: Final = 5.0
 """How long a scheduler may take to answer."""
 NO_WORKER_S: Final = 60.0
 """How long a cluster may be without workers: one that grows on demand begins with none."""
-WORTH_A_CALL_S: Final = 0.1
-"""What a call should take at least: on loopback each costs 2 to 3 ms besides (`studies/README.md`)."""
+WORTH_A_CALL_S: Final = 0.2
+"""What a call should take, where there is work enough: on loopback it costs some 6 ms besides."""
 BATCHES_A_WORKER: Final = 2
-"""Into how many calls for each worker points are split, if these are long enough."""
+"""Most calls for each worker at a time: so none is left alone with a long one at the end."""
 MOST_LOSSES: Final = 3
 """How often a call is started again after its trace was lost with the workers that had it."""
 
@@ -147,7 +148,7 @@ class OnCluster(Executor):
     def __init__(self, client: distributed.Client, owned: list[Any], progress: Progress) -> None:
         self.client, self._owned, self._progress = client, owned, progress
         self.address = client.scheduler.address if client.scheduler is not None else "?"
-        self._pool = client.get_executor(pure=False)
+        self._calls: dict[Future[Any], Any] = {}
         self._scattered: dict[Shared, Any] = {}
         self._without_workers_since: float | None = None
         try:
@@ -165,7 +166,8 @@ class OnCluster(Executor):
     def close(self) -> None:
         """Cancel what is left to do, and close what this executor opened."""
         if self.client.status == "running":
-            self._pool.shutdown(wait=False)
+            self.client.cancel(list(self._calls.values()))
+        self._calls.clear()
         self._scattered.clear()
         for part in self._owned:
             part.close(timeout=CONNECT_S)
@@ -180,17 +182,31 @@ class OnCluster(Executor):
             if limit:
                 check_memory_of(machines, threads, limit, f" on the worker {address}")
 
-    def batch(self, nr_points: int, nr_traces: int, seconds_a_point: float) -> int:
-        """Return enough points to be worth a call, and few enough that every worker gets some."""
-        spread = -(-nr_points * nr_traces // (BATCHES_A_WORKER * self.nr_workers))
-        worth = int(WORTH_A_CALL_S / seconds_a_point) + 1 if seconds_a_point else 1
-        return max(1, min(nr_points, max(spread, worth)))
+    def packed(self, nr_points: int, seconds: Sequence[float]) -> list[list[Piece]]:
+        """Return calls that are worth their cost, and as many as keep all workers busy: one each at least."""
+        total = nr_points * sum(seconds)
+        most = BATCHES_A_WORKER * self.nr_workers
+        nr_calls = max(self.nr_workers, min(most, int(total / WORTH_A_CALL_S)))
+        pieces = []
+        for trace, each in enumerate(seconds):
+            size = max(1, min(nr_points, int(total / nr_calls / each)))
+            pieces += [Piece(trace, at, min(at + size, nr_points)) for at in range(0, nr_points, size)]
+        # The longest first, each to the call that has least.
+        loads, calls = [0.0] * nr_calls, [list[Piece]() for _ in range(nr_calls)]
+        for piece in sorted(pieces, key=lambda one: -(one.end - one.start) * seconds[one.trace]):
+            least = loads.index(min(loads))
+            loads[least] += (piece.end - piece.start) * seconds[piece.trace]
+            calls[least].append(piece)
+        return [call for call in calls if call]
 
     def _start(self, function: Callable[..., Any], arguments: Arguments) -> Future[Any]:
         sent = [self._sent(item) if isinstance(item, Shared) else item for item in arguments]
         with self._watched():
-            found: Future[Any] = self._pool.submit(_call, model_hash(), function, *sent)
-        return found
+            call = self.client.submit(_call, model_hash(), function, *sent, pure=False)
+        outcome: Future[Any] = Future()
+        self._calls[outcome] = call
+        call.add_done_callback(partial(_hand_over, outcome))
+        return outcome
 
     def _sent(self, shared: Shared) -> Any:
         """Return the scattered data for a shared value; scatter it anew if the cluster lost it."""
@@ -203,6 +219,7 @@ class OnCluster(Executor):
         return found
 
     def _outcome(self, future: Future[Any]) -> Any:
+        del self._calls[future]
         with self._watched():
             return future.result()
 
@@ -231,12 +248,22 @@ class OnCluster(Executor):
         return True
 
     def _look(self) -> bool:
+        has_workers = self._has_workers()
+        for outcome, call in list(self._calls.items()):
+            if outcome.done():
+                if outcome.cancelled():
+                    del self._calls[outcome]
+            elif call.status in ("cancelled", "lost"):  # and its callback was lost with it
+                outcome.cancel()
+        return has_workers and self._forget_lost()
+
+    def _has_workers(self) -> bool:
+        """Say whether there is a worker; raise if there was none for too long, or no scheduler."""
         if self.client.status != "running":
             raise self._gone()
         if self._workers():
             self._without_workers_since = None
-            # Calls that wait for data which nobody has any more would wait for ever.
-            return any(found.status != "finished" for found in self._scattered.values())
+            return True
         now = time.monotonic()
         if self._without_workers_since is None:
             self._without_workers_since = now
@@ -248,11 +275,20 @@ class OnCluster(Executor):
             )
         return False
 
+    def _forget_lost(self) -> bool:
+        """Forget data that no worker has any more, and say whether there is such: its calls wait for ever."""
+        there = [found for found in self._scattered.values() if found.status == "finished"]
+        having: Mapping[str, Any] = {}
+        # Cancelled: one of them was lost while we asked; to send all again is slow and right.
+        with self._watched(), suppress(CancelledError):
+            having = self.client.who_has(there) if there else {}
+        lost = [shared for shared, found in self._scattered.items() if not having.get(found.key)]
+        for shared in lost:
+            del self._scattered[shared]
+        return bool(lost)
+
     def _wait_for_workers(self) -> None:
-        while True:
-            self._look()
-            if self._without_workers_since is None:
-                return
+        while not self._has_workers():
             time.sleep(0.2)
 
     def _workers(self) -> dict[str, Any]:
@@ -269,6 +305,19 @@ class OnCluster(Executor):
             f"the Dask scheduler at {self.address} went away",
             "what is done is kept: the same command goes on, with another cluster or without one",
         )
+
+
+def _hand_over(outcome: Future[Any], call: Any) -> None:
+    """Give what came of a call on the cluster to who waits for it."""
+    if outcome.done():
+        return
+    with suppress(InvalidStateError):  # cancelled meanwhile
+        if call.status == "finished":
+            outcome.set_result(call.result())
+        elif call.status == "error":
+            outcome.set_exception(call.exception())
+        else:
+            outcome.cancel()
 
 
 def _nothing() -> None:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from pba.machine import Machine
 from pba.study.aims import DEFAULT_AIMS, Aim
 from pba.study.executors import Executor
 from pba.study.inputs import Input
@@ -26,6 +25,8 @@ Rows = list[dict[str, Any]]
 WORTH_COMPILING: Final = 2_000_000_000
 """Events replayed in all from which on the engine is compiled for it: that takes 11 s, and saves some 5 ns an
 event (3 to 13 on the shipped recordings)."""
+SECONDS_AN_EVENT: Final = 1e-8
+"""For a first guess of what replays take beside each other."""
 MOST_EVENTS: Final = 50_000_000
 """A longer trace is replayed as it is: one of 100 million events takes 2.4 GB to compile."""
 
@@ -38,8 +39,6 @@ class Evaluator:
     ) -> None:
         self.inputs, self.aims = list(inputs), tuple(aims)
         self.executor = executor
-        # Long ones first, so that no worker is left alone with one at the end.
-        self._order = sorted(range(len(inputs)), key=lambda at: -len(inputs[at].trace))
         self._known: dict[Point, Rows] = {}
         self._forms: list[Trace | CompiledTrace] = [one.trace for one in inputs]
         self._shared: list[Any] = []
@@ -95,45 +94,63 @@ class Evaluator:
 
     def _replay(self, points: Sequence[Point]) -> Iterator[None]:
         """Replay points, and yield whenever more of them are known."""
-        batches = self._batches(points)
-        if batches and not self._shared:
+        if not points:
+            return
+        if not self._shared:
             self._shared = [self.executor.share(partial(_itself, form)) for form in self._forms]
-        calls = [(self._shared[at], self.inputs[at].machine, some, self.aims) for at, some in batches]
+        packed = self.executor.packed(len(points), self._likely_seconds())
+        calls = [
+            (
+                self.aims,
+                *(
+                    part
+                    for trace, start, end in pieces
+                    for part in (self._shared[trace], self.inputs[trace].machine, points[start:end])
+                ),
+            )
+            for pieces in packed
+        ]
         rows: dict[Point, dict[int, dict[str, Any]]] = {point: {} for point in points}
-        for number, (found, seconds) in self.executor.results(replay_points, calls):
-            at, some = batches[number]
-            self._seconds[at] += seconds
-            self._count[at] += len(some)
-            for point, row in zip(some, found, strict=True):
-                rows[point][at] = row
-                if len(rows[point]) == len(self.inputs):
-                    self._known[point] = [rows[point][at] for at in range(len(self.inputs))]
+        for number, found in self.executor.results(replay_pieces, calls):
+            for (trace, start, end), (some, seconds) in zip(packed[number], found, strict=True):
+                self._seconds[trace] += seconds
+                self._count[trace] += len(some)
+                for point, row in zip(points[start:end], some, strict=True):
+                    rows[point][trace] = row
+                    if len(rows[point]) == len(self.inputs):
+                        self._known[point] = [rows[point][at] for at in range(len(self.inputs))]
             yield
 
-    def _batches(self, points: Sequence[Point]) -> list[tuple[int, list[Point]]]:
-        """Return calls: points and the trace that they are replayed on, the first points first."""
-        found: list[tuple[int, int, list[Point]]] = []
-        for place, at in enumerate(self._order):
-            seconds = self._seconds[at] / self._count[at] if self._count[at] else 0.0
-            size = self.executor.batch(len(points), len(self.inputs), seconds)
-            starts = range(0, len(points), size)
-            found += [(start, place, list(points[start : start + size])) for start in starts]
-        return [(self._order[place], some) for _, place, some in sorted(found, key=lambda one: one[:2])]
+    def _likely_seconds(self) -> list[float]:
+        """Return what a point is likely to take on each trace: as so far, or by its events."""
+        events = [len(one.trace) + 1 for one in self.inputs]
+        known = [at for at in range(len(events)) if self._count[at]]
+        if len(known) < len(events):
+            return [SECONDS_AN_EVENT * some for some in events]
+        return [max(self._seconds[at] / self._count[at], 1e-6) for at in known]
+
+
+def replay_pieces(aims: Sequence[Aim], *pieces: Any) -> list[tuple[list[dict[str, Any]], float]]:
+    """Replay points on traces, given as trace, machine, points, trace, machine, points and so on.
+
+    Returns
+    -------
+    list of (rows, seconds)
+        For each trace what is kept of each point, and what they took in all.
+    """
+    from pba.engine.replay import replay
+
+    found = []
+    for at in range(0, len(pieces), 3):
+        form, machine, points = pieces[at : at + 3]
+        begun = time.perf_counter()
+        rows = [row_of(replay(form, point.on(machine), machine), aims) for point in points]
+        found.append((rows, time.perf_counter() - begun))
+    return found
 
 
 def _itself(form: Trace | CompiledTrace) -> Trace | CompiledTrace:
     return form
-
-
-def replay_points(
-    form: Trace | CompiledTrace, machine: Machine, points: Sequence[Point], aims: Sequence[Aim]
-) -> tuple[list[dict[str, Any]], float]:
-    """Replay points on one trace; return what is kept of each, and the seconds that it took in all."""
-    from pba.engine.replay import replay
-
-    begun = time.perf_counter()
-    rows = [row_of(replay(form, point.on(machine), machine), aims) for point in points]
-    return rows, time.perf_counter() - begun
 
 
 def _quicker_compiled(inputs: Sequence[Input], threads: int) -> list[int]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 from pba.machine import Machine
 from pba.progress import Progress
@@ -39,6 +39,14 @@ class Shared:
             if self._make is not None:
                 self._value, self._make = self._make(), None
             return self._value
+
+
+class Piece(NamedTuple):
+    """Some points on one trace: its number, the first point's and that after the last."""
+
+    trace: int
+    start: int
+    end: int
 
 
 class Executor(ABC):
@@ -82,17 +90,15 @@ class Executor(ABC):
         """Refuse machines that do not fit where the calls run; see `pba.study.workers.check_memory`."""
 
     @abstractmethod
-    def batch(self, nr_points: int, nr_traces: int, seconds_a_point: float) -> int:
-        """Return how many points of one trace a call should replay.
+    def packed(self, nr_points: int, seconds: Sequence[float]) -> list[list[Piece]]:
+        """Return calls that replay points on all traces: pieces of work for each.
 
         Parameters
         ----------
         nr_points : int
-            How many there are.
-        nr_traces : int
-            On how many traces.
-        seconds_a_point : float
-            What one took so far on that trace; 0 where nobody knows.
+            How many points there are.
+        seconds : sequence of float
+            What a point is likely to take on each trace.
         """
 
     @abstractmethod
@@ -178,9 +184,10 @@ class OnThreads(Executor):
         """Hold the machines of all threads against what this system has left."""
         check_memory(machines, self.nr_workers, progress)
 
-    def batch(self, nr_points: int, nr_traces: int, seconds_a_point: float) -> int:
-        """Return 1: a call costs next to nothing."""
-        return 1
+    def packed(self, nr_points: int, seconds: Sequence[float]) -> list[list[Piece]]:
+        """Return a call for each point on each trace: it costs next to nothing."""
+        order = sorted(range(len(seconds)), key=lambda trace: -seconds[trace])
+        return [[Piece(trace, at, at + 1)] for at in range(nr_points) for trace in order]
 
     def _start(self, function: Callable[..., Any], arguments: Arguments) -> Future[Any]:
         return self._pool.submit(self._call, function, arguments)

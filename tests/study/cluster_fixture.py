@@ -111,7 +111,8 @@ def dask_parts(workers: int = 2, prelude: str = "") -> Iterator[DaskParts]:
         wait_for(lambda: answers(port), "Dask scheduler")
         for _ in range(workers):
             found.add_worker(prelude)
-        found.wait_for_workers(workers)
+        if workers:
+            found.wait_for_workers(workers)
         yield found
     finally:
         found.stop()

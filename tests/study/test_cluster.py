@@ -255,10 +255,17 @@ def test_a_worker_with_another_pba_is_refused(home: Path, tmp_path: Path) -> Non
         tune(home / "small.toml", tmp_path / "run", dask=parts.address)
 
 
-def test_calls_are_large_enough_to_be_worth_it(parts: DaskParts) -> None:
+def test_calls_are_large_enough_to_be_worth_it_and_hold_each_point_once(parts: DaskParts) -> None:
     with cluster.executor_for(parts.address, 1, Told()) as executor:
-        assert executor.batch(320, 18, 0.001) == 320  # 1,440 a call would be even
-        assert executor.batch(3000, 2, 0.001) == 1500  # two calls for each of two workers
-        assert executor.batch(16, 1, 0.0) == 4
-        assert executor.batch(16, 1, 0.5) == 4
-        assert executor.batch(16, 1, 0.02) == 6  # 0.1 s
+        for nr_points, seconds, nr_calls in (
+            (16, [0.001] * 18, 2),  # too little for more than a call for each worker
+            (320, [0.001] * 18, 4),
+            (16, [1.0], 4),
+            (3, [1e-6, 5.0], 4),
+            (1, [1e-6], 1),
+        ):
+            calls = executor.packed(nr_points, seconds)
+            assert len(calls) == nr_calls
+            done = [(one.trace, at) for call in calls for one in call for at in range(one.start, one.end)]
+            wanted = [(trace, at) for trace in range(len(seconds)) for at in range(nr_points)]
+            assert sorted(done) == wanted
