@@ -51,7 +51,7 @@ def which(run: Run) -> tuple[str, ...]:
     """Say what is recommended, against the best plain alternative, and what its letters mean."""
     decision = decided(run)
     names = ", ".join(f"{LETTERS[name]} is `{KERNEL_NAMES[name]}`" for name in THRESHOLDS)
-    return (verdict(run), _region(run), f"{names}; a block has {_block(run)} pages.", *decision.notes)
+    return (verdict(run), _region(run), f"{names}; {_block(run)}.", *decision.notes)
 
 
 def verdict(run: Run) -> str:
@@ -99,8 +99,13 @@ def _thresholds(decision: Decision) -> str:
 
 
 def _block(run: Run) -> str:
-    sizes = sorted({{4: 512, 16: 2048, 64: 8192}[int(size)] for size in run.traces.page_size_kib})
-    return " or ".join(number(size) for size in sizes)
+    """Say how many pages a block has, for each page size of the recordings."""
+    sizes = sorted({int(size) for size in run.traces.page_size_kib})
+    return f"a block has {listing([f'{number(BLOCKS[size])} pages of {size} KiB' for size in sizes])}"
+
+
+BLOCKS: Final = {4: 512, 16: 2048, 64: 8192}
+"""Pages of a block, by the page size in KiB."""
 
 
 def _compared(run: Run, of: str, against: str) -> str:
@@ -132,10 +137,12 @@ def _region(run: Run) -> str:
     if not region:
         return decision.sentence
     box = ", ".join(_range(name, region["box"][name]) for name in THRESHOLDS)
+    alone = region["points"] == 1
     share = percent(region["points"] / region["grid"])
     text = (
-        f"{number(region['points'])} of the {number(region['grid'])} points of the grid ({share}) are within "
-        f"{100 * decision.loss:g} % of the patch's figure from the best; all points with {box} are."
+        f"{number(region['points'])} of the {number(region['grid'])} points of the grid ({share}) "
+        f"{'is' if alone else 'are'} within {100 * decision.loss:g} % of the patch's figure from the best"
+        + ("." if alone else f", all with {box} among them.")
     )
     if best["point"] != list(decision.recommended):
         values = listing([with_unit(aim, value) for aim, value in zip(run.aims, best["values"], strict=True)])
@@ -263,8 +270,9 @@ def silent(run: Run) -> str:
     reasons: dict[str, list[str]] = {}
     for row in rows:
         reasons.setdefault(row["reason"], []).append(row["recording"])
-    told = "; ".join(f"{listing(names)}: {reason}" for reason, names in reasons.items())
-    return f"{number(len(rows))} of {plural(len(run.traces), 'recording')}, with {counted}, do not react: {told}."
+    told = "; ".join(f"{listing(names)} ({reason})" for reason, names in reasons.items())
+    verb = "does" if len(rows) == 1 else "do"
+    return f"Of {plural(len(run.traces), 'recording')} with {counted}, {number(len(rows))} {verb} not react: {told}."
 
 
 def _quality(run: Run) -> str:

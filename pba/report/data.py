@@ -106,6 +106,8 @@ def interval_text(change: Mapping[str, Any]) -> str:
         return f"{change['after'] - change['before']:+,.4g}"
     if change["estimate"] == 0 and ends == [0, 0]:
         return "0"
+    if all(end is None or end == change["estimate"] for end in ends):  # one recording, or none that differs
+        return f"{_percent(change['estimate'])} %"
     return f"{_percent(change['estimate'])} % ({_percent(ends[0])} to {_percent(ends[1])})"
 
 

@@ -75,6 +75,8 @@ class Section:
         Its tables.
     commands : tuple of str
         Command lines to copy.
+    leads : bool
+        Whether it stands right behind the first answer: what a reader must see at once.
     """
 
     key: str
@@ -84,6 +86,7 @@ class Section:
     figure: str = ""
     tables: tuple[Table, ...] = ()
     commands: tuple[str, ...] = ()
+    leads: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,8 @@ class Document:
         The patch's questions.
     sections : tuple of Section
         All the rest.
+
+    The first answer is written first, then the sections that lead, then the other answers and sections.
     """
 
     title: str
@@ -115,3 +120,13 @@ class Document:
     warnings: tuple[str, ...]
     answers: tuple[Answer, ...]
     sections: tuple[Section, ...]
+
+    @property
+    def leading(self) -> tuple[Section, ...]:
+        """The sections that stand right behind the first answer."""
+        return tuple(section for section in self.sections if section.leads)
+
+    @property
+    def following(self) -> tuple[Section, ...]:
+        """The sections that stand behind all answers."""
+        return tuple(section for section in self.sections if not section.leads)

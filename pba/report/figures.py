@@ -23,6 +23,7 @@ from pba.report.data import (
     thresholds,
     with_unit,
 )
+from pba.report.labels import Place, along_steps, on_paper, write_names
 from pba.report.style import (
     FRONT,
     GRID,
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
     from pba.study.result import Run
 
 SPLITS = "PMD splits"
+Places = dict[Place, tuple[str, str]]
+"""Names of points and their colours, by their place in the front figure."""
 _PATCH_MARK: dict[str, Any] = {
     "marker": "D", "markersize": 7.5, "markerfacecolor": SURFACE, "markeredgecolor": PATCH,
     "markeredgewidth": 1.8, "linestyle": "none", "zorder": 6,
@@ -63,12 +66,6 @@ _PLAIN_MARK: dict[str, Any] = {
     "marker": "s", "markersize": 6.5, "markerfacecolor": PLAIN, "markeredgecolor": SURFACE,
     "markeredgewidth": 0.8, "linestyle": "none", "zorder": 5,
 }  # fmt: skip
-_HALO: dict[str, Any] = {
-    "boxstyle": "square,pad=0.1",
-    "facecolor": SURFACE,
-    "edgecolor": "none",
-    "alpha": 0.75,
-}
 # Where both fall on one place the diamond must show around the dot.
 _PATCH_UNDER = {**_PATCH_MARK, "markersize": 12}
 
@@ -106,8 +103,13 @@ def front_picture(run: Run) -> Picture:
     with style():
         figure = new_figure(7.2, 4.9, title)
         axes = figure.add_subplot()
-        _draw_front(run, axes, table, front, exact)
+        places = _draw_front(run, axes, table, front, exact)
         figure.legend(loc="outside lower left", ncols=2, handletextpad=0.5, columnspacing=1.6)
+        figure.draw_without_rendering()  # names are put where the layout has left room
+        drawn = [on_paper(axes, *_pair(run, table))]
+        if len(run.aims) == 2:
+            drawn.append(along_steps(on_paper(axes, *_pair(run, front)), run.aims[0].sign > 0))
+        write_names(axes, places, np.concatenate(drawn))
         settle(figure)
     caption = "Each grey dot is a point that the search tried, darker where several come out alike."
     if exact:
@@ -125,7 +127,8 @@ def _pair(run: Run, table: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     return table[names[0]], table[names[1]]
 
 
-def _draw_front(run: Run, axes: Axes, table: pd.DataFrame, front: pd.DataFrame, exact: bool) -> None:
+def _draw_front(run: Run, axes: Axes, table: pd.DataFrame, front: pd.DataFrame, exact: bool) -> Places:
+    """Draw the tried points, the front and the marks of the named points; return where the names belong."""
     tried = table[table.searched]
     across, up = _pair(run, tried)
     axes.plot(across, up, "o", color=POINT, markersize=4.5, alpha=0.6, markeredgewidth=0, zorder=2,
@@ -136,7 +139,7 @@ def _draw_front(run: Run, axes: Axes, table: pd.DataFrame, front: pd.DataFrame, 
         name = "exact front of the grid" if exact else "front of the tried points"
         axes.plot(first, second, color=FRONT, linewidth=1.4, drawstyle=steps, zorder=3,
                   label=f"{name}, {plural(len(front), 'outcome')}")  # fmt: skip
-    _draw_named(run, axes, table)
+    places = _draw_named(run, axes, table)
     logs = [
         spread(axes, which, values, whole=aim.unit != "share" and aim.over == "sum")
         for which, values, aim in zip("xy", _pair(run, table), [*run.aims, run.aims[0]], strict=False)
@@ -144,12 +147,13 @@ def _draw_front(run: Run, axes: Axes, table: pd.DataFrame, front: pd.DataFrame, 
     titles = [aim.title for aim in run.aims[:2]] + ["peak cached MiB"]
     axes.set_xlabel(f"{titles[0]}{scale_note(logs[0])}")
     axes.set_ylabel(f"{titles[1]}{scale_note(logs[1])}")
+    return places
 
 
-def _draw_named(run: Run, axes: Axes, table: pd.DataFrame) -> None:
-    """Mark the patch, the recommended point and the plain alternatives, each with its name beside it."""
+def _draw_named(run: Run, axes: Axes, table: pd.DataFrame) -> Places:
+    """Mark the patch, the recommended point and the plain alternatives; return their places with the names."""
     rows = table.set_index("number")
-    places: dict[tuple[float, float], list[str]] = {}
+    places: dict[Place, list[str]] = {}
     for name, at in roles_of(run):
         across, up = (float(column.to_numpy()[rows.index.get_loc(at)]) for column in _pair(run, rows))
         places.setdefault((across, up), []).append(name)
@@ -160,12 +164,11 @@ def _draw_named(run: Run, axes: Axes, table: pd.DataFrame) -> None:
             axes.plot([across], [up], **_RECOMMENDED_MARK)
         if not {PATCH_NAME, RECOMMENDED_NAME} & set(names):
             axes.plot([across], [up], **_PLAIN_MARK)
-        colour = RECOMMENDED if RECOMMENDED_NAME in names else PATCH if PATCH_NAME in names else PLAIN
-        below = RECOMMENDED_NAME in names
-        axes.annotate(
-            " = ".join(names), (across, up), xytext=(7, -11 if below else 6), textcoords="offset points",
-            color=colour, fontsize=8.5, zorder=8, bbox=_HALO,
-        )  # fmt: skip
+    return {place: (" = ".join(names), _colour(names)) for place, names in places.items()}
+
+
+def _colour(names: Sequence[str]) -> str:
+    return RECOMMENDED if RECOMMENDED_NAME in names else PATCH if PATCH_NAME in names else PLAIN
 
 
 def scale_note(scale: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -191,20 +192,19 @@ def _choices(run: Run) -> tuple[Section, ...]:
     if run.decision is None:
         return ()
     table = strip_table(run)
-    columns = [
-        Column("", left=True, key=True),
-        *(Column(LETTERS[name], group="thresholds") for name in THRESHOLDS),
-    ]
+    columns = [Column("", left=True, key=True)]
     for aim in run.aims:
         columns += [
             Column(aim.unit or aim.name, group=aim.title),
             Column("against the patch", group=aim.title),
         ]
+    columns += [Column(LETTERS[name], group="thresholds, pages") for name in THRESHOLDS]
     rows = []
     for row in table.to_dict("records"):
-        cells = [str(row["name"]), *(_pages(int(row[name])) for name in THRESHOLDS)]
+        cells = [str(row["name"])]
         for aim in run.aims:
             cells += [write_value(aim, row[aim.name]), str(row[f"change_{aim.name}"])]
+        cells += [_pages(int(row[name])) for name in THRESHOLDS]
         rows.append(tuple(cells))
     text = (
         f"{run.rule} In brackets: where the change may lie for other recordings of this kind (95 % bootstrap interval "
@@ -212,7 +212,7 @@ def _choices(run: Run) -> tuple[Section, ...]:
     )
     marked = (len(rows) - 1,)
     shown = Table("What can be chosen", tuple(columns), tuple(rows), marked=marked)
-    return (Section("choices", "What can be chosen", text, tables=(shown,)),)
+    return (Section("choices", "What can be chosen", text, tables=(shown,), leads=True),)
 
 
 def _pages(pages: int) -> str:
@@ -336,7 +336,8 @@ def _front(run: Run) -> tuple[Section, ...]:
         for row in shown.to_dict("records")
     ]  # fmt: skip
     table = Table(f"The front, by {run.aims[0].title}", columns, tuple(rows))
-    return (Section("front", "The front: what can be had", tuple(text), figure="front", tables=(table,)),)
+    section = Section("front", "The front: what can be had", tuple(text), figure="front", tables=(table,))
+    return (replace(section, leads=run.decision is not None),)
 
 
 def _region(run: Run) -> tuple[Section, ...]:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from pba.report.axes import pages_axis, plain, spread
 from pba.report.figures import all_pictures, front_picture, timeline_picture
@@ -28,6 +29,11 @@ PICTURES = {
 def picture(request):
     corner, name = request.param
     return next(picture for picture in corner_pictures(corner) if picture.name == name)
+
+
+@pytest.fixture(params=["usual", "no-splits", "one-trace", "three-aims", "without-a-sweep", "bad-data"])
+def swept_corner(request):
+    return request.param
 
 
 def timeline() -> pd.DataFrame:
@@ -78,7 +84,7 @@ def test_no_two_labels_overlap_and_none_is_cut_off(picture):
             labels = [panel.xaxis.label, panel.yaxis.label, panel._left_title]
             low_x, high_x = sorted(panel.get_xlim())
             low_y, high_y = sorted(panel.get_ylim())
-            texts += labels
+            texts += [*labels, *panel.texts]
             texts += [
                 tick for tick in ticks[: len(panel.get_xticks())] if low_x <= tick.get_position()[0] <= high_x
             ]
@@ -87,7 +93,7 @@ def test_no_two_labels_overlap_and_none_is_cut_off(picture):
             ]
         for text in texts:
             if text.get_text() and text.get_visible():
-                boxes.append((text.get_text(), text.get_window_extent(renderer)))
+                boxes.append((text.get_text(), Text.get_window_extent(text, renderer)))  # without its line
     for words, box in boxes:
         assert inside.x0 <= box.x0 and box.x1 <= inside.x1, words
         assert inside.y0 <= box.y0 and box.y1 <= inside.y1, words
@@ -99,6 +105,29 @@ def test_no_two_labels_overlap_and_none_is_cut_off(picture):
             and other.y0 < one.y1 - 1
         )
         assert not overlap, (first, second)
+
+
+def test_names_stand_beside_their_own_marks_and_cover_no_other(swept_corner):
+    picture = next(one for one in corner_pictures(swept_corner) if one.name == "front")
+    with style():
+        canvas = FigureCanvasAgg(picture.figure)
+        canvas.draw()
+        panel = picture.figure.axes[0]
+        marks = [panel.transData.transform(text.xy) for text in panel.texts]
+        boxes = [Text.get_window_extent(text, canvas.get_renderer()) for text in panel.texts]
+
+    def away(box, mark):
+        beyond = [max(low - at, 0, at - high) for at, low, high in zip(mark, box.min, box.max, strict=True)]
+        return float(np.hypot(*beyond))
+
+    # The patch and the recommended point are named, and no name is told of two places.
+    named = " = ".join(text.get_text() for text in panel.texts).split(" = ")
+    assert {"patch", "recommended", "whole blocks only"} <= set(named) and len(named) == len(set(named))
+    for own, box in enumerate(boxes):
+        assert panel.bbox.x0 <= box.x0 and box.x1 <= panel.bbox.x1
+        far = [away(box, mark) for mark in marks]
+        assert min(far) > 0
+        assert min(far) == far[own] or panel.texts[own].arrow_patch is not None
 
 
 def test_axes_have_labels_and_the_description_has_numbers(picture):

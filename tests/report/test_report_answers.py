@@ -18,6 +18,7 @@ from pba.report.answers import (
     verdict,
     which,
 )
+from pba.report.data import interval_text
 from pba.report.summary import summarize_run
 from pba.study.definition import Choice
 from tests.report.report_fixture import corner_runs, equal_everywhere, make_run, outcome, traces_table
@@ -92,6 +93,23 @@ def test_the_region_is_told_by_its_box_and_what_rounding_costs():
     assert "U is `PBA_UNSHRINKABLE_PAGES`, M is `PBA_SHRINK_BLOCK_MIN_PAGES`" in said
     table = section(run, "region").tables[0]
     assert [row[2] for row in table.rows] == [f"{value:,}" for value in run.decision.recommended]
+
+
+def test_a_block_is_told_for_each_page_size():
+    traces = traces_table()
+    assert "; a block has 512 pages of 4 KiB." in text(which(make_run(traces=traces)))
+    traces["page_size_kib"] = [16, 4, 64]
+    said = text(which(make_run(traces=traces)))
+    assert "a block has 512 pages of 4 KiB, 2,048 pages of 16 KiB and 8,192 pages of 64 KiB." in said
+
+
+def test_an_interval_without_width_is_not_told():
+    change = {"kind": "relative", "estimate": -1.0, "low": -1.0, "high": -1.0, "before": 8, "after": 0}
+    assert interval_text(change) == "-100 %"
+    assert interval_text({**change, "estimate": -0.5, "low": None, "high": None}) == "-50 %"
+    assert interval_text({**change, "estimate": -0.5, "low": -0.8}) == "-50 % (-80 to -100)"
+    alone = text(which(make_run(names=("only",))))
+    assert "95 % interval" not in alone and "?" not in alone
 
 
 def test_every_plain_alternative_is_told_with_its_numbers():
@@ -177,8 +195,8 @@ def test_what_does_not_react_is_counted_with_its_reason():
 
     said = silent(make_run(model=model))
     assert said == (
-        "1 of 3 recordings, with 120 shrinker passes in all, do not react: configure-storm: no shrinker pass: the "
-        "thresholds never act."
+        "Of 3 recordings with 120 shrinker passes in all, 1 does not react: configure-storm (no shrinker pass: the "
+        "thresholds never act)."
     )
     assert silent(make_run()).startswith("3 recordings with 120 shrinker passes in all, and all react")
     assert silent(make_run(model=equal_everywhere)).startswith("Not at all: on none of 3 recordings")

@@ -59,6 +59,24 @@ def test_every_format_has_every_figure_of_every_table(name, corner):
             assert not [cell for cell in cells if cell not in text]
 
 
+@formats
+def test_the_first_screen_has_the_answer_the_choices_and_the_front(name):
+    document = corner_document("usual")
+    text = plain(rendered(name, "usual"))
+    assert [section.key for section in document.leading] == ["choices", "front"]
+    titles = [section.title for section in (*document.leading, *document.following)]
+    assert sorted(titles) == sorted(section.title for section in document.sections)
+    first, second = (answer.text[0].replace("`", "") for answer in document.answers[:2])
+    strip, front = (section.text[0] for section in document.leading)
+    places = [text.index(" ".join(words.split())) for words in (first, strip, front, second)]
+    assert places == sorted(places)
+    assert text.count(" ".join(strip.split())) == 1
+
+
+def test_a_run_that_has_not_decided_has_no_choices_to_lead_with():
+    assert corner_document("incomplete").leading == ()
+
+
 def test_rendering_twice_gives_the_same():
     document, pictures = summarize_run(CORNERS["usual"]), all_pictures(CORNERS["usual"])
     for name, render in RENDERERS.items():
