@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pba.report.style import SURFACE
+from pba.report.style import INK, SURFACE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,7 +106,8 @@ def write_names(axes: Axes, names: Mapping[Place, tuple[str, str]], drawn: Float
     axes : Axes
         With its scales and limits, laid out.
     names : mapping of (float, float) to (str, str)
-        By the place of a mark its name, and the colour of that.
+        By the place of a mark its name, and the mark's colour. Only the line to it has that: as text it would be
+        too pale to read.
     drawn : ndarray of float, shape (n, 2)
         Where else something is drawn, in pixels.
     """
@@ -132,7 +133,7 @@ def write_names(axes: Axes, names: Mapping[Place, tuple[str, str]], drawn: Float
         across, up = {**_SIDES, **_FAR}[best]
         line = {"arrowstyle": "-", "color": colour, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 5}
         axes.annotate(
-            name, place, xytext=best, textcoords="offset points", ha=across, va=up, color=colour,
+            name, place, xytext=best, textcoords="offset points", ha=across, va=up, color=INK,
             fontsize=_NAME_SIZE, zorder=8, bbox=_HALO, arrowprops=line if best in _FAR else None,
         ).set_in_layout(False)  # fmt: skip
 

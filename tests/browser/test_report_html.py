@@ -94,7 +94,7 @@ def test_figures_and_tables_have_names(page: Any, reports: dict[str, Path]) -> N
     figures = page.get_by_role("img")
     assert figures.count() == 3
     tree = page.locator("body").aria_snapshot()
-    assert 'img "What the tried thresholds cost' in tree
+    assert 'img "What the thresholds cost' in tree
     assert 'table "Patch against recommended"' in tree
     assert 'rowheader "postgres-pgbench"' in tree and 'columnheader "PMD splits"' in tree
 
