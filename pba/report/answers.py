@@ -69,14 +69,12 @@ def verdict(run: Run) -> str:
         return text
     chosen = f"{_thresholds(decision)}: {_compared(run, RECOMMENDED, against)} against {_called(against)}"
     if kind == BETTER:
-        better = [
-            aim.title
-            for aim, change in zip(run.aims, decision.changes_of(RECOMMENDED, against), strict=True)
-            if change["better"] > 0
-        ]
+        found = list(zip(run.aims, decision.changes_of(RECOMMENDED, against), strict=True))
+        better, worse = ([aim.title for aim, change in found if change["better"] == how] for how in (1, -1))
+        price = f", and so is what is lost in {listing(worse)}" if worse else ""
         return (
             f"{chosen}, the best choice that needs no tuning; in {listing(better)} that is more than the choice of "
-            "recordings explains."
+            f"recordings explains{price}."
         )
     if kind == NO_DIFFERENCE:
         return (
@@ -332,9 +330,11 @@ def searched(run: Run) -> str:
     modelled = "All figures are simulated, not measured on a kernel."
     if not found or found["front_share"] is None:
         return f"The search tried {plural(tried, 'point')}. {modelled}"
-    told = (
-        f"The search tried {plural(tried, 'point')}, whose front dominates {fine_percent(found['front_share'])} of "
-        "what the exact front of the grid does"
+    share = found["front_share"]
+    told = f"The search tried {plural(tried, 'point')}, whose front dominates " + (
+        f"{fine_percent(share)} of what the exact front of the grid does"
+        if share <= 1
+        else "more than the exact front of the grid, which it may leave"
     )
     if found["lost"] is None:
         return f"{told}. {modelled}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pba.report.answers import (
@@ -56,6 +58,17 @@ def test_a_better_point_is_said_to_be_with_numbers_and_interval():
     assert "mean cached pages stay at 10" in said
     assert "against the patch, the best choice that needs no tuning" in said
     assert "in PMD splits that is more than the choice of recordings explains" in said
+
+
+def test_what_is_paid_for_it_is_said_in_the_same_breath():
+    def model(u, m, b, trace):
+        row = better(u, m, b, trace)
+        return {**row, "mean_cached_pages": 10.0 + trace if row["pmd_splits"] < 15 else 5.0 + trace}
+
+    said = verdict(make_run(MANY, model, choice=Choice(within=3.0)))
+    assert "mean cached pages rise from" in said
+    assert said.endswith("recordings explains, and so is what is lost in mean cached pages.")
+    assert "lost in" not in verdict(make_run(MANY, better))
 
 
 def test_where_nothing_is_better_the_patch_is_kept():
@@ -210,6 +223,10 @@ def test_the_search_is_held_against_the_exact_front():
     assert said.startswith(f"The search tried {tried} points, whose front dominates")
     best = dict(zip(("U", "M", "B"), found["best"], strict=True))
     assert " ".join(f"{letter}={value}" for letter, value in best.items()) in said
+    beyond = replace(run.decision, search={**found, "front_share": 1.001})
+    assert "dominates more than the exact front of the grid, which it may leave" in searched(
+        replace(run, decision=beyond)
+    )
     assert searched(make_run(swept=False)).startswith(
         f"The search tried {tried} points. All figures are simulated"
     )
