@@ -111,7 +111,7 @@ def write_names(axes: Axes, names: Mapping[Place, tuple[str, str]], drawn: Float
     drawn : ndarray of float, shape (n, 2)
         Where else something is drawn, in pixels.
     """
-    figure = axes.get_figure(root=True)
+    figure = axes.get_figure()
     assert figure is not None
     point = figure.dpi / 72
     marks = on_paper(axes, *zip(*names, strict=True))
