@@ -65,16 +65,16 @@ def same_sweep(home: Path, folder: Path) -> bool:
 
 
 class Act(Told):
-    """Does something once so much is done."""
+    """Does something once so much is done; of a study, either of its sweep or of its search, which notes its best."""
 
-    def __init__(self, at: float, act: Callable[[], object]) -> None:
+    def __init__(self, at: float, act: Callable[[], object], in_search: bool = False) -> None:
         super().__init__()
-        self.at, self.act = at, act
+        self.at, self.act, self.in_search = at, act, in_search
         self.acted = False
 
     def advance(self, done: float, note: str = "") -> None:
         super().advance(done, note)
-        if done >= self.at and not self.acted:
+        if done >= self.at and not self.acted and (note or not self.in_search):
             self.acted = True
             self.act()
 
@@ -83,7 +83,8 @@ def test_a_cluster_gives_the_bytes_of_threads(home: Path, parts: DaskParts, tmp_
     told = Told()
     tune(home / "small.toml", tmp_path / "run", dask=parts.address, command=COMMAND, progress=told)
     assert same_run(home, tmp_path / "run")
-    assert told.said == [f"on the Dask cluster at tcp://{parts.address}: 2 workers, 2 threads in all"]
+    assert told.said[0] == f"on the Dask cluster at tcp://{parts.address}: 2 workers, 2 threads in all"
+    assert [line for line in told.said[1:] if "points (" not in line] == []  # the study's grid
     assert told.done[-1] == POINTS
     small_sweep(tmp_path / "sweep", dask=f"tcp://{parts.address}")
     assert same_sweep(home, tmp_path / "sweep")
@@ -115,9 +116,9 @@ def test_a_local_cluster_gives_the_bytes_of_threads_and_ends_with_the_study(
 
 def test_a_killed_workers_calls_are_done_elsewhere(home: Path, tmp_path: Path) -> None:
     with dask_parts() as parts:
-        act = Act(36, lambda: kill(parts.workers[0]))
+        act = Act(36, lambda: kill(parts.workers[0]), in_search=True)
         tune(home / "small.toml", tmp_path / "run", dask=parts.address, command=COMMAND, progress=act)
-        assert act.acted and len(act.done) == POINTS
+        assert act.acted and act.done[-POINTS:] == list(range(1, POINTS + 1))
         assert same_run(home, tmp_path / "run")
         parts.add_worker()
         act = Act(1, lambda: kill(parts.workers[1]))
