@@ -22,7 +22,7 @@ from pba.report.data import (
 )
 from pba.report.document import Answer
 from pba.report.words import listing, moves
-from pba.study.decision.decide import BETTER, NO_DIFFERENCE, PATCH, PLAIN_ANSWER, RECOMMENDED, Decision
+from pba.study.decision.decision import BETTER, NO_DIFFERENCE, PATCH, PLAIN_ANSWER, RECOMMENDED, Decision
 from pba.study.space import ALTERNATIVES
 from pba.units import fine_percent, number, percent, plural
 
@@ -194,7 +194,19 @@ def per_recording(run: Run) -> str:
         numbers = {"fall on": less, "rise on": more, "are the same on": len(table) - less - more}
         said = [f"{verb} {count}" for verb, count in numbers.items() if count]
         parts.append(f"{aim.title} {listing(said)}")
-    return f"Of {plural(len(table), 'recording')}: {'; '.join(parts)}."
+    told = f"Of {plural(len(table), 'recording')}: {'; '.join(parts)}."
+    if run.decision is None or run.decision.alternative == PATCH or len(table) < 2:
+        return told
+    pairs = list(zip(run.aims, run.decision.changes_of(RECOMMENDED, PATCH), strict=True))
+    tests = [
+        listing([f"{_p_value(change[key])} for {aim.title}" for aim, change in pairs])
+        for key in ("sign_p", "wilcoxon_p")
+    ]
+    return f"{told} Chance alone would do so with p = {tests[0]} (sign test; Wilcoxon's: {tests[1]})."
+
+
+def _p_value(value: float) -> str:
+    return "less than 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def hinges(run: Run) -> tuple[str, ...]:

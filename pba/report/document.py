@@ -30,6 +30,10 @@ class Column:
     key: bool = False
 
 
+NUMBER = Column("#", key=True)
+"""The column that counts a table's rows."""
+
+
 @dataclass(frozen=True)
 class Table:
     """A table: a caption, columns, rows of cells.

@@ -7,44 +7,45 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from pba.report.answers import answers, folds, hinges, per_recording
+from pba.report.answers import answers, hinges, per_recording
 from pba.report.data import (
     LETTERS,
     THRESHOLDS,
-    folds_table,
     front_table,
-    groups_table,
     point,
     quality_table,
     recordings_table,
-    strip_table,
     thinned,
     write_value,
 )
-from pba.report.document import Column, Document, Section, Table
+from pba.report.decided import (
+    choices_section,
+    folds_section,
+    machines_section,
+    region_section,
+    why_section,
+)
+from pba.report.document import NUMBER, Column, Document, Section, Table
 from pba.report.words import listing, mib, relative
 from pba.study.aims import OVER, Aim
-from pba.study.decision.decide import RECOMMENDED
-from pba.study.space import NEVER, distinct_points
-from pba.units import fine_percent, format_time, number, percent, plural
+from pba.study.space import distinct_points
+from pba.units import fine_percent, format_time, number, plural
 
 if TYPE_CHECKING:
-    from pba.study.decision.decide import Decision
     from pba.study.result import Run
 
 TITLE: Final = "Thresholds of the page-table block allocator's shrinker"
 PATCH: Final = '"mm: kpkeys: Add shrinker for block pgtable allocator" (v6 17/30)'
 MOST_FRONT_ROWS: Final = 16
 """A longer front is thinned in the report; trials.csv has all of it."""
-_NUMBER = Column("#", key=True)
 _NAME = Column("recording", left=True, key=True)
 
 
 def summarize_run(run: Run) -> Document:
     """Return everything that a report says about a run."""
     parts = (
-        _choices, _front, _machines, _recommendation, _region, _folds, _why, _recordings, _what_was_run, _limits,
-        _reproduce,
+        choices_section, _front, machines_section, _recommendation, region_section, folds_section, why_section,
+        _recordings, _what_was_run, _limits, _reproduce,
     )  # fmt: skip
     return Document(
         title=TITLE,
@@ -146,7 +147,7 @@ def _recordings(run: Run) -> tuple[Section, ...]:
 
 def _contents_table(rows: list[dict[Hashable, Any]]) -> Table:
     columns = (
-        _NUMBER, _NAME, Column("recorded on", left=True), Column("simulated machine", left=True),
+        NUMBER, _NAME, Column("recorded on", left=True), Column("simulated machine", left=True),
         Column("length", group="content"), Column("events", group="content"),
         Column("passes", group="content"), Column("sha256", left=True),
     )  # fmt: skip
@@ -163,7 +164,7 @@ def _contents_table(rows: list[dict[Hashable, Any]]) -> Table:
 
 def _trust_table(rows: list[dict[Hashable, Any]]) -> Table:
     columns = (
-        _NUMBER, _NAME, Column("lost events", group="quality"), Column("unknown frees", group="quality"),
+        NUMBER, _NAME, Column("lost events", group="quality"), Column("unknown frees", group="quality"),
         Column("inferred frees", group="quality"), Column("live at start", group="quality"),
         Column("recall", group="truth"), Column("precision", group="truth"),
     )  # fmt: skip
@@ -185,66 +186,6 @@ def _machine(row: dict[Hashable, Any]) -> str:
 
 def _words(*words: object) -> str:
     return " ".join(str(word) for word in words if word) or "unknown"
-
-
-def _choices(run: Run) -> tuple[Section, ...]:
-    """Show the named points beside each other."""
-    if run.decision is None:
-        return ()
-    table = strip_table(run)
-    columns = [Column("", left=True, key=True)]
-    for aim in run.aims:
-        columns += [
-            Column(aim.unit or aim.name, group=aim.title),
-            Column("against the patch", group=aim.title),
-        ]
-    columns += [Column(LETTERS[name], group="thresholds, pages") for name in THRESHOLDS]
-    rows = []
-    for row in table.to_dict("records"):
-        cells = [str(row["name"])]
-        for aim in run.aims:
-            cells += [write_value(aim, row[aim.name]), str(row[f"change_{aim.name}"])]
-        cells += [_pages(int(row[name])) for name in THRESHOLDS]
-        rows.append(tuple(cells))
-    text = (
-        f"{run.rule} In brackets: where the change may lie for other recordings of this kind (95 % bootstrap interval "
-        "over recordings, BCa, paired).",
-    )
-    marked = (len(rows) - 1,)
-    shown = Table("What can be chosen", tuple(columns), tuple(rows), marked=marked)
-    return (Section("choices", "What can be chosen", text, tables=(shown,), leads=True),)
-
-
-def _pages(pages: int) -> str:
-    return "all" if pages >= NEVER else number(pages)
-
-
-def _machines(run: Run) -> tuple[Section, ...]:
-    """Say what the answer is in each group of recordings."""
-    if run.decision is None or not run.decision.groups:
-        return ()
-    table = groups_table(run)
-    columns = [Column("recordings of", left=True, key=True), Column("", key=True)]
-    for aim in run.aims:
-        columns += [Column("patch", group=aim.title), Column("recomm.", group=aim.title)]
-        columns += [Column("change", group=aim.title), Column("own", group=aim.title)]
-    columns.append(Column("own choice", left=True))
-    rows = []
-    for row in table.to_dict("records"):
-        cells = [str(row["group"]), str(row["recordings"])]
-        for aim in run.aims:
-            cells += [
-                write_value(aim, row[f"patch_{aim.name}"]),
-                write_value(aim, row[f"{RECOMMENDED}_{aim.name}"]),
-            ]
-            cells += [str(row[f"change_{aim.name}"]), write_value(aim, row[f"own_{aim.name}"])]
-        rows.append((*cells, str(row["own"])))
-    text = (
-        "Each group of recordings for itself: the recommended point, and what the same rule chooses for the group "
-        "alone.",
-    )
-    shown = Table("By group", tuple(columns), tuple(rows))
-    return (Section("machines", "Machine by machine", text, tables=(shown,)),)
 
 
 def _recommendation(run: Run) -> tuple[Section, ...]:
@@ -285,7 +226,7 @@ def _comparison(run: Run) -> Table:
     for name, heading in (("mean_cached_mib", "mean cached, MiB"), ("peak_cached_mib", "peak cached, MiB")):
         if name not in known:
             groups.append((name, heading, _mib))
-    columns = [_NUMBER, _NAME]
+    columns = [NUMBER, _NAME]
     for _, title, _ in groups:
         columns += [Column(head, group=title) for head in ("patch", "recomm.", "change")]
     # Of one recording, pages and MiB change by the same share: said once, so that the table fits a page.
@@ -338,123 +279,6 @@ def _front(run: Run) -> tuple[Section, ...]:
     table = Table(f"The front, by {run.aims[0].title}", columns, tuple(rows))
     section = Section("front", "The front: what can be had", tuple(text), figure="front", tables=(table,))
     return (replace(section, leads=run.decision is not None),)
-
-
-def _region(run: Run) -> tuple[Section, ...]:
-    """Say where all points lie that lose little."""
-    if run.decision is None or not run.decision.region:
-        return ()
-    decision = run.decision
-    region, best = decision.region, decision.best
-    columns = (
-        Column("", left=True, key=True), Column("patch"), Column("recommended"), Column("best point"),
-        Column("box around it", left=True), Column("whole region", left=True),
-    )  # fmt: skip
-    rows = tuple(
-        (
-            LETTERS[name], number(getattr(decision.compared[0].point, name)),
-            number(getattr(decision.recommended, name)), number(best["point"][at]),
-            _span(*region["box"][name]), _span(*region["span"][name]),
-        )
-        for at, name in enumerate(THRESHOLDS)
-    )  # fmt: skip
-    text = (
-        f"The region holds every point of the grid that the rule may choose and whose score is within "
-        f"{100 * decision.loss:g} % of the patch's figure from the best: {number(region['points'])} of "
-        f"{number(region['grid'])}. The recommended point is {_level(decision)}; it costs "
-        f"{100 * best['lost']:.1f} % of the patch's figure beside the best.",
-    )
-    table = Table("The region, in pages", columns, rows)
-    return (Section("region", "Not a point but a region", text, figure="region", tables=(table,)),)
-
-
-def _level(decision: Decision) -> str:
-    if decision.alternative:
-        return f'the plain alternative "{decision.alternative}", which lies inside'
-    return f"the one that lies deepest inside, of {decision.level}"
-
-
-def _span(low: float, high: float) -> str:
-    return number(low) if low == high else f"{number(low)} to {number(high)}"
-
-
-def _folds(run: Run) -> tuple[Section, ...]:
-    if run.decision is None or not run.decision.folds:
-        return ()
-    table = folds_table(run)
-    title = "Left out: does it hold where it was not chosen?"
-    columns = (
-        _NUMBER,
-        Column("left out", left=True, key=True),
-        Column("chosen on all others", left=True),
-        *(Column(side, group=aim.title) for aim in run.aims for side in ("patch", "chosen")),
-    )
-    rows = []
-    for place, row in enumerate(table.to_dict("records"), 1):
-        cells = [
-            write_value(aim, row[f"{side}_{aim.name}"]) for aim in run.aims for side in ("patch", "chosen")
-        ]
-        rows.append((str(place), str(row["trace"]), str(row["words"]), *cells))
-    together = zip(run.aims, run.decision.folds_changes, strict=True)
-    sums = [write_value(aim, change[side]) for aim, change in together for side in ("before", "after")]
-    rows.append(("", "all together", "", *sums))
-    text = (
-        folds(run),
-        "Each choice had every point of the grid to choose from, and no figure of that recording.",
-    )
-    shown = Table("On the recording left out", columns, tuple(rows), totals=1)
-    return (Section("left-out", title, text, tables=(shown,)),)
-
-
-def _why(run: Run) -> tuple[Section, ...]:
-    """Say what each threshold does: alone, after the others, over the whole grid."""
-    if run.decision is None or not run.decision.ablation:
-        return ()
-    decision = run.decision
-    columns = (
-        Column("moved", left=True, key=True), Column("from"), Column("to"),
-        *(Column(how, group=aim.title) for aim in run.aims for how in ("first", "last", "mean")),
-    )  # fmt: skip
-    rows = []
-    for row in decision.ablation:
-        name = row["threshold"]
-        cells = [f"{row[how][at]:+,.4g}" for at in range(len(run.aims)) for how in ("first", "last", "mean")]
-        ends = (getattr(one, name) for one in (decision.compared[0].point, decision.recommended))
-        rows.append((LETTERS[name], *(_pages(end) for end in ends), *cells))
-    text = [
-        "From the patch's thresholds to the recommended ones, one at a time: what moves when a threshold changes "
-        "before all others, after all others, and on average over every order."
-    ]
-    tables = [Table("One threshold at a time", columns, tuple(rows))]
-    if decision.importance:
-        text.append(
-            "Over the whole grid: how much of an aim's variation (of its logarithm) a threshold explains alone, and "
-            "how much goes if it is held. PED-ANOVA asks the tried points instead: what decides whether one is "
-            "among the best tenth."
-        )
-        tables.append(_importance(run, decision))
-    return (Section("why", "What each threshold does", tuple(text), tables=tuple(tables)),)
-
-
-def _importance(run: Run, decision: Decision) -> Table:
-    tried = decision.search.get("ped_anova", {})
-    columns = (
-        Column("", left=True, key=True),
-        *(
-            Column(how, group=aim.title)
-            for aim in run.aims
-            for how in ("alone", "with others", *(["PED-ANOVA"] if tried else []))
-        ),
-    )
-    rows = []
-    for name in THRESHOLDS:
-        shares = []
-        for aim in run.aims:
-            found = decision.importance[aim.name][name]
-            shares += [percent(found["alone"]), percent(found["with_others"])]
-            shares += [percent(tried[aim.name][name])] if tried else []
-        rows.append((LETTERS[name], *shares))
-    return Table("Importance over the grid", columns, tuple(rows))
 
 
 def _limits(run: Run) -> tuple[Section, ...]:
