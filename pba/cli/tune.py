@@ -55,13 +55,14 @@ def tune(
         bool, typer.Option("--force", help="Forget an earlier run in that folder and run anew.")
     ] = False,
 ) -> None:
-    """Search thresholds on recordings for few PMD splits and few cached pages.
+    """Say which thresholds to choose, from recordings, and how sure that is.
 
-    Every point is replayed exactly on every recording. Both aims are kept
-    apart: PMD splits (summed over the recordings) and cached pages (weighted
-    by time, then averaged over the recordings). The patch's own values are
-    point 0. The same command again goes on with a stopped run, or says that
-    it is done.
+    Sweeps a grid of thresholds exactly, searches between its points, and
+    decides from both: fewest PMD splits (summed over the recordings) at no
+    more cached pages (weighted by time, then averaged over the recordings)
+    than the patch's. A study file may say other aims and another rule. The
+    patch and the plain alternatives, which need no tuning, are always tried.
+    The same command again goes on with a stopped run, or says that it is done.
 
     Searched by default, in pages: PBA_UNSHRINKABLE_PAGES 4 to 16384 on a log
     scale, PBA_SHRINK_BLOCK_MIN_PAGES 1 to 512 on a linear one, shrinker->batch
@@ -154,7 +155,7 @@ def show_choices(run: Run, console: Console) -> None:
     from rich.table import Table
 
     from pba.report.data import strip_table, write_value
-    from pba.study.decision.decide import RECOMMENDED
+    from pba.study.decision.decision import RECOMMENDED
 
     title = "changes against the patch, with 95 % intervals over recordings"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
@@ -187,7 +188,7 @@ def show_groups(run: Run, console: Console) -> None:
     from rich.table import Table
 
     from pba.report.data import groups_table, write_value
-    from pba.study.decision.decide import RECOMMENDED
+    from pba.study.decision.decision import RECOMMENDED
 
     rows = groups_table(run).to_dict("records")
     if not rows:

@@ -114,7 +114,7 @@ def _greeted(address: str) -> None:
 def executor_for(
     dask: Dask | Executor | None, workers: int, progress: Progress
 ) -> AbstractContextManager[Executor]:
-    """Return threads, or the cluster that is asked for, which is closed at the end; or what is at work already.
+    """Return threads, the cluster that is asked for, or what is at work already; what is made is closed.
 
     Raises
     ------
