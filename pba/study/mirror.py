@@ -120,9 +120,10 @@ def _no_url(what: str) -> StudyError:
 
 
 def identity_of(record: Mapping[str, Any]) -> str:
-    """Return a hash of all that shapes a study's points: study file, seed, recordings, machines, model."""
+    """Return a hash of all that shapes a study's points: file, changes of it, aims, seed, recordings, model."""
     traces = [[row["trace"], row["sha256"], row["machine"]] for row in record["traces"]]
-    shaping = [record["study_sha256"], record["seed"], traces, record["versions"]["model"]]
+    said = [record[name] for name in ("study_sha256", "changes", "aims", "seed")]
+    shaping = [*said, traces, record["versions"]["model"]]
     return hashlib.sha256(json.dumps(shaping).encode("utf-8", "backslashreplace")).hexdigest()
 
 

@@ -192,3 +192,12 @@ def test_optuna_names_a_studys_aims_where_we_write_them(tmp_path: Path) -> None:
 
     storage = optuna.storages.InMemoryStorage()
     assert named_study(storage, StudyDefinition("x")).metric_names == ["pmd_splits", "mean_cached_pages"]
+
+
+def test_other_words_make_another_study_of_a_name(tmp_path: Path) -> None:
+    study, url = make_study(tmp_path, 8, "random"), f"sqlite:///{tmp_path / 'all.db'}"
+    for name, changes in (("one", []), ("two", ["decision.within=0.5"])):
+        tune(study, tmp_path / name, changes=changes, storage=url)
+    names = optuna.get_all_study_names(storage=url)
+    assert len(names) == 2 and names[0] == "small" and names[1].startswith("small-")
+    assert [len(trials(url, name)) for name in names] == [8, 8]
