@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pba.errors import StudyError, option
-from pba.study.decision.decide import PATCH, RECOMMENDED, Decision
+from pba.study.decision.decision import PATCH, RECOMMENDED, Decision
 from pba.study.definition import THRESHOLD_NAMES
 from pba.units import fine_percent, number, percent, plural
 

@@ -39,9 +39,9 @@ from pba.report.style import (
     style,
 )
 from pba.report.words import mib
-from pba.study.decision.decide import PATCH as PATCH_NAME
-from pba.study.decision.decide import RECOMMENDED as RECOMMENDED_NAME
-from pba.study.decision.decide import Decision
+from pba.study.decision.decision import PATCH as PATCH_NAME
+from pba.study.decision.decision import RECOMMENDED as RECOMMENDED_NAME
+from pba.study.decision.decision import Decision
 from pba.units import number, percent, plural
 
 if TYPE_CHECKING:

@@ -2,8 +2,10 @@
 
 Modules import those above them in this list, never below:
 
-- `aims`: the figures that a study can aim at; `definition`: the file that a user writes; `space`: the points that it
-  means, the plain alternatives among them; `objective`: what is kept of a replay, and what recordings come to;
+- `aims`: the figures that a study can aim at; `definition`: the file that a user writes; `space`: the points
+  that it
+  means, the plain alternatives among them; `objective`: what is kept of a replay, and what recordings come
+  to;
 - `search`: asks Optuna; `factors`: how far thresholds are from each other;
 - `folder`: the folder of a run or a sweep: lock, record, how to go on, one hash of what shapes figures;
 - `workers`: threads, and what their machines take; `executors`, `cluster`: threads and Dask's workers alike;

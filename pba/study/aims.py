@@ -79,14 +79,14 @@ class Aim:
         """Return the figure from what is kept of replays."""
         return kept[self.name] if self.figure is None else self.figure(kept)
 
-    def over_recordings(self, figures: Sequence[ArrayLike], patch: Sequence[float]) -> Floats:
+    def over_recordings(self, figures: Sequence[ArrayLike], patch: Sequence[ArrayLike]) -> Floats:
         """Make one number of the figures of several recordings, for one point or for many.
 
         Parameters
         ----------
         figures : sequence of array_like
             For each recording the figures of all points.
-        patch : sequence of float
+        patch : sequence of array_like
             For each recording the figure with the patch's thresholds; only `ratio` looks at it.
         """
         columns = [np.asarray(column, np.float64) for column in figures]
@@ -95,7 +95,7 @@ class Aim:
             return np.asarray(pick(columns, axis=0), np.float64)
         if self.over == "ratio":
             columns = [
-                np.log((column + HALF) / (before + HALF))
+                np.log((column + HALF) / (np.asarray(before) + HALF))
                 for column, before in zip(columns, patch, strict=True)
             ]
         # From left to right, so that the bits are the same for one point and for many.

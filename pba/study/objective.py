@@ -56,6 +56,11 @@ def row_of(result: ReplayResult, aims: Sequence[Aim] = DEFAULT_AIMS) -> Kept:
         What `pba.replay` returned.
     aims : sequence of Aim
         The study's aims.
+
+    Raises
+    ------
+    ValueError
+        If an aim with a function of its own has the name of something that is kept.
     """
     page = result.machine.page_size_kib * 1024
     counters = {name: value for name, value in result.counters.items() if name != "cache_hash"}
@@ -66,6 +71,9 @@ def row_of(result: ReplayResult, aims: Sequence[Aim] = DEFAULT_AIMS) -> Kept:
         "peak_cached_mib": result.counters["peak_cached"] * page / MIB,
         "block_mapped_share": float(result.block_mapped_share),
     }
+    for aim in aims:
+        if aim.figure is not None and aim.name in kept:
+            raise ValueError(f"an aim of one's own cannot be called {aim.name!r}: a counter is")
     return {**kept, **{aim.name: aim.of(kept) for aim in aims if aim.name not in kept}}
 
 

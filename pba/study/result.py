@@ -23,11 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from pba.errors import StudyError
 from pba.study.aims import Aim
-from pba.study.decision.decide import Decision
+from pba.study.decision.decision import Decision
 from pba.study.decision.outcomes import TableOutcomes
 from pba.study.decision.rules import RULES
 from pba.study.definition import THRESHOLD_NAMES, StudyDefinition, parse_definition
@@ -228,7 +226,7 @@ def _number_of(
         names = list(dict.fromkeys(per_trace.index.get_level_values("trace")))
         outcomes = TableOutcomes(per_trace, names)
         scored = RULES[study.choice.rule].scored(outcomes, study.aims, range(len(names)), study.choice)
-        return int(points.index[int(np.where(scored.able, scored.score, np.inf).argmin())])
+        return int(points.index[scored.best])
     same = (points[list(THRESHOLD_NAMES)] == list(decision.recommended)).all(axis=1)
     return int(points.index[same][0])
 

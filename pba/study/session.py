@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from pba.files import replacing
 from pba.progress import Progress
 from pba.study.aims import KNOWN_AIMS, Aim
-from pba.study.decision.decide import Decision, Question, decide, decide_from_table, maps
+from pba.study.decision.decide import decide, decide_from_table, maps
+from pba.study.decision.decision import Decision, Question
 from pba.study.decision.judge import Judge
 from pba.study.decision.region import round_points
 from pba.study.definition import StudyDefinition
@@ -31,7 +32,7 @@ from pba.study.result import (
     read_points,
 )
 from pba.study.search import Proposal, Tried, boundaries, propose
-from pba.study.space import Point, distinct_points
+from pba.study.space import ALTERNATIVES, Point, distinct_points
 from pba.study.sweep.folder import RECORD_FILE, TABLE_FILE
 from pba.study.sweep.result import SweepResult
 from pba.units import number, plural
@@ -151,7 +152,9 @@ class Session:
 
     def _decided_without_a_sweep(self) -> tuple[Decision, list[Point]]:
         """Decide among round points, which are the same for every seed, and replay them all for it."""
-        points = round_points(self.definition)
+        # The patch first, which all else is held against.
+        plain = [one.point for one in ALTERNATIVES]
+        points = list(dict.fromkeys([*plain, *round_points(self.definition)]))
         rows = self.evaluator.rows_of(points)
         table = _table(self.names, points, rows).set_index(["number", "trace"])
         return decide_from_table(self.question, table, self.names, self.evaluator.rows_of), points

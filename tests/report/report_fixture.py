@@ -15,7 +15,8 @@ from pba.report.figures import all_pictures
 from pba.report.style import Picture
 from pba.report.summary import summarize_run
 from pba.study.aims import DEFAULT_AIMS, Aim
-from pba.study.decision.decide import Question, decide, decide_from_table, maps
+from pba.study.decision.decide import decide, decide_from_table, maps
+from pba.study.decision.decision import Question
 from pba.study.definition import Choice, StudyDefinition
 from pba.study.result import Run, assemble_run
 from pba.study.space import ALTERNATIVES, Point

@@ -85,5 +85,14 @@ def test_an_aim_of_ones_own() -> None:
         Aim("x", over="median")
 
 
+def test_an_aim_of_ones_own_cannot_take_a_counters_name() -> None:
+    import pba
+
+    trace = make_trace("alpha", 0, events=200)
+    own = Aim("pmd_splits", figure=lambda kept: 0)
+    with pytest.raises(ValueError, match="cannot be called 'pmd_splits'"):
+        row_of(pba.replay(trace, None, pba.machine_of(trace)), [own])
+
+
 def row_of_own(aim: Aim, calls: int) -> dict[str, float]:
     return {aim.name: aim.of({"unprotect_calls": calls})}

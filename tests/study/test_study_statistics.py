@@ -5,16 +5,28 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pba.study.aims import Aim
+from pba.study.decision.compare import statistic_of
 from pba.study.decision.statistics import (
     Interval,
-    change_of_geometric_mean,
-    change_of_sum,
-    difference_of_mean,
     holm,
     paired_interval,
     sign_test,
     wilcoxon,
 )
+
+SOME = [1.0]
+"""Figures that are not all zero: a change relative to them can be said."""
+change_of_sum, change_of_geometric_mean, change_of_worst, change_of_least = (
+    statistic_of(aim, SOME)[0]
+    for aim in (
+        Aim("x"),
+        Aim("x", over="ratio"),
+        Aim("x", over="worst"),
+        Aim("x", direction="maximize", over="worst"),
+    )
+)
+difference_of_mean = statistic_of(Aim("x"), [0.0])[0]
 
 
 def drawn(generator: np.random.Generator, recordings: int) -> tuple[np.ndarray, np.ndarray]:
@@ -44,8 +56,12 @@ def test_pairing_takes_out_what_recordings_differ_by() -> None:
 
 def test_the_same_seed_gives_the_same_interval() -> None:
     new, old = drawn(np.random.default_rng(3), 12)
-    assert paired_interval(new, old, seed=5) == paired_interval(new, old, seed=5)
-    assert paired_interval(new, old, seed=5) != paired_interval(new, old, seed=6)
+    assert paired_interval(new, old, change_of_sum, seed=5) == paired_interval(
+        new, old, change_of_sum, seed=5
+    )
+    assert paired_interval(new, old, change_of_sum, seed=5) != paired_interval(
+        new, old, change_of_sum, seed=6
+    )
 
 
 def test_statistics_by_hand() -> None:
@@ -53,25 +69,28 @@ def test_statistics_by_hand() -> None:
     assert change_of_sum(new, old, 0) == pytest.approx(7 / 6 - 1)
     assert difference_of_mean(new, old, 0) == pytest.approx(1 / 3)
     assert change_of_geometric_mean(new, old, 0) == pytest.approx((1.5 / 2.5 * 6.5 / 4.5) ** (1 / 3) - 1)
+    assert change_of_worst(new, old, 0) == pytest.approx(6 / 4 - 1)
+    assert change_of_least(new + 1, old + 2, 0) == pytest.approx(1 / 2 - 1)
     assert change_of_sum(np.zeros(3), np.zeros(3), 0) == 0
+    rows, befores = np.array([new, new[::-1]]), np.array([old, old])
+    assert change_of_geometric_mean(rows, befores, 1)[0] == pytest.approx(
+        change_of_geometric_mean(new, old, 0)
+    )
 
 
 def test_what_does_not_change_has_no_width_and_one_recording_no_interval() -> None:
     same = np.array([3.0, 0.0, 7.0])
-    assert paired_interval(same, same) == Interval(0, 0, 0)
-    assert not paired_interval(same, same).excludes_zero
-    alone = paired_interval([1.0], [2.0])
+    assert paired_interval(same, same, change_of_sum) == Interval(0, 0, 0)
+    alone = paired_interval([1.0], [2.0], change_of_sum)
     assert alone.estimate == -0.5
-    assert np.isnan(alone.low)
-    assert not alone.excludes_zero
+    assert np.isnan(alone.low) and np.isnan(alone.high)
     with pytest.raises(ValueError, match="not pairs"):
-        paired_interval([1.0], [2.0, 3.0])
+        paired_interval([1.0], [2.0, 3.0], change_of_sum)
 
 
 def test_a_statistic_that_no_recording_moves_still_gets_an_interval() -> None:
-    found = paired_interval([0.0, 0.0, 0.0], [4.0, 9.0, 1.0])
+    found = paired_interval([0.0, 0.0, 0.0], [4.0, 9.0, 1.0], change_of_sum)
     assert found == Interval(-1, -1, -1)
-    assert found.excludes_zero
 
 
 def test_signs_and_ranks_by_hand() -> None:

@@ -149,7 +149,14 @@ def test_without_a_sweep_the_seed_does_not_matter_either(home: Path, tmp_path: P
     assert len({one.decision.recommended for one in found if one.decision}) == 1
     assert not (tmp_path / "0" / "sweep").exists()
     assert all(one.maps.empty and one.decision and not one.decision.region for one in found)
-    assert "no grid was swept" in found[0].decision.notes[-1]  # type: ignore[union-attr]
+    run = found[0]
+    assert run.decision is not None and "no grid was swept" in run.decision.notes[-1]
+    patch, best = run.points.loc[run.patch], run.points.loc[run.recommended]
+    assert best["mean_cached_pages"] <= patch["mean_cached_pages"], (
+        "the rule allows no more pages than the patch's"
+    )
+    able = run.points[run.points["mean_cached_pages"] <= patch["mean_cached_pages"]]
+    assert best["pmd_splits"] <= able["pmd_splits"].min() + 0.05 * patch["pmd_splits"]
 
 
 def test_the_traces_are_described(home: Path) -> None:
@@ -549,3 +556,60 @@ def test_optunas_own_importance_stands_beside_that_of_the_grid(home: Path) -> No
         )
         assert found[aim.name] == pytest.approx(wanted)
         assert sum(found[aim.name].values()) == pytest.approx(1.0)
+
+
+def test_groups_are_named_by_the_study_or_are_machine_classes(tmp_path: Path) -> None:
+    study = make_study(tmp_path, 8, "random")
+    run = tune(study, tmp_path / "classes")
+    assert run.decision is not None
+    assert [group["name"] for group in run.decision.groups] == ["arm64, 4 KiB", "arm64, 16 KiB"]
+    named = tune(study, tmp_path / "named", changes=['groups.all=["*"]', 'groups.first=["al*"]'])
+    assert named.decision is not None
+    assert [group["recordings"] for group in named.decision.groups] == [list(TRACES), ["alpha"]]
+    assert named.decision.groups[0]["values"]["patch"][0] == named.points.loc[named.patch, "pmd_splits"]
+
+
+def test_a_recording_that_is_held_out_has_no_say(tmp_path: Path) -> None:
+    study = make_study(tmp_path, 8, "random")
+    held = 'traces={train=["alpha.parquet"], held_out=["beta.parquet"]}'
+    run = tune(study, tmp_path / "held", changes=[held])
+    alone = tune(study, tmp_path / "alone", changes=['traces=["alpha.parquet"]'])
+    assert run.traces["trace"].tolist() == ["alpha"] and run.held_out["trace"].tolist() == ["beta"]
+    assert run.decision is not None and alone.decision is not None
+    assert run.decision.recommended == alone.decision.recommended
+    machine = Machine(16, (64 << 10) // 16)
+    result = replay(read_trace(tmp_path / "beta.parquet"), run.decision.recommended.on(machine), machine)
+    assert run.decision.held_out["values"]["recommended"] == [
+        result.counters["pmd_splits"], result.mean_cached_pages
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            'traces={train=["./*.parquet"], held_out=["beta.parquet"]}',
+            r"beta\.parquet is tuned on and held out \(name it in train or in held_out\)",
+        ),
+        (
+            'groups.phones=["phone*"]',
+            r"\[groups\] phones: no recording of the study is called phone\* \(it has alpha",
+        ),
+    ],
+)
+def test_sets_and_groups_that_cannot_be(tmp_path: Path, change: str, says: str) -> None:
+    study = make_study(tmp_path, 8)
+    with pytest.raises(StudyError, match=says):
+        tune(study, tmp_path / "run", changes=[change])
+    assert not (tmp_path / "run" / RUN_FILE).exists()
+
+
+def test_other_words_than_the_folder_was_begun_with_are_refused(tmp_path: Path) -> None:
+    study, folder = make_study(tmp_path, 8, "random"), tmp_path / "run"
+    tune(study, folder, changes=["decision.within=0.5"])
+    for changes in ([], ["decision.within=0.25"]):
+        with pytest.raises(
+            StudyError, match=r"begun with another change of the study file: decision\.within=0\.5"
+        ):
+            tune(study, folder, changes=changes)
+    assert load_run(folder).study.choice.within == 0.5

@@ -13,9 +13,7 @@ from pba.study.decision.statistics import (
     Floats,
     Interval,
     Statistic,
-    change_of_geometric_mean,
-    change_of_sum,
-    difference_of_mean,
+    holm,
     paired_interval,
     sign_test,
     wilcoxon,
@@ -95,29 +93,19 @@ class Change(NamedTuple):
         }
 
 
-def change_of_worst(new: Floats, old: Floats, axis: int) -> Floats:
-    """Return the relative change of the largest figure of the recordings."""
-    before, after = old.max(axis=axis), new.max(axis=axis)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(after == before, 0.0, after / before - 1)
-
-
-def change_of_least(new: Floats, old: Floats, axis: int) -> Floats:
-    """Return the relative change of the least figure of the recordings: the worst of an aim to be large."""
-    before, after = old.min(axis=axis), new.min(axis=axis)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(after == before, 0.0, after / before - 1)
-
-
 def statistic_of(aim: Aim, old: Sequence[float]) -> tuple[Statistic, str]:
     """Return what an aim's change is measured by: as its recordings add up, relative to what there was."""
-    if aim.over == "ratio":
-        return change_of_geometric_mean, RELATIVE
-    if not any(old):
-        return difference_of_mean, DIFFERENCE
-    if aim.over == "worst":
-        return (change_of_worst if aim.sign > 0 else change_of_least), RELATIVE
-    return change_of_sum, RELATIVE
+
+    def relative(new: Floats, old: Floats, axis: int) -> Floats:
+        columns, befores = (list(np.moveaxis(side, axis, 0)) for side in (new, old))
+        after, before = (aim.over_recordings(side, befores) for side in (columns, befores))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(after == before, 0.0, after / before - 1)
+
+    def difference(new: Floats, old: Floats, axis: int) -> Floats:
+        return np.asarray((new - old).mean(axis=axis), np.float64)
+
+    return (relative, RELATIVE) if aim.over == "ratio" or any(old) else (difference, DIFFERENCE)
 
 
 def change(aim: Aim, new: Sequence[float], old: Sequence[float]) -> Change:
@@ -143,8 +131,16 @@ def change(aim: Aim, new: Sequence[float], old: Sequence[float]) -> Change:
 
 
 def changes(aims: Sequence[Aim], new: Compared, old: Compared, chosen: Sequence[int]) -> list[Change]:
-    """Return what each aim changes from one point to another over some recordings."""
-    return [
+    """Return what each aim changes from one point to another over some recordings.
+
+    The p-values are adjusted for the number of aims (Holm).
+    """
+    found = [
         change(aim, [after[at] for at in chosen], [before[at] for at in chosen])
         for aim, after, before in zip(aims, new.figures, old.figures, strict=True)
+    ]
+    signs, ranks = holm([one.sign_p for one in found]), holm([one.wilcoxon_p for one in found])
+    return [
+        one._replace(sign_p=sign, wilcoxon_p=rank)
+        for one, sign, rank in zip(found, signs, ranks, strict=True)
     ]

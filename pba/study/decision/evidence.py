@@ -11,8 +11,9 @@ import numpy as np
 from pba.study.aims import Aim
 from pba.study.decision.outcomes import Floats, GridOutcomes, combined
 from pba.study.decision.region import Named, Region, named_point, region_of
-from pba.study.decision.rules import RULES, Scored
+from pba.study.decision.rules import RULES, Able, Scored, restricted
 from pba.study.definition import THRESHOLD_NAMES, Choice
+from pba.study.factors import distance_to_patch
 from pba.study.objective import on_front
 from pba.study.space import Alternative, Point
 from pba.study.sweep.grid import AXES
@@ -26,6 +27,8 @@ class Chosen(NamedTuple):
 
     Attributes
     ----------
+    scored : Scored
+        The scores of all points, and which it may choose.
     region : Region
         All points that lose little.
     named : Named
@@ -34,6 +37,7 @@ class Chosen(NamedTuple):
         The plain alternative that this is; empty for none.
     """
 
+    scored: Scored
     region: Region
     named: Named
     alternative: str
@@ -44,7 +48,7 @@ def choose(
     aims: Sequence[Aim],
     recordings: Sequence[int],
     choice: Choice,
-    able: np.ndarray[Any, np.dtype[np.bool_]] | None = None,
+    able: Able | None = None,
     plain: Sequence[Alternative] = (),
 ) -> Chosen:
     """Apply the study's rule to some recordings: the whole search, on every point of the grid.
@@ -64,9 +68,7 @@ def choose(
     plain : sequence of Alternative
         Of these, one that lies in the region is named: it needs no tuning.
     """
-    scored = RULES[choice.rule].scored(outcomes, aims, recordings, choice)
-    if able is not None:
-        scored = Scored(scored.score, scored.able & able)
+    scored = restricted(RULES[choice.rule].scored(outcomes, aims, recordings, choice), able)
     region = region_of(outcomes, scored, choice.loss)
     inside: list[tuple[float, int, int, str]] = []
     for alternative in plain:
@@ -75,9 +77,8 @@ def choose(
             inside.append((float(scored.score[number]), len(inside), number, alternative.name))
     if inside:
         _, _, number, name = min(inside)
-        return Chosen(region, Named(number, PLAIN), name)
-    named = named_point(outcomes, region, scored.score)
-    return Chosen(region, named, "")
+        return Chosen(scored, region, Named(number, PLAIN), name)
+    return Chosen(scored, region, named_point(outcomes, region, scored.score), "")
 
 
 class Front(NamedTuple):
@@ -98,19 +99,15 @@ class Front(NamedTuple):
     values: Floats
 
 
-def exact_front(
-    outcomes: GridOutcomes, aims: Sequence[Aim], able: np.ndarray[Any, np.dtype[np.bool_]] | None = None
-) -> Front:
+def exact_front(outcomes: GridOutcomes, aims: Sequence[Aim], able: Able | None = None) -> Front:
     """Return the outcomes that no point of the grid beats, by the first aim."""
-    from pba.study.decision.region import distance_to_patch
-
     every = range(len(outcomes.recordings))
     values = np.column_stack([combined(outcomes, aim, every) for aim in aims])
     losses = values * [aim.sign for aim in aims]
     if able is not None and able.any():
         losses = np.where(able[:, None], losses, np.inf)
     numbers = np.flatnonzero(on_front(*losses.T))
-    near = distance_to_patch(outcomes, numbers)
+    near = distance_to_patch([values[numbers] for values in outcomes.thresholds])
     order = np.lexsort((near, *losses[numbers].T[::-1]))
     numbers = numbers[order]
     new = np.concatenate([[True], (losses[numbers][1:] != losses[numbers][:-1]).any(axis=1)])
@@ -246,7 +243,7 @@ def least_map(
         The values of both thresholds, and the scores, a row for each value of the first; infinite where the
         rule may choose nothing.
     """
-    score = np.where(scored.able, scored.score, np.inf).reshape(outcomes.grid.shape)
+    score = scored.chosen.reshape(outcomes.grid.shape)
     first, second = (AXES.index(name) for name in axes)
     (third,) = {0, 1, 2} - {first, second}
     least = score.min(axis=third)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from pba.study.aims import Aim
-from pba.study.decision.decide import Question, able_points
+from pba.study.decision.decide import able_points
+from pba.study.decision.decision import Question
 from pba.study.decision.evidence import exact_front
 from pba.study.decision.outcomes import Floats, GridOutcomes
 
@@ -30,8 +31,7 @@ class Judge(NamedTuple):
     @classmethod
     def of(cls, question: Question, outcomes: GridOutcomes) -> Judge:
         """Return the judge that a study's sweep makes."""
-        able, _ = able_points(question, outcomes)
-        front = exact_front(outcomes, question.aims, able)
+        front = exact_front(outcomes, question.aims, able_points(question, outcomes))
         return cls(question.aims, front.values * [aim.sign for aim in question.aims])
 
     def place_of(self, values: Sequence[float]) -> dict[str, Any]:

@@ -113,6 +113,31 @@ class TableOutcomes:
         return self._kept[aim.name]
 
 
+class RowOutcomes:
+    """Figures from rows of a few points, the first of which is the patch's.
+
+    Parameters
+    ----------
+    rows : sequence
+        For each point what is kept of its replay on each recording.
+    """
+
+    def __init__(self, rows: Sequence[Sequence[Mapping[str, Any]]]) -> None:
+        self.recordings = [str(at) for at in range(len(rows[0]))]
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def figures(self, aim: Aim, recording: int) -> Floats:
+        """Return an aim's figure of every point on one recording."""
+        return np.array([float(row[recording][aim.name]) for row in self._rows])
+
+    def patch(self, aim: Aim) -> list[float]:
+        """Return an aim's figure of the patch's point on every recording."""
+        return [float(row[aim.name]) for row in self._rows[0]]
+
+
 class GridOutcomes:
     """Figures of every point of a sweep's grid.
 

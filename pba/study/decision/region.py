@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from pba.study.decision.outcomes import Floats, GridOutcomes
 from pba.study.decision.rules import Scored
 from pba.study.definition import BLOCK_NR_PAGES_4K, THRESHOLD_NAMES, StudyDefinition
-from pba.study.space import PATCH_POINT, Point
+from pba.study.factors import distance_to_patch
+from pba.study.space import Point
 from pba.study.sweep.plateau import largest_box_around
 
 ROUND: Final = "powers of two and simple fractions of a block"
@@ -69,19 +70,11 @@ def region_of(outcomes: GridOutcomes, scored: Scored, loss: float) -> Region:
     The patch's own point can always be chosen by every rule, so that there is one; where constraints leave
     none, see `decide`.
     """
-    score = np.where(scored.able, scored.score, np.inf)
+    score = scored.chosen
     least = float(score.min())
     ties = np.flatnonzero(score <= least + 1e-12 * abs(least))
-    best = int(ties[distance_to_patch(outcomes, ties).argmin()])
+    best = int(ties[distance_to_patch([values[ties] for values in outcomes.thresholds]).argmin()])
     return Region(score <= least + loss + 1e-12, best, least)
-
-
-def distance_to_patch(outcomes: GridOutcomes, numbers: NDArray[np.intp]) -> Floats:
-    """Return how far points' thresholds are from the patch's: the length of log2 of the factors."""
-    total = np.zeros(len(numbers))
-    for values, before in zip(outcomes.thresholds, PATCH_POINT, strict=True):
-        total += np.log2((values[numbers] + 1) / (before + 1)) ** 2
-    return np.sqrt(total)
 
 
 def named_point(outcomes: GridOutcomes, region: Region, score: Floats) -> Named:
@@ -96,7 +89,12 @@ def named_point(outcomes: GridOutcomes, region: Region, score: Floats) -> Named:
     for level, able in _levels(outcomes, inside):
         numbers = inside[able]
         if len(numbers):
-            keys = (numbers, distance_to_patch(outcomes, numbers), score[numbers], -depth[numbers])
+            keys = (
+                numbers,
+                distance_to_patch([values[numbers] for values in outcomes.thresholds]),
+                score[numbers],
+                -depth[numbers],
+            )
             return Named(int(numbers[np.lexsort(keys)[0]]), level)
     raise AssertionError("a region holds its best point")
 

@@ -8,7 +8,7 @@ five per cent of the patch's figure under every rule.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from pba.study.aims import Aim
 from pba.study.decision.outcomes import Floats, Outcomes, combined
 from pba.study.definition import Choice
 
+Able: TypeAlias = NDArray[np.bool_]
+"""For each point whether it may be chosen."""
 SLACK: Final = 1e-9
 """A hair more than a limit still keeps it: figures are rounded to eleven digits."""
 
@@ -33,7 +35,23 @@ class Scored(NamedTuple):
     """
 
     score: Floats
-    able: NDArray[np.bool_]
+    able: Able
+
+    @property
+    def chosen(self) -> Floats:
+        """The scores, infinite where the rule may not choose."""
+        return np.where(self.able, self.score, np.inf)
+
+    @property
+    def best(self) -> int:
+        """The number of the point with the least score; of equals the first."""
+        return int(self.chosen.argmin())
+
+
+def restricted(scored: Scored, able: Able | None) -> Scored:
+    """Return scores of which only some points may be chosen; where that leaves none, as they were."""
+    both = scored.able if able is None else scored.able & able
+    return Scored(scored.score, both if both.any() else scored.able)
 
 
 class Rule(NamedTuple):

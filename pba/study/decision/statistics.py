@@ -23,8 +23,6 @@ LEVEL: Final = 0.95
 """Confidence of an interval by default."""
 RESAMPLES: Final = 9_999
 """Resamples of a bootstrap: the ends of a 95 % interval then move by about a hundredth of its width."""
-HALF: Final = 0.5
-"""What a geometric mean adds to both figures of a ratio, so that a recording without a split counts."""
 
 
 class Interval(NamedTuple):
@@ -41,11 +39,6 @@ class Interval(NamedTuple):
     estimate: float
     low: float
     high: float
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether no change lies outside of the interval: only then is a change a result."""
-        return self.low > 0 or self.high < 0
 
 
 class SignTest(NamedTuple):
@@ -65,34 +58,10 @@ class SignTest(NamedTuple):
     p_value: float
 
 
-def change_of_sum(new: Floats, old: Floats, axis: int) -> Floats:
-    """Return the relative change of the sum over recordings; 0 where both sums are 0."""
-    before, after = old.sum(axis=axis), new.sum(axis=axis)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(after == before, 0.0, after / before - 1)
-
-
-def difference_of_mean(new: Floats, old: Floats, axis: int) -> Floats:
-    """Return the difference of the means over recordings, in the figure's own unit."""
-    return np.asarray((new - old).mean(axis=axis), np.float64)
-
-
-def change_of_geometric_mean(new: Floats, old: Floats, axis: int) -> Floats:
-    """Return the geometric mean over recordings of new / old, less 1.
-
-    `HALF` is added to both figures of each recording first. Without it one recording without a split would
-    make the mean 0, or infinite; with it a recording that has none either way counts as unchanged, and one
-    that falls from 1 split to none counts as a third. For figures in the hundreds it changes nothing to speak
-    of.
-    """
-    logs = np.log((new + HALF) / (old + HALF))
-    return np.asarray(np.exp(logs.mean(axis=axis)) - 1, np.float64)
-
-
 def paired_interval(
     new: ArrayLike,
     old: ArrayLike,
-    statistic: Statistic = change_of_sum,
+    statistic: Statistic,
     *,
     level: float = LEVEL,
     resamples: int = RESAMPLES,
@@ -104,8 +73,9 @@ def paired_interval(
     ----------
     new, old : array_like of float, shape (recordings,)
         A recording's figure with the thresholds in question and with the patch's, in the same order.
-    statistic : callable, optional
-        `change_of_sum` by default; or `difference_of_mean`, `change_of_geometric_mean`.
+    statistic : callable
+        What is made of the figures of any set of recordings (`pba.study.decision.compare` has one of each
+        aim).
     level : float
         Confidence, above 0 and below 1.
     resamples : int

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from pba.errors import PbaError
 from pba.results import COUNTER_COLUMNS
 from pba.study.definition import THRESHOLD_NAMES
-from pba.study.factors import distance_in_factors
+from pba.study.factors import distance_to_patch
 from pba.study.objective import AIMS
 from pba.study.space import PATCH_POINT, Point
 from pba.study.sweep.boxes import Boxes, page_ns_of
@@ -32,9 +32,6 @@ from pba.study.sweep.tasks import Case
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_BESIDE: Final = -1
-"""The number of the patch's point in a table of other points."""
 
 
 class Place(NamedTuple):
@@ -225,8 +222,10 @@ class SweepResult:
         no_more_cached = [step for step in steps if step.aims.mean_cached_pages <= aims.mean_cached_pages]
         beating = [step for step in steps if beats(step.aims, aims)]
         near = [(self._nearest(step), step.aims) for step in beating]
-        distances = _distances([point for point, _ in near])
-        nearest = near[int(distances.argmin())] if near else (None, aims)
+        nearest: tuple[Point | None, Aims] = (None, aims)
+        if near:
+            distances = distance_to_patch(list(zip(*(point for point, _ in near), strict=True)))
+            nearest = near[int(distances.argmin())]
         fewest = no_more_cached[0].aims if no_more_cached else aims
         least = no_more_splits[-1].aims if no_more_splits else aims
         beaten_by = count_dominating(landscape, aims)
@@ -275,17 +274,8 @@ class SweepResult:
     def _nearest(self, step: FrontStep) -> Point:
         """Return the point of a step whose thresholds are nearest to the patch's, in factors."""
         frame = self._frame_of(step.points)
-        frame.loc[_BESIDE] = PATCH_POINT._asdict()
-        at = int(distance_in_factors(frame, len(frame) - 1)[:-1].argmin())
+        at = int(distance_to_patch([frame[name] for name in THRESHOLD_NAMES]).argmin())
         return Point(*(int(value) for value in frame.iloc[at]))
-
-
-def _distances(points: list[Point]) -> Any:
-    """Return how far points are from the patch's, in factors."""
-    import pandas as pd
-
-    frame = pd.DataFrame([*points, PATCH_POINT], columns=list(THRESHOLD_NAMES))
-    return distance_in_factors(frame, len(points))[:-1]
 
 
 def _counters_frame(case: Case, boxes: Boxes, numbers: Any) -> pd.DataFrame:

@@ -8,20 +8,14 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pba.study.aims import DEFAULT_AIMS, KNOWN_AIMS, Aim
-from pba.study.decision.decide import (
-    BETTER,
-    NO_DIFFERENCE,
-    PLAIN_ANSWER,
-    Decision,
-    Question,
-    decide,
-    maps,
-)
+from pba.study.decision.decide import decide, decide_from_table, maps
+from pba.study.decision.decision import BETTER, NO_DIFFERENCE, PLAIN_ANSWER, Decision, Question
 from pba.study.decision.evidence import ablation, choose, exact_front, hypervolume, importance, silent
 from pba.study.decision.judge import Judge
 from pba.study.decision.region import depth_of, in_words
@@ -304,7 +298,7 @@ def test_constraints_keep_points_out_and_say_so_where_none_is_left() -> None:
     assert bound.notes == []
     never = decided(constraints={splits: Limit(least=1e6)})
     assert never.recommended == free.recommended
-    assert "No point keeps all constraints (PMD splits)" in never.notes[0]
+    assert "keeps all constraints (PMD splits): the choice was made as if there were none" in never.notes[0]
     assert cap.violation(5) == 2 and cap.violation(1) == -2 and Limit(2, 4).violation(1) == 1
 
 
@@ -357,3 +351,49 @@ def test_thresholds_in_words() -> None:
     assert in_words(PATCH_POINT) == "U=16, M=1/8 of a block, B=a block"
     assert in_words(Point(256, 480, 1024)) == "U=256, M=15/16 of a block, B=2 blocks"
     assert in_words(Point(5, 511, 37)) == "U=5, M=511 pages, B=37 pages"
+
+
+def test_constraints_that_leave_only_what_the_rule_may_not_choose_are_told_of() -> None:
+    # Few splits can be had here only for more pages than the patch's, which the rule forbids.
+    found = decided(constraints={KNOWN_AIMS["pmd_splits"]: Limit(most=0)})
+    assert found.recommended == decided().recommended
+    assert "No point that the rule may choose keeps all constraints" in found.notes[0]
+    assert found.region["points"] == decided().region["points"]
+
+
+def test_a_plain_alternative_that_breaks_a_constraint_is_not_what_a_point_is_held_against() -> None:
+    def model(point: Point, recording: int) -> dict[str, float]:
+        whole, good = point.shrink_block_min_pages == 512, point.unshrinkable_pages == 64
+        splits = 1.0 if whole else 4.0 if good else 9.0
+        return {"pmd_splits": splits + recording, "mean_cached_pages": 10.0, "deadlocks": float(whole)}
+
+    many = tuple(f"r{at}" for at in range(12))
+    assert decided(model, many).verdict == {"kind": PLAIN_ANSWER, "against": "whole blocks only"}
+    bound = decided(model, many, constraints={KNOWN_AIMS["deadlocks"]: Limit(most=0)})
+    assert bound.recommended.unshrinkable_pages == 64
+    assert bound.verdict == {"kind": BETTER, "against": "patch"}
+
+
+def test_p_values_are_adjusted_for_the_number_of_aims() -> None:
+    def model(point: Point, recording: int) -> dict[str, float]:
+        good = point.unshrinkable_pages == 64
+        return {"pmd_splits": 4.0 if good else 9.0, "mean_cached_pages": 9.0 if good else 10.0}
+
+    found = decided(model, tuple(f"r{at}" for at in range(6)))
+    assert [change["sign_p"] for change in found.changes_of("recommended", "patch")] == [2 * 2 * 0.5**6] * 2
+
+
+def test_from_a_table_the_choice_is_held_against_the_patchs_row() -> None:
+    outcomes = MadeOutcomes(usual, THREE)
+    points = [PATCH_POINT, *(outcomes.point(number) for number in range(len(outcomes)))]
+    table = pd.DataFrame(
+        {"number": number, "trace": name, **point._asdict(), **usual(point, at)}
+        for number, point in enumerate(dict.fromkeys(points))
+        for at, name in enumerate(THREE)
+    ).set_index(["number", "trace"])
+    found = decide_from_table(Question(DEFAULT_AIMS), table, THREE, outcomes.measure)
+    whole = decide(Question(DEFAULT_AIMS), outcomes, outcomes.measure)
+    values = [one.compared[-1].over(DEFAULT_AIMS, one.compared[0]) for one in (found, whole)]
+    patch = whole.compared[0].over(DEFAULT_AIMS, whole.compared[0])
+    assert values[0][1] <= patch[1]
+    assert values[0][0] == whole.best["values"][0], "the same points, the same best"
