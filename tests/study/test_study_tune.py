@@ -613,3 +613,22 @@ def test_other_words_than_the_folder_was_begun_with_are_refused(tmp_path: Path) 
         ):
             tune(study, folder, changes=changes)
     assert load_run(folder).study.choice.within == 0.5
+
+
+def test_without_a_sweep_points_are_held_against_the_patchs_own(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pba.study import session
+
+    seen: list[pd.DataFrame] = []
+    decide = session.decide_from_table
+
+    def watched(question: object, table: pd.DataFrame, *rest: object) -> object:
+        seen.append(table)
+        return decide(question, table, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(session, "decide_from_table", watched)
+    tune(home / "small.toml", tmp_path / "run", changes=["search.sweep=false", "search.points=4"])
+    # A rule takes the patch's figures from number 0.
+    first = seen[0].loc[0].iloc[0]
+    assert Point(*(int(first[name]) for name in Point._fields)) == ALTERNATIVES[0].point
