@@ -165,7 +165,17 @@ class Postgres:
             cwd=self.data, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
             **_unprivileged(),
         )  # fmt: skip
-        wait_for(lambda: answers(self.port), "PostgreSQL server")
+        wait_for(self.takes_queries, "PostgreSQL server")
+
+    def takes_queries(self) -> bool:
+        """Whether it does more than listen: after a crash it first recovers, and turns everybody away."""
+        import psycopg
+
+        try:
+            psycopg.connect(self.url.replace("+psycopg", ""), connect_timeout=5).close()
+        except psycopg.OperationalError:
+            return False
+        return True
 
 
 PASSWORD = "not-to-be-shown"
