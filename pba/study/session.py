@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pba.files import replacing
 from pba.progress import Progress
 from pba.study.aims import KNOWN_AIMS, Aim
+from pba.study.asked import TRACES_FOLDER
 from pba.study.decision.decide import decide, decide_from_table, maps
 from pba.study.decision.decision import Decision, Question
 from pba.study.decision.judge import Judge
@@ -169,6 +170,8 @@ class Session:
             temporary.write_text(text + "\n", encoding="utf-8")
         files = [STUDY_FILE, POINTS_FILE, DECISION_FILE, JOURNAL_FILE]
         files += [MAPS_FILE, *SWEPT_FILES] if decision.region else []
+        kept = self.place.path / TRACES_FOLDER
+        files += [f"{TRACES_FOLDER}/{path.name}" for path in sorted(kept.glob("*.parquet"))]
         self.place.complete(self.record, files)
         return load_run(self.place.path)
 
