@@ -134,7 +134,7 @@ class Session:
             decision.search["ped_anova"] = self.journal.importance()
             extra = []
             write_parquet(maps(self.question, outcomes), self.place.path / MAPS_FILE)
-        decision.notes.extend([told] if told else [])
+        decision.notes.extend(one for one in (told, _alike(self.definition)) if one)
         return self._closed(decision, extra)
 
     def _swept(self) -> tuple[SweepResult | None, str]:
@@ -263,6 +263,18 @@ class Session:
         table = _table(self.names, [*(tried.point for tried in self.past), *more], rows)
         table["searched"] = table["number"] < len(self.past)
         return table
+
+
+def _alike(definition: StudyDefinition) -> str:
+    """Return what to say of generated traces that are hardly independent of each other; empty for none."""
+    made = [one for one in definition.generated if not one.held_out]
+    workloads = {one.workload for one in made}
+    if len(workloads) == len(made):
+        return ""
+    return (
+        f"{plural(len(made), 'trace')} are generated, of {plural(len(workloads), 'workload')}: those of one "
+        "workload are alike, so intervals are narrower than they would be of as many recordings."
+    )
 
 
 def _table(names: Sequence[str], points: Sequence[Point], rows: Sequence[Rows]) -> pd.DataFrame:

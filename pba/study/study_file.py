@@ -172,12 +172,11 @@ def _keys_of(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
 def inline(value: Any) -> str:
     """Return a value as TOML has it on one line, for `apply_change`."""
     if isinstance(value, Mapping):
-        return (
-            "{" + ", ".join(f"{json.dumps(str(key))} = {inline(item)}" for key, item in value.items()) + "}"
-        )
+        return "{" + ", ".join(f"{inline(str(key))} = {inline(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(inline, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
+    # JSON's texts are TOML's, but for this one character.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _traces(top: _Table) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -132,7 +132,11 @@ def test_an_aim_of_ones_own_is_searched_swept_and_read_back(tmp_path: Path) -> N
         assert row["weighed"] == row["pmd_splits"] * 1000 + row["scan_calls"]
     assert run.decision is not None and run.decision.region
     best = run.decision.compared[-1].over(run.aims, run.decision.compared[0])
-    assert best[0] <= run.points["weighed"].min()
+    assert best[0] == run.points["weighed"][run.recommended]
+    # The grid knows the aim too: its figures are those of a replay.
+    swept = pba.load_sweep(run.folder / "sweep").at(*run.decision.recommended).droplevel("setting")
+    own = run.per_trace.loc[run.recommended]
+    assert (swept["pmd_splits"] * 1000 + swept["scan_calls"]).to_dict() == own["weighed"].to_dict()
     again = load_run(run.folder)
     assert again.aims[0].to_dict() == run.aims[0].to_dict()
     assert again.points.equals(run.points)
