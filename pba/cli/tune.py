@@ -10,7 +10,7 @@ import typer
 
 from pba.cli.answer import show, shown, write_report
 from pba.cli.live import LiveLine
-from pba.cli.options import DaskCluster
+from pba.cli.options import DaskCluster, NoCache
 
 
 def tune(
@@ -41,6 +41,7 @@ def tune(
             "postgresql+psycopg://USER@HOST/DATABASE.",
         ),
     ] = None,
+    no_cache: NoCache = False,
     force: Annotated[
         bool, typer.Option("--force", help="Forget an earlier run in that folder and run anew.")
     ] = False,
@@ -79,6 +80,7 @@ def tune(
             dask=dask,
             storage=storage,
             force=force,
+            cache=not no_cache,
             command=command_line(study, run, points, seed),
             progress=progress,
         )
