@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from pba.probe.generate import generate
     from pba.probe.minimise import minimise
     from pba.results import ReplayResult
+    from pba.study.aims import Aim
     from pba.study.result import load_run
     from pba.study.sweep.grid import Grid
     from pba.study.sweep.result import SweepResult
@@ -95,6 +96,7 @@ _LAZY = {
     "plot_rates": "pba.explore",
     "plot_timeline": "pba.explore",
     "tune": "pba.study.tune",
+    "Aim": "pba.study.aims",
     "load_run": "pba.study.result",
     "sweep": "pba.study.sweep.run",
     "load_sweep": "pba.study.sweep.run",
@@ -103,6 +105,7 @@ _LAZY = {
 }
 
 __all__ = [
+    "Aim",
     "CompiledTrace",
     "Grid",
     "Machine",

@@ -34,6 +34,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("tune", "tune", ANSWER),
     ("sweep", "sweep", ANSWER),
     ("report", "report", ANSWER),
+    ("study", "study", ANSWER),
     ("replay", "replay", ANSWER),
     ("info", "info", TRACES),
     ("plot", "plot", TRACES),

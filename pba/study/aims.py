@@ -7,6 +7,7 @@ number each or arrays of many replays.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
@@ -50,6 +51,21 @@ class Aim:
         Takes what is kept of a replay, by name (`pba.study.objective.row_of`), and returns the figure.
     label : str
         How figures and tables call it; the name by default.
+    code : str
+        Of an aim with a function of one's own: a hash of that function, by which a run knows it again. It is
+        worked out.
+
+    Examples
+    --------
+    Splits that a refill costs:
+
+        def figure(kept):
+            return kept["pmd_splits"] / (1 + kept["refills_block"])
+
+        pba.Aim("splits_per_refill", "splits", over="mean", figure=figure)
+
+    The function is given every counter of a replay by name, and what follows from them; in a sweep as arrays of many
+    replays. So it uses operators and NumPy's functions, no `if`.
     """
 
     name: str
@@ -59,6 +75,7 @@ class Aim:
     text: str = ""
     figure: Figure | None = None
     label: str = ""
+    code: str = ""
 
     def __post_init__(self) -> None:
         for value, known in ((self.direction, ("minimize", "maximize")), (self.over, tuple(OVER))):
@@ -109,10 +126,17 @@ class Aim:
 
     def to_dict(self) -> dict[str, str]:
         """Return all but the function, as JSON takes it."""
-        return {
+        found = {
             "name": self.name, "unit": self.unit, "direction": self.direction, "over": self.over,
             "text": self.text, "label": self.label,
         }  # fmt: skip
+        return {**found, "code": self.code} if self.code else found
+
+    def own(self) -> Aim:
+        """Return it with the hash of its function: what a study makes of an aim with a function of one's own."""
+        code = getattr(self.figure, "__code__", None)
+        told = (code.co_code, code.co_consts, code.co_names) if code else getattr(self.figure, "__name__", "")
+        return replace(self, code=hashlib.sha256(repr(told).encode()).hexdigest()[:16])
 
 
 def _known(*aims: Aim) -> dict[str, Aim]:

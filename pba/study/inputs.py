@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib.metadata import version
@@ -40,6 +40,8 @@ class Input:
         The simulated machine.
     held_out : bool
         Whether it has no say in what is recommended.
+    content : bytes, optional
+        What its file shall hold, where the run's folder keeps it.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Input:
     trace: Trace
     machine: Machine
     held_out: bool = False
+    content: bytes | None = None
 
     @property
     def passes(self) -> int:
@@ -83,8 +86,24 @@ class Input:
         }
 
 
-def read_inputs(definition: StudyDefinition) -> list[Input]:
-    """Read the traces of a study.
+def read_inputs(
+    definition: StudyDefinition,
+    folder: Path | None = None,
+    in_memory: Mapping[Path, Trace] | None = None,
+    kept: Mapping[str, str] | None = None,
+) -> list[Input]:
+    """Read and generate the traces of a study.
+
+    Parameters
+    ----------
+    definition : StudyDefinition
+        The study.
+    folder : Path, optional
+        Where the traces will be kept that have no file of their own.
+    in_memory : mapping of Path to Trace, optional
+        Such traces, by the files that the study names.
+    kept : mapping of str to str, optional
+        SHA-256 of generated traces, by name: those that are in the folder are not generated again.
 
     Raises
     ------
@@ -94,27 +113,58 @@ def read_inputs(definition: StudyDefinition) -> list[Input]:
     TraceError
         If a trace cannot be read.
     """
-    from pba.imports.read import read_trace
-
-    found = []
-    train, held_out = (trace_files(definition, names) for names in (definition.traces, definition.held_out))
+    held = in_memory or {}
+    train, held_out = (
+        trace_files(definition, names, held) for names in (definition.traces, definition.held_out)
+    )
     both = [path for path in train if path in held_out]
     if both:
         raise StudyError(
             f"{definition.where}: traces: {printable(both[0].name)} is tuned on and held out",
             "name it in train or in held_out",
         )
-    for path in (*train, *held_out):
-        trace = read_trace(path)
-        name = printable(trace.metadata.name or path.name.split(".")[0])  # tables and records keep it
-        machine = machine_for(definition, trace, path)
-        digest = sha256_of(path.read_bytes())
-        found.append(Input(name, path, digest, trace, machine, path in held_out))
+    found = [
+        _kept_in(definition, path, held[path], path in held_out)
+        if path in held
+        else _read(definition, path, path in held_out)
+        for path in (*train, *held_out)
+    ]
+    for one in definition.generated:
+        path = (folder or Path()) / f"{one.name}.parquet"
+        is_kept = path.is_file() and sha256_of(path.read_bytes()) == (kept or {}).get(one.name)
+        found.append(
+            _read(definition, path, one.held_out)
+            if is_kept
+            else _kept_in(definition, path, one.trace(), one.held_out)
+        )
     twice = [name for name, count in Counter(item.name for item in found).items() if count > 1]
     if twice:
         raise StudyError(f"{definition.where}: traces: two are called {twice[0]!r}", "leave one of them out")
+    if all(one.held_out for one in found):
+        raise StudyError(f"{definition.where}: no trace has a say: all are held out", "name some in train")
     groups_of(definition, found)
     return found
+
+
+def _read(definition: StudyDefinition, path: Path, held_out: bool) -> Input:
+    """Return a trace of a file."""
+    from pba.imports.read import read_trace
+
+    trace = read_trace(path)
+    name = printable(trace.metadata.name or path.name.split(".")[0])  # tables and records keep it
+    machine = machine_for(definition, trace, path)
+    return Input(name, path, sha256_of(path.read_bytes()), trace, machine, held_out)
+
+
+def _kept_in(definition: StudyDefinition, path: Path, trace: Trace, held_out: bool) -> Input:
+    """Return a trace in memory, with what its file will hold: the run's folder is whole by itself."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        content = trace.write(Path(folder) / path.name).read_bytes()
+    name = printable(trace.metadata.name or path.name.split(".")[0])
+    machine = machine_for(definition, trace, path)
+    return Input(name, path, sha256_of(content), trace, machine, held_out, content)
 
 
 def groups_of(definition: StudyDefinition, inputs: Sequence[Input]) -> dict[str, list[str]]:
@@ -150,13 +200,18 @@ def _machine_class(one: Input) -> str:
     return f"{known.get(architecture, architecture or 'unknown')}, {one.machine.page_size_kib} KiB"
 
 
-def trace_files(definition: StudyDefinition, patterns: Sequence[str]) -> list[Path]:
+def trace_files(
+    definition: StudyDefinition, patterns: Sequence[str], in_memory: Collection[Path] = ()
+) -> list[Path]:
     """Return the files that a study's names and patterns mean, each once, in their order."""
     from pba.trace.corpus import find_all
 
-    base = definition.path.parent if definition.path else Path()
+    base = definition.base
     found: dict[Path, None] = {}
     for pattern in patterns:
+        if base / pattern in in_memory:
+            found[base / pattern] = None
+            continue
         try:
             found.update((path.resolve(), None) for path in find_all(pattern, base))
         except TraceError as error:

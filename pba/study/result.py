@@ -8,6 +8,7 @@
       sweep/            every point of a grid on the same recordings (`pba.load_sweep` reads it)
       decision.json     what is recommended, and how sure that is
       maps.parquet      how the rule's score lies over pairs of thresholds
+      traces/           the traces that have no file of their own: generated, or given in memory
       report/           what `pba report` writes
 
 The same inputs and seed leave the same bytes, whatever the clock says; only Optuna's journal has times in it
@@ -25,13 +26,15 @@ from typing import TYPE_CHECKING, Final
 
 from pba.errors import StudyError
 from pba.study.aims import Aim
+from pba.study.asked import TRACES_FOLDER
 from pba.study.decision.decision import Decision
 from pba.study.decision.outcomes import TableOutcomes
 from pba.study.decision.rules import RULES
-from pba.study.definition import THRESHOLD_NAMES, StudyDefinition, parse_definition
+from pba.study.definition import THRESHOLD_NAMES, StudyDefinition
 from pba.study.folder import COMPLETE, Folder, Kind, Record, sha256_of
 from pba.study.journal import JOURNAL_FILE
 from pba.study.objective import points_of
+from pba.study.study_file import parse_definition
 
 if TYPE_CHECKING:
     import optuna
@@ -49,14 +52,23 @@ RUN: Final = Kind(
     command="pba tune",
     flag="--run",
     record=RUN_FILE,
-    own=(RUN_FILE, STUDY_FILE, JOURNAL_FILE, POINTS_FILE, DECISION_FILE, MAPS_FILE, SWEEP_FOLDER),
+    own=(
+        RUN_FILE,
+        STUDY_FILE,
+        JOURNAL_FILE,
+        POINTS_FILE,
+        DECISION_FILE,
+        MAPS_FILE,
+        SWEEP_FOLDER,
+        TRACES_FOLDER,
+    ),
     # In 1, the second aim was in MiB; in 2, the record had no hash of itself; in 3, nothing was swept and a counter
     # was missing.
     version=4,
     keys={"traces": list, "study_sha256": str, "points": int, "seed": int, "changes": list, "aims": list},
     grows=JOURNAL_FILE,  # a dashboard may add notes
     first=STUDY_FILE,
-    folders=(SWEEP_FOLDER,),
+    folders=(SWEEP_FOLDER, TRACES_FOLDER),
 )
 """The folder of a study."""
 

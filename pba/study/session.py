@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pba.files import replacing
 from pba.progress import Progress
 from pba.study.aims import KNOWN_AIMS, Aim
+from pba.study.asked import TRACES_FOLDER
 from pba.study.decision.decide import decide, decide_from_table, maps
 from pba.study.decision.decision import Decision, Question
 from pba.study.decision.judge import Judge
@@ -140,7 +141,7 @@ class Session:
             decision.search["ped_anova"] = self.journal.importance()
             extra = []
             write_parquet(maps(self.question, outcomes), self.place.path / MAPS_FILE)
-        decision.notes.extend([told] if told else [])
+        decision.notes.extend(one for one in (told, _alike(self.definition)) if one)
         return self._closed(decision, extra)
 
     def _swept(self) -> tuple[SweepResult | None, str]:
@@ -179,6 +180,8 @@ class Session:
             temporary.write_text(text + "\n", encoding="utf-8")
         files = [STUDY_FILE, POINTS_FILE, DECISION_FILE, JOURNAL_FILE]
         files += [MAPS_FILE, *SWEPT_FILES] if decision.region else []
+        kept = self.place.path / TRACES_FOLDER
+        files += [f"{TRACES_FOLDER}/{path.name}" for path in sorted(kept.glob("*.parquet"))]
         self.place.complete(self.record, files)
         return load_run(self.place.path)
 
@@ -270,6 +273,18 @@ class Session:
         table = _table(self.names, [*(tried.point for tried in self.past), *more], rows)
         table["searched"] = table["number"] < len(self.past)
         return table
+
+
+def _alike(definition: StudyDefinition) -> str:
+    """Return what to say of generated traces that are hardly independent of each other; empty for none."""
+    made = [one for one in definition.generated if not one.held_out]
+    workloads = {one.workload for one in made}
+    if len(workloads) == len(made):
+        return ""
+    return (
+        f"{plural(len(made), 'trace')} are generated, of {plural(len(workloads), 'workload')}: those of one "
+        "workload are alike, so intervals are narrower than they would be of as many recordings."
+    )
 
 
 def _table(names: Sequence[str], points: Sequence[Point], rows: Sequence[Rows]) -> pd.DataFrame:

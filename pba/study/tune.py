@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pba.errors import StudyError, option
 from pba.files import replacing
+from pba.machine import Machine
+from pba.printable import printable
 from pba.progress import SILENT, Progress
+from pba.study.aims import Aim
+from pba.study.asked import TRACES_FOLDER, Asked, Limits, Space, Words, ask
 from pba.study.cluster import Dask, check_dask, executor_for
-from pba.study.definition import StudyDefinition, read_definition
+from pba.study.definition import Choice, StudyDefinition
 from pba.study.evaluate import Evaluator
 from pba.study.folder import (
     COMPLETE,
@@ -23,6 +28,7 @@ from pba.study.folder import (
     differences_of_versions,
     sha256_of,
 )
+from pba.study.generated import generators_hash
 from pba.study.inputs import Input, read_inputs, versions
 from pba.study.journal import attributes_of
 from pba.study.mirror import Mirror, Storage
@@ -40,8 +46,12 @@ from pba.study.result import (
 from pba.study.search import Tried
 from pba.study.session import Session, kept_aims
 from pba.study.space import Point, distinct_points
+from pba.study.study_file import differing_keys
 from pba.study.workers import check_workers
 from pba.units import number
+
+if TYPE_CHECKING:
+    from pba.trace.table import Trace
 
 MOST_POINTS: Final = 1_000_000
 """Most points of one study: each is a trial that the sampler looks back on."""
@@ -50,9 +60,21 @@ SHAPING: Final = ("pba", "model", "numpy", "optuna")
 
 
 def tune(
-    study_file: str | Path,
+    study: str | Path | None = None,
     folder: str | Path | None = None,
     *,
+    traces: Sequence[Trace | str | Path] | Trace | str | Path | None = None,
+    held_out: Sequence[Trace | str | Path] | None = None,
+    machine: Machine | None = None,
+    space: Space | None = None,
+    aims: Sequence[str | Mapping[str, Any] | Aim] | None = None,
+    constraints: Limits | None = None,
+    rule: str | Choice | None = None,
+    groups: Mapping[str, Sequence[str]] | None = None,
+    sampler: str | None = None,
+    sweep: bool | None = None,
+    name: str | None = None,
+    description: str | None = None,
     points: int | None = None,
     seed: int | None = None,
     changes: Sequence[str] = (),
@@ -68,14 +90,40 @@ def tune(
 
     Parameters
     ----------
-    study_file : str or Path
-        The study's definition, TOML.
+    study : str or Path, optional
+        A study file (TOML), or the name of one that comes with pba. Without it and without `traces` it is the
+        quickstart.
     folder : str or Path, optional
         The run's folder; `runs/NAME` by default.
+    traces : sequence of Trace, str or Path, optional
+        Instead of a study file: traces in memory, files, names or patterns of recordings. What is in memory is
+        kept in the run's folder.
+    held_out : sequence of Trace, str or Path, optional
+        Such as have no say in what is recommended, and on which it is tried.
+    machine : Machine, optional
+        On which all of them are replayed; each trace's own by default.
+    space : mapping, optional
+        What is searched, by threshold (`unshrinkable_pages` or `U`, ...): `(low, high)`, a `Range`, or a
+        mapping of `low`, `high`, `log`. In pages, M and B as for 4 KiB pages.
+    aims : sequence of str, mapping or Aim, optional
+        What is wanted, the most important first: names of aims, `{"name": ..., "over": ...}`, or a `pba.Aim`
+        with a function of one's own.
+    constraints : mapping, optional
+        The most that a figure may be, or a mapping of `least` and `most`, by the aim's name.
+    rule : str or Choice, optional
+        How it decides: `"fewest-within"`, `"no-worse-anywhere"`, `"least-regret"`, `"least-product"`.
+    groups : mapping of str to sequence of str, optional
+        Recordings (names, patterns) that are decided for themselves as well.
+    sampler : {"tpe", "nsga2", "random"}, optional
+        How the search chooses its points.
+    sweep : bool, optional
+        Whether a grid is swept as well.
+    name, description : str, optional
+        The study's name, after which its folder is named, and its question.
     points, seed : int, optional
-        In place of what the file says.
+        How many points to try, and the seed of the search's random numbers.
     changes : sequence of str
-        Other words of the file to put in place: `search.sampler=random`, `decision.within=0.1`.
+        Any other words of a study file: `search.sampler=random`, `decision.within=0.1`.
     workers : int, optional
         Threads that replay; one per processor by default. The result does not depend on it.
     dask : str or distributed.Client, optional
@@ -103,25 +151,46 @@ def tune(
     Raises
     ------
     StudyError
-        If the study file, or the folder of an earlier run, is not what it should be, or `storage` is no URL.
+        If the study file, an argument, or the folder of an earlier run is not what it should be, or `storage`
+        is no URL.
     ClusterError
         If the cluster cannot be reached, or goes away. What is done by then is kept.
+
+    Examples
+    --------
+    >>> run = pba.tune(traces=["pgbench"], aims=["pmd_splits", "peak_cached"], points=64)  # doctest: +SKIP
+    >>> run.decision.answer  # doctest: +SKIP
     """
+    words = Words(
+        traces, held_out, machine, space, aims, constraints, rule, groups, sampler, sweep, name, description
+    )
+    asked = ask(study, folder, words, changes)
+    asked = replace(asked, definition=_with_options(asked.definition, points, seed))
+    return run_study(
+        asked, workers=workers, dask=dask, storage=storage, force=force, cache=cache, command=command,
+        progress=progress,
+    )  # fmt: skip
+
+
+def run_study(
+    asked: Asked,
+    *,
+    workers: int | None = None,
+    dask: Dask | None = None,
+    storage: str | None = None,
+    force: bool = False,
+    cache: bool = True,
+    command: str = "",
+    progress: Progress = SILENT,
+) -> Run:
+    """Run what is asked for, or go on with it; see `tune`."""
     workers = check_workers(workers)
     check_dask(dask)
     database = None if storage is None else Storage(storage)
-    definition = _with_options(read_definition(study_file, changes), points, seed)
-    place = Folder(Path("runs") / definition.name if folder is None else Path(folder), RUN)
-    asked = {
-        "command": command or f"pba tune {study_file}",
-        "points": definition.points,
-        "seed": definition.seed,
-        "changes": list(changes),
-        "aims": [aim.to_dict() for aim in definition.aims],
-    }
+    definition, place = asked.definition, Folder(asked.folder, RUN)
     try:
         with place.held():
-            record, inputs = _open(place, definition, asked, force, progress)
+            record, inputs = _open(place, asked, command or asked.command, force, progress)
             if record["state"] == COMPLETE:
                 run = load_run(place.path)
                 done = f"{place.path}: done already, all {number(run.points['searched'].sum())} points"
@@ -130,6 +199,7 @@ def tune(
                     with Mirror(database, run.study, record, progress) as mirror:
                         mirror.add(0, *_tried_in(run))
                 return run
+            _warn_of_silent(inputs, progress)
             aims = kept_aims(definition)
             tuned, held_out = ([one for one in inputs if one.held_out == out] for out in (False, True))
             with (
@@ -143,6 +213,16 @@ def tune(
                 return session.run()
     finally:
         progress.end()
+
+
+def _warn_of_silent(inputs: Sequence[Input], progress: Progress) -> None:
+    """Say which recordings cannot tell thresholds apart, before they are averaged in."""
+    names = [one.name for one in inputs if not one.passes]
+    if names:
+        progress.say(
+            f"no shrinker pass in {printable(', '.join(names))}: no threshold can act there; such recordings "
+            "count in the sums and means, and are told apart in the report"
+        )
 
 
 def _tried_in(run: Run) -> tuple[list[Tried], list[dict[str, Any]]]:
@@ -181,34 +261,58 @@ def _with_options(definition: StudyDefinition, points: int | None, seed: int | N
 
 
 def _open(
-    place: Folder, definition: StudyDefinition, asked: dict[str, Any], force: bool, progress: Progress
+    place: Folder, asked: Asked, command: str, force: bool, progress: Progress
 ) -> tuple[Record, list[Input]]:
     """Read the inputs and open the folder: its record, new or old, and the inputs."""
-    begun = place.is_begun(force)
-    progress.stage("reading the recordings")
-    inputs = read_inputs(definition)
-    assert definition.path is not None
-    text = definition.path.read_bytes()
+    definition = asked.definition
     wanted: Record = {
         "state": RUNNING,
-        **asked,
-        "study_sha256": sha256_of(text),
+        "command": command,
+        "points": definition.points,
+        "seed": definition.seed,
+        "changes": list(asked.changes),
+        "aims": [aim.to_dict() for aim in definition.aims],
+        "study_sha256": sha256_of(asked.text),
         "versions": versions(),
-        "traces": [one.row() for one in inputs],
         "files": {},
     }
-    if not begun:
+    if definition.generated:
+        wanted["versions"]["generators"] = generators_hash()
+    record = read_run_record(place) if place.is_begun(force) else None
+    progress.stage("generating and reading traces" if definition.generated else "reading the recordings")
+    inputs = read_inputs(definition, place.path / TRACES_FOLDER, asked.traces, _kept(record, wanted))
+    wanted["traces"] = [one.row() for one in inputs]
+    if record is None:
         with replacing(place.path / STUDY_FILE, force=True) as temporary:
-            temporary.write_bytes(text)
+            temporary.write_bytes(asked.text)
+        _keep_traces(inputs)
         return place.write(wanted), inputs
-    record = _resumed(place, read_run_record(place), wanted)
+    record = _resumed(place, record, wanted, asked.text)
     if record["state"] == COMPLETE:
         place.check_files(record)
         return record, inputs
+    _keep_traces(inputs)
     return place.write(record), inputs
 
 
-def _resumed(place: Folder, record: Record, wanted: Record) -> Record:
+def _kept(record: Record | None, wanted: Record) -> dict[str, str]:
+    """Return the hashes of generated traces that the folder may still hold, by their names."""
+    same = record is not None and all(
+        record[key] == wanted[key] for key in ("study_sha256", "changes")
+    ) and record["versions"].get("generators") == wanted["versions"].get("generators")  # fmt: skip
+    return {row["trace"]: row["sha256"] for row in record["traces"]} if record and same else {}
+
+
+def _keep_traces(inputs: Sequence[Input]) -> None:
+    """Write the traces that have no file of their own into the run's folder."""
+    for one in inputs:
+        if one.content is not None:
+            one.path.parent.mkdir(exist_ok=True)
+            with replacing(one.path, force=True) as temporary:
+                temporary.write_bytes(one.content)
+
+
+def _resumed(place: Folder, record: Record, wanted: Record, text: bytes) -> Record:
     """Return the record of a run to go on with.
 
     Raises
@@ -216,7 +320,7 @@ def _resumed(place: Folder, record: Record, wanted: Record) -> Record:
     StudyError
         If the run was begun with something else, or for more points: the message says with what.
     """
-    place.refuse(_differences(record, wanted))
+    place.refuse(_differences(place, record, wanted, text))
     if record["points"] > wanted["points"]:
         asked = f"was begun for {number(record['points'])} points, more than {number(wanted['points'])}"
         points = option("points", record["points"])
@@ -239,9 +343,10 @@ def _tried_so_far(place: Folder, record: Record) -> str:
     return f", of which {number(tried)} are tried"
 
 
-def _differences(record: Record, wanted: Record) -> Iterator[Difference]:
+def _differences(place: Folder, record: Record, wanted: Record, text: bytes) -> Iterator[Difference]:
     """Yield what a run was begun with that is not so any more."""
     if record["study_sha256"] != wanted["study_sha256"]:
+        yield from differing_keys(_text_in(place), text.decode())
         yield "study file", record["study_sha256"][:12], wanted["study_sha256"][:12]
     if record["changes"] != wanted["changes"]:
         yield "change of the study file", ", ".join(record["changes"]), ", ".join(wanted["changes"])
@@ -251,4 +356,13 @@ def _differences(record: Record, wanted: Record) -> Iterator[Difference]:
         yield "seed", record["seed"], wanted["seed"]
     yield from differences_of_traces(record["traces"], wanted["traces"])
     if record["state"] != COMPLETE or record["points"] < wanted["points"]:
-        yield from differences_of_versions(record, wanted, SHAPING)
+        shaping = [*SHAPING, "generators"] if "generators" in wanted["versions"] else SHAPING
+        yield from differences_of_versions(record, wanted, shaping)
+
+
+def _text_in(place: Folder) -> str:
+    """Return the folder's copy of its study file, or nothing where it cannot be read."""
+    try:
+        return (place.path / STUDY_FILE).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from pba.cli.app import run as pba
-from pba.cli.tune import command_line
+from pba.cli.tune import changes_of, command_line
 from pba.report.answers import folds, verdict
 from pba.study.result import POINTS_FILE, load_run
+from pba.study.study_file import parse_definition
 from tests.study.study_fixture import make_study
 
 
@@ -79,6 +80,67 @@ def test_the_help_says_what_is_searched(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_the_command_of_the_record_leaves_out_what_does_not_shape_it() -> None:
-    assert command_line(None, None, None, None) == "pba tune"
-    said = command_line(Path("my study.toml"), Path("runs/x"), 400, 7)
-    assert said == "pba tune 'my study.toml' --run runs/x --points 400 --seed 7"
+    assert command_line([], [], [], {"--run": None}) == "pba tune"
+    said = command_line(["my study.toml"], ["x"], ["a.b=1"], {"--run": Path("runs/x"), "--seed": 7})
+    assert said == "pba tune 'my study.toml' --held-out x --set a.b=1 --run runs/x --seed 7"
+
+
+def test_options_stand_for_the_keys_of_a_file() -> None:
+    said = changes_of(
+        ["refills", "peak_cached:mean"], "least-regret", "16", "2GiB", "pmd", True, ["groups.a=['x']"]
+    )
+    study = parse_definition('name = "a"', None, said)
+    assert [(aim.name, aim.over) for aim in study.aims] == [("refills", "sum"), ("peak_cached", "mean")]
+    assert (study.choice.rule, study.sweep, study.groups) == ("least-regret", False, {"a": ("x",)})
+    assert (study.page_size_kib, study.memory_bytes, study.linear_map) == (16, 2 << 30, "pmd")
+    assert changes_of([], None, None, None, None, False, []) == []
+
+
+def test_traces_alone_are_a_study(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [
+        "tune",
+        str(home / "alpha.parquet"),
+        "--held-out",
+        str(home / "beta.parquet"),
+        "--points",
+        "33",
+    ]
+    arguments += ["--aim", "pmd_splits", "--aim", "refills:mean", "--set", "search.sampler=random"]
+    assert pba([*arguments, "--run", str(home / "plain")]) == 0
+    capsys.readouterr()
+    run = load_run(home / "plain")
+    assert [(aim.name, aim.over) for aim in run.aims] == [("pmd_splits", "sum"), ("refills", "mean")]
+    assert (list(run.traces["trace"]), list(run.held_out["trace"])) == (["alpha"], ["beta"])
+    assert (run.study.name, run.study.sampler) == ("alpha", "random")
+    # The folder's own study file says the same: it is done already.
+    again = ["tune", str(home / "plain" / "study.toml"), "--run", str(home / "plain"), "--points", "33"]
+    assert pba(again) == 0
+    assert "done already, all 33 points" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["quickstart", "pgbench"], "quickstart is a study and pgbench a trace"),
+        (["nothing-like-it"], "no trace file and no recording of pba is called 'nothing-like-it'"),
+        (["pgbench", "--aim", "pmd_split"], "this study: aims: no aim is called 'pmd_split' (did you mean pmd_splits?"),
+        (["pgbench", "--aim", "refills:most"], "this study: aims: expected over to be"),
+        (["pgbench", "--rule", "best"], "this study: [decision] rule: expected one of"),
+        (["pgbench", "--set", "search.point=3"], "this study: [search] point: unknown key (did you mean points?"),
+        (["pgbench", "--held-out", "pgbench"], "is tuned on and held out"),
+        (["pgbench", "--memory", "lots"], "lots"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_tuned_is_one_line(
+    arguments: list[str],
+    told: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert pba(["tune", *arguments]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert told in output.err.splitlines()[-1]
+    assert "Traceback" not in output.err

@@ -21,11 +21,12 @@ from pba.model import boot
 from pba.progress import Silent
 from pba.study import folder as shared
 from pba.study import workers
-from pba.study.definition import StudyDefinition, parse_definition
+from pba.study.definition import StudyDefinition
 from pba.study.folder import Folder, Kind
 from pba.study.inputs import trace_files
 from pba.study.result import RUN, load_run
 from pba.study.session import Best
+from pba.study.study_file import parse_definition
 from pba.study.sweep.folder import SWEEP
 from pba.study.tune import tune
 from tests.study.study_fixture import finished_run, make_study, make_trace

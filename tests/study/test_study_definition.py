@@ -14,10 +14,9 @@ from pba.study.definition import (
     Limit,
     Range,
     StudyDefinition,
-    parse_definition,
-    quickstart,
-    read_definition,
 )
+from pba.study.shipped import quickstart
+from pba.study.study_file import parse_definition, read_definition
 
 HERE = Path("x.toml")
 

@@ -8,15 +8,17 @@ trace share no point and leave none out.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pba.engine.grid import Behaviours
 from pba.kernel.state import AREA_BITS
 from pba.results import CACHED_PAGE_NS_PARTS, COUNTER_COLUMNS
 from pba.study.sweep.grid import Grid, MachineAxes
+
+if TYPE_CHECKING:
+    from pba.engine.grid import Behaviours
 
 Ints = NDArray[np.int64]
 
