@@ -1,12 +1,13 @@
-"""The folder of what pba makes once and keeps: compiled code and compiled traces.
+"""The folder of what pba makes once and keeps: compiled code, compiled traces and results of replays.
 
 Whoever can write into a folder of compiled code decides what the next process runs. So such a folder is used
 only if it belongs to the user and nobody else may write to it, and neither may they to the folder above it.
 
 A folder of compiled code is called `ROOM-FINGERPRINT`, one of a compiled trace
-`compiled-traces/SHA256/FINGERPRINT`. Whenever a new folder of code is made, those of the same room that stood
-unused for `STALE_SECONDS`, and all but the `KEPT` used last, are removed. To remove is to rename first:
-another process finds a folder whole or not at all, and what it has read or mapped stays valid.
+`compiled-traces/SHA256/FINGERPRINT`, one of replays `replays/FINGERPRINT`. Whenever a new folder of code is
+made, those of the same room that stood unused for `STALE_SECONDS`, and all but the `KEPT` used last, are
+removed. To remove is to rename first: another process finds a folder whole or not at all, and what it has read
+or mapped stays valid.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from typing import Any, Final
 
 PACKAGE: Final = Path(__file__).parent
 TRACES: Final = "compiled-traces"
+REPLAYS: Final = "replays"
 STALE_SECONDS: Final = 14 * 24 * 3600
 """Compiled code that nobody has used for so long is stale."""
 KEPT: Final = 4
@@ -49,16 +51,16 @@ class Entry:
 
     Attributes
     ----------
-    kind : {"code", "trace"}
-        Compiled code of a room of pba, or a compiled trace.
+    kind : {"code", "trace", "replays"}
+        Compiled code of a room of pba, a compiled trace, or results of replays.
     name : str
-        The room, or the SHA-256 of the trace's file.
+        The room, the SHA-256 of the trace's file, or a hash of what shaped the replays.
     path : str
         The folder.
     size_bytes : int
         What its files hold.
     used_seconds : float
-        How long ago it was last used (code) or written (trace).
+        How long ago it was last used (code, replays) or written (trace).
     current : bool
         Whether this version of pba would use it; of a trace, as far as can be told without its file.
     """
@@ -76,7 +78,7 @@ class Entry:
 
 
 def cache_root() -> Path:
-    """Return the folder for what is compiled, code and traces: `PBA_CACHE_DIR`, or the user's cache.
+    """Return the folder for what can be made again: `PBA_CACHE_DIR`, or the user's cache.
 
     Raises
     ------
@@ -91,7 +93,7 @@ def cache_root() -> Path:
 
 
 def trusted_folder(name: str) -> Path:
-    """Return a folder of the cache for compiled code, made if need be.
+    """Return a folder of the cache for compiled code or for replays, made if need be.
 
     Raises
     ------
@@ -105,7 +107,8 @@ def trusted_folder(name: str) -> Path:
         folder = root / name
         if not folder.is_dir():
             folder.mkdir(mode=0o700, exist_ok=True)
-            _prune(root, name)
+            if _CODE.fullmatch(name):
+                _prune(root, name)
         _check(folder)
         with suppress(OSError):
             os.utime(folder)  # used now
@@ -179,12 +182,13 @@ def hash_of_sources(paths: Iterable[Path], package: Path = PACKAGE) -> hashlib._
 
 
 def entries(current: Iterable[str] = ()) -> list[Entry]:
-    """Return what lies in the cache: code first, then traces, the largest of each first.
+    """Return what lies in the cache: code first, then replays, then traces, the largest of each first.
 
     Parameters
     ----------
     current : iterable of str
-        Names of the folders of code that this version of pba uses (`pba._jit.current_folders`).
+        Names of the folders of code and replays that this version of pba uses (`pba._jit.current_folders`,
+        `pba.study.replays.current_folder`).
     """
     root = _root_or_none()
     names = set(current)
@@ -193,6 +197,8 @@ def entries(current: Iterable[str] = ()) -> list[Entry]:
         known = _CODE.fullmatch(path.name)
         if known:
             found.append(_entry("code", known[1], path, path.name in names))
+    for path in _folders(root / REPLAYS if root else None):
+        found.append(_entry("replays", path.name, path, f"{REPLAYS}/{path.name}" in names))
     for trace in _folders(root / TRACES if root else None):
         if not trace.name.startswith("."):
             found += [_entry("trace", trace.name, path, True) for path in _folders(trace)]
@@ -202,8 +208,8 @@ def entries(current: Iterable[str] = ()) -> list[Entry]:
 def clear(current: Iterable[str] = (), *, everything: bool = False) -> list[Entry]:
     """Remove what is stale, or everything; return what went. Safe while another pba runs.
 
-    Stale is compiled code of other versions of pba or of what it stands on, and a compiled trace that was
-    written more than `STALE_SECONDS` ago.
+    Stale is compiled code of other versions of pba or of what it stands on, replays of those, and a compiled
+    trace that was written more than `STALE_SECONDS` ago.
     """
     root = _root_or_none()
     gone = []

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("PBA_QUIET", "1")  # a cold cache would add a line to what commands say
+os.environ.setdefault("PBA_REPLAYS_LIMIT", "0")  # what an earlier test replayed would spare this one its work
 
 
 @pytest.fixture

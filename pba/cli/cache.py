@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pba.caches import Entry
 
 cache = typer.Typer(
-    help="Show and clear what pba keeps on disk: compiled code, and large traces compiled.",
+    help="Show and clear what pba keeps on disk: compiled code, large traces compiled, and replays.",
     invoke_without_command=True,
 )
 
@@ -26,7 +26,11 @@ JSON = typer.Option("--json", help="Print plain numbers, as JSON.")
 
 @cache.callback()
 def show(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> None:
-    """Show what pba keeps on disk: compiled code of its rooms, and traces of a million events or more.
+    """Show what pba keeps on disk: compiled code of its rooms, traces of a million events or more, and replays.
+
+    Replays are those of studies and sweeps: the next one that asks for the same
+    trace, machine and thresholds takes them from here. Beyond 512 MiB, or what
+    PBA_REPLAYS_LIMIT says (1GiB, say; 0 keeps none), the least recently used go.
 
     All of it can be made again. It lies in PBA_CACHE_DIR, or in the user's cache
     (~/.cache/pba). Code that is not current is that of another version of pba or
@@ -35,14 +39,13 @@ def show(context: typer.Context, as_json: Annotated[bool, JSON] = False) -> None
     """
     if context.invoked_subcommand is not None:
         return
-    from pba import _jit
     from pba.caches import cache_root, entries
 
     try:
         folder = cache_root()
     except RuntimeError as error:  # nobody knows of a home
         raise PbaError(f"there is no place for a cache: {error}", "set PBA_CACHE_DIR to a folder") from error
-    found = entries(_jit.current_folders())
+    found = entries(_current())
     if as_json:
         print(json.dumps({"folder": str(folder), "entries": [each.to_dict() for each in found]}, indent=2))
         return
@@ -58,19 +61,26 @@ def clear(
     ] = False,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Remove what is stale: code that is not current, and compiled traces older than 14 days.
+    """Remove what is stale: code and replays that are not current, and compiled traces older than 14 days.
 
     Other pba processes may run meanwhile: what they have loaded stays with them.
     """
-    from pba import _jit
     from pba.caches import clear as clear_cache
 
-    gone = clear_cache(_jit.current_folders(), everything=everything)
+    gone = clear_cache(_current(), everything=everything)
     if as_json:
         print(json.dumps({"removed": [each.to_dict() for each in gone]}, indent=2))
         return
     freed = format_bytes(sum(each.size_bytes for each in gone))
     print(f"removed {plural(len(gone), 'folder')}, {freed}")
+
+
+def _current() -> list[str]:
+    """Return the folders that this version of pba uses."""
+    from pba import _jit
+    from pba.study.replays import current_folder
+
+    return [*_jit.current_folders(), current_folder()]
 
 
 def _row(entry: Entry) -> Sequence[str]:

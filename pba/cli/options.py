@@ -73,3 +73,11 @@ DaskCluster = Annotated[
         "The result does not depend on it.",
     ),
 ]
+NoCache = Annotated[
+    bool,
+    typer.Option(
+        "--no-cache",
+        help="Replay all anew: take nothing from pba's cache of replays, and keep nothing there. The result does "
+        "not depend on it.",
+    ),
+]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pba.cli.live import LiveLine
-from pba.cli.options import B_FLAGS, M_FLAGS, MACHINE, U_FLAGS, DaskCluster
+from pba.cli.options import B_FLAGS, M_FLAGS, MACHINE, U_FLAGS, DaskCluster, NoCache
 
 if TYPE_CHECKING:
     from pba.machine import Machine
@@ -83,6 +83,7 @@ def sweep(
         typer.Option("--workers", metavar="N", help="Threads. The result does not depend on it."),
     ] = None,
     dask: DaskCluster = None,
+    no_cache: NoCache = False,
     force: Annotated[
         bool, typer.Option("--force", help="Forget an earlier sweep in that folder and sweep anew.")
     ] = False,
@@ -140,7 +141,7 @@ def sweep(
     progress = LiveLine()
     try:
         found = run_sweep(
-            traces or ["*"], grid, settings, workers=workers, dask=dask, folder=place, force=force,
+            traces or ["*"], grid, settings, workers=workers, dask=dask, folder=place, force=force, cache=not no_cache,
             command=command_line(traces or [], axes, machines, output), progress=progress,
         )  # fmt: skip
         paths = write_sweep_summary(found, place)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +12,7 @@ from pba.study.aims import DEFAULT_AIMS, Aim
 from pba.study.executors import Executor
 from pba.study.inputs import Input
 from pba.study.objective import row_of
+from pba.study.replays import Replays, result_from, trace_sha256
 from pba.study.space import Point
 from pba.study.workers import STATE_BYTES_PER_PAGE
 
@@ -32,13 +33,37 @@ MOST_EVENTS: Final = 50_000_000
 
 
 class Evaluator:
-    """Replays points by an executor; nothing of a result depends on which, or on how many workers it has."""
+    """Replays points by an executor; nothing of a result depends on which, or on how many workers it has.
+
+    Parameters
+    ----------
+    inputs : sequence of Input
+        The traces on their machines.
+    executor : Executor
+        Where replays run.
+    aims : sequence of Aim
+        What is kept of a replay besides its counters.
+    replays : Replays, optional
+        What was replayed before: taken from there, and added to.
+
+    Attributes
+    ----------
+    nr_expected : int
+        How many points are to be replayed in all, as far as is known: for `warm_up`.
+    """
 
     def __init__(
-        self, inputs: Sequence[Input], executor: Executor, aims: Sequence[Aim] = DEFAULT_AIMS
+        self,
+        inputs: Sequence[Input],
+        executor: Executor,
+        aims: Sequence[Aim] = DEFAULT_AIMS,
+        replays: Replays | None = None,
     ) -> None:
         self.inputs, self.aims = list(inputs), tuple(aims)
         self.executor = executor
+        replays = replays or Replays(None)
+        self.kept = [replays.points_of(trace_sha256(one.trace), one.machine) for one in inputs]
+        self.nr_expected, self._is_warm = 0, False
         self._known: dict[Point, Rows] = {}
         self._forms: list[Trace | CompiledTrace] = [one.trace for one in inputs]
         self._shared: list[Any] = []
@@ -48,6 +73,12 @@ class Evaluator:
     def remember(self, point: Point, rows: Rows) -> None:
         """Take a point's results as known: it is not replayed again."""
         self._known[point] = rows
+
+    def knows(self, points: Sequence[Point]) -> bool:
+        """Say whether points need no replay."""
+        return all(
+            point in self._known or all(kept.get(point) is not None for kept in self.kept) for point in points
+        )
 
     def warm_up(self, nr_points: int = 0) -> None:
         """Run the model once, on nothing much, and take each trace in the form that is replayed quicker.
@@ -61,6 +92,7 @@ class Evaluator:
         from pba.engine.replay import replay
         from pba.trace.table import Trace
 
+        self._is_warm = True
         none: dict[str, list[int]] = {"time_ns": [0], "op": [3], "id": [0], "arg": [0]}
         replay(Trace.from_arrays(none))
         quicker = _quicker_compiled(self.inputs, self.executor.threads_a_process)
@@ -94,32 +126,64 @@ class Evaluator:
 
     def _replay(self, points: Sequence[Point]) -> Iterator[None]:
         """Replay points, and yield whenever more of them are known."""
-        if not points:
+        rows = {point: self._kept_rows(point) for point in points}
+        left: dict[tuple[Point, ...], list[int]] = {}
+        for trace in range(len(self.inputs)):
+            unknown = tuple(point for point in points if trace not in rows[point])
+            left.setdefault(unknown, []).append(trace)
+        left.pop((), None)
+        self._settle(rows)
+        yield
+        if not left:
             return
+        if not self._is_warm:
+            self.warm_up(self.nr_expected)
         if not self._shared:
             self._shared = [self.executor.share(partial(_itself, form)) for form in self._forms]
-        packed = self.executor.packed(len(points), self._likely_seconds())
+        packed = [pieces for unknown, traces in left.items() for pieces in self._packed(unknown, traces)]
         calls = [
             (
                 self.aims,
                 *(
                     part
-                    for trace, start, end in pieces
-                    for part in (self._shared[trace], self.inputs[trace].machine, points[start:end])
+                    for trace, some in pieces
+                    for part in (self._shared[trace], self.inputs[trace].machine, some)
                 ),
             )
             for pieces in packed
         ]
-        rows: dict[Point, dict[int, dict[str, Any]]] = {point: {} for point in points}
         for number, found in self.executor.results(replay_pieces, calls):
-            for (trace, start, end), (some, seconds) in zip(packed[number], found, strict=True):
+            for (trace, some), (made, seconds) in zip(packed[number], found, strict=True):
                 self._seconds[trace] += seconds
-                self._count[trace] += len(some)
-                for point, row in zip(points[start:end], some, strict=True):
+                self._count[trace] += len(made)
+                for point, row in zip(some, made, strict=True):
                     rows[point][trace] = row
-                    if len(rows[point]) == len(self.inputs):
-                        self._known[point] = [rows[point][at] for at in range(len(self.inputs))]
+                    self.kept[trace].add(point, row)
+                self._settle({point: rows[point] for point in some})
             yield
+
+    def _kept_rows(self, point: Point) -> dict[int, dict[str, Any]]:
+        """Return the rows of a point that were made before, by the number of the trace."""
+        found = {}
+        for at, (one, kept) in enumerate(zip(self.inputs, self.kept, strict=True)):
+            counters = kept.get(point)
+            if counters is not None:
+                found[at] = row_of(result_from(counters, point, one.trace, one.machine), self.aims)
+        return found
+
+    def _settle(self, rows: Mapping[Point, Mapping[int, dict[str, Any]]]) -> None:
+        """Take the points as known that have a row of each trace."""
+        for point, found in rows.items():
+            if len(found) == len(self.inputs):
+                self._known[point] = [found[at] for at in range(len(self.inputs))]
+
+    def _packed(
+        self, points: Sequence[Point], traces: Sequence[int]
+    ) -> list[list[tuple[int, Sequence[Point]]]]:
+        """Return calls that replay points on some of the traces: the number of the trace and its points."""
+        seconds = self._likely_seconds()
+        packed = self.executor.packed(len(points), [seconds[trace] for trace in traces])
+        return [[(traces[at], points[start:end]) for at, start, end in pieces] for pieces in packed]
 
     def _likely_seconds(self) -> list[float]:
         """Return what a point is likely to take on each trace: as so far, or by its events."""

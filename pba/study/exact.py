@@ -15,6 +15,7 @@ from pba.study.decision.region import ROUND_U, ROUNDISH_U
 from pba.study.definition import Choice, Range, StudyDefinition
 from pba.study.executors import Executor
 from pba.study.inputs import Input
+from pba.study.replays import Replays
 from pba.study.space import ALTERNATIVES, PATCH_POINT, Point, value_at
 from pba.study.sweep.grid import (
     DEFAULT_BATCH,
@@ -98,6 +99,7 @@ def sweep_study(
     folder: Path,
     workers: int,
     executor: Executor,
+    cache: bool | Replays,
     command: str,
     progress: Progress,
 ) -> SweepResult:
@@ -114,6 +116,7 @@ def sweep_study(
         workers=workers,
         dask=executor,
         folder=folder,
+        cache=cache,
         command=command,
         progress=progress,
     )

@@ -22,6 +22,7 @@ from pba.study.inputs import groups_of
 from pba.study.journal import JOURNAL_FILE, Journal, attributes_of
 from pba.study.mirror import Mirror
 from pba.study.objective import Objective
+from pba.study.replays import Replays
 from pba.study.result import (
     DECISION_FILE,
     MAPS_FILE,
@@ -70,6 +71,8 @@ class Session:
         Replay points on the recordings that have a say, and on those that have none.
     workers : int
         Threads of the sweep.
+    replays : Replays
+        What was replayed before.
     mirror : Mirror, optional
         A database into which finished trials are copied.
     progress : Progress
@@ -84,12 +87,14 @@ class Session:
         evaluator: Evaluator,
         held_out: Evaluator,
         workers: int,
+        replays: Replays,
         mirror: Mirror | None,
         progress: Progress,
     ) -> None:
         self.place, self.definition, self.record = place, definition, record
         self.evaluator, self.held_out = evaluator, held_out
-        self.workers, self.mirror, self.progress = workers, mirror, progress
+        self.workers, self.replays = workers, replays
+        self.mirror, self.progress = mirror, progress
         self.inputs = evaluator.inputs
         self.names = [one.name for one in self.inputs]
         self.objective = Objective(definition.aims)
@@ -113,8 +118,10 @@ class Session:
         outcomes = None if swept is None else outcomes_of(swept)
         self.judge = None if outcomes is None else Judge.of(self.question, outcomes)
         total = distinct_points(self.definition)
-        self.progress.stage("loading the model (the first time, it is compiled)")
-        self.evaluator.warm_up(total - len(self.stored))
+        self.evaluator.nr_expected = total - len(self.stored)
+        if not self.evaluator.knows([one.point for one in ALTERNATIVES]):
+            self.progress.stage("loading the model (the first time, it is compiled)")
+            self.evaluator.warm_up(self.evaluator.nr_expected)
         if self.stored:
             self.progress.say(f"going on: {number(len(self.stored))} of {number(total)} points are done")
         self.progress.stage("trying points", total, "points", len(self.stored))
@@ -149,7 +156,10 @@ class Session:
         command = f"pba sweep (of the study {self.definition.name})"
         folder = self.place.path / SWEEP_FOLDER
         executor = self.evaluator.executor
-        return sweep_study(self.inputs, grid, folder, self.workers, executor, command, self.progress), told
+        found = sweep_study(
+            self.inputs, grid, folder, self.workers, executor, self.replays, command, self.progress
+        )
+        return found, told
 
     def _decided_without_a_sweep(self) -> tuple[Decision, list[Point]]:
         """Decide among round points, which are the same for every seed, and replay them all for it."""

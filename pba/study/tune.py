@@ -33,6 +33,7 @@ from pba.study.inputs import Input, read_inputs, versions
 from pba.study.journal import attributes_of
 from pba.study.mirror import Mirror, Storage
 from pba.study.objective import Objective
+from pba.study.replays import Replays
 from pba.study.result import (
     RUN,
     STUDY_FILE,
@@ -81,6 +82,7 @@ def tune(
     dask: Dask | None = None,
     storage: str | None = None,
     force: bool = False,
+    cache: bool = True,
     command: str = "",
     progress: Progress = SILENT,
 ) -> Run:
@@ -133,6 +135,9 @@ def tune(
         is told of, and the run goes on without it.
     force : bool
         Whether to forget what an earlier run left in the folder.
+    cache : bool
+        Whether to take what earlier studies and sweeps replayed from pba's cache, and to keep there what this
+        one does (`pba.study.replays`). The result does not depend on it.
     command : str
         The command that does the same, for the record.
     progress : Progress, optional
@@ -162,8 +167,9 @@ def tune(
     asked = ask(study, folder, words, changes)
     asked = replace(asked, definition=_with_options(asked.definition, points, seed))
     return run_study(
-        asked, workers=workers, dask=dask, storage=storage, force=force, command=command, progress=progress
-    )
+        asked, workers=workers, dask=dask, storage=storage, force=force, cache=cache, command=command,
+        progress=progress,
+    )  # fmt: skip
 
 
 def run_study(
@@ -173,6 +179,7 @@ def run_study(
     dask: Dask | None = None,
     storage: str | None = None,
     force: bool = False,
+    cache: bool = True,
     command: str = "",
     progress: Progress = SILENT,
 ) -> Run:
@@ -196,12 +203,14 @@ def run_study(
             aims = kept_aims(definition)
             tuned, held_out = ([one for one in inputs if one.held_out == out] for out in (False, True))
             with (
+                Replays.opened(cache) as replays,
                 executor_for(dask, workers, progress) as executor,
                 nullcontext() if database is None else Mirror(database, definition, record, progress) as copy,
             ):
                 executor.check_memory({one.name: one.machine for one in inputs}, progress)
-                evaluators = Evaluator(tuned, executor, aims), Evaluator(held_out, executor, aims)
-                return Session(place, definition, record, *evaluators, workers, copy, progress).run()
+                tried, judge = (Evaluator(some, executor, aims, replays) for some in (tuned, held_out))
+                session = Session(place, definition, record, tried, judge, workers, replays, copy, progress)
+                return session.run()
     finally:
         progress.end()
 

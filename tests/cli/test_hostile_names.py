@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import pba
+from pba.cli.answer import shown
 from pba.cli.app import run
 from pba.cli.derived import refuse_output
-from pba.cli.tune import shown
 from pba.report.document import Document, Section, Table
 from pba.report.renderers import RENDERERS
 from pba.report.trace_figures import MOST_PHASES, trace_pictures

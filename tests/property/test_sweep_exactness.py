@@ -17,6 +17,7 @@ from pba.study.sweep import front as fronts
 from pba.study.sweep.boxes import Boxes, Ints, boxes_of, distinct_rows
 from pba.study.sweep.front import Aims, Landscape, TraceAims, beats, count_dominating, front_of, points_with
 from pba.study.sweep.grid import Grid, MachineAxes
+from pba.study.sweep.parts import joined
 from pba.study.sweep.plateau import largest_box_around, largest_plateaus, plateau_around
 
 GRIDS = st.builds(
@@ -67,7 +68,7 @@ def test_boxes_expand_to_what_they_were_made_of(
     # As on a machine with larger pages, and with a limit that cuts the last values off.
     axes = MachineAxes(values[0].clip(max=6), (values[1] * factor).clip(max=7 * factor), values[2] * factor)
     parts = rows_from(axes, table, chunk)
-    boxes = boxes_of(parts, grid, axes)
+    boxes = boxes_of(joined(parts), grid, axes)
     assert boxes is not None
     assert int(boxes.points.sum()) == len(grid)
     dense = boxes.dense(0, grid.shape[0], grid.shape).reshape(grid.shape)
@@ -80,7 +81,7 @@ def test_boxes_expand_to_what_they_were_made_of(
     for start in range(grid.shape[0]):
         part = boxes.dense(start, start + 1, grid.shape)
         assert np.array_equal(part, dense[start].reshape(-1))
-    again = boxes_of(rows_from(axes, table, 1), grid, axes)
+    again = boxes_of(joined(rows_from(axes, table, 1)), grid, axes)
     assert again is not None
     assert all(np.array_equal(one, other) for one, other in zip(boxes, again, strict=True))
 
@@ -90,7 +91,7 @@ def test_rows_that_are_not_each_point_once_are_no_boxes(fault: str) -> None:
     grid = Grid("0:3", "1:8", "1,2")
     axes = MachineAxes(*(np.array(axis) for axis in grid.values))
     parts = rows_from(axes, np.random.default_rng(1).integers(0, 3, (10, 10, 60)), 2)
-    assert boxes_of(parts, grid, axes) is not None
+    assert boxes_of(joined(parts), grid, axes) is not None
     rows = len(parts[0].batch)
     if fault == "a whole chunk":
         parts = parts[1:]
@@ -99,7 +100,7 @@ def test_rows_that_are_not_each_point_once_are_no_boxes(fault: str) -> None:
         kept = np.append(kept, kept[3]) if fault == "twice" else kept
         columns: list[Any] = [column[kept] for column in parts[0]]
         parts[0] = Behaviours(*columns)
-    assert boxes_of(parts, grid, axes) is None
+    assert boxes_of(joined(parts), grid, axes) is None
 
 
 @given(st.lists(st.tuples(st.integers(-2, 2), st.integers(0, 2)), min_size=1, max_size=30))

@@ -8,15 +8,17 @@ trace share no point and leave none out.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pba.engine.grid import Behaviours
 from pba.kernel.state import AREA_BITS
 from pba.results import CACHED_PAGE_NS_PARTS, COUNTER_COLUMNS
 from pba.study.sweep.grid import Grid, MachineAxes
+
+if TYPE_CHECKING:
+    from pba.engine.grid import Behaviours
 
 Ints = NDArray[np.int64]
 
@@ -73,27 +75,24 @@ class Boxes(NamedTuple):
         return int(self.behaviour[np.flatnonzero(inside)[0]])
 
 
-def boxes_of(parts: Sequence[Behaviours], grid: Grid, axes: MachineAxes) -> Boxes | None:
+def boxes_of(rows: Behaviours, grid: Grid, axes: MachineAxes) -> Boxes | None:
     """Merge the rows of a trace's parts into boxes; None if they do not hold each point exactly once.
 
     Parameters
     ----------
-    parts : sequence of Behaviours
-        Of ascending chunks of U.
+    rows : Behaviours
+        By ascending U.
     grid : Grid
         Its points are kept, others dropped.
     axes : MachineAxes
         The grid's axes on the machine of these rows.
     """
-    joined = Behaviours(
-        *(np.concatenate([part[at] for part in parts]) for at in range(len(Behaviours._fields)))
-    )
-    first, last = _on_grid(joined, axes)
+    first, last = _on_grid(rows, axes)
     kept = (last >= first).all(axis=1)
     first, last = first[kept], last[kept]
     if not _are_whole(first, last, grid.shape):
         return None
-    behaviour, shown = distinct_rows(joined.counters[kept], joined.cache_hash[kept])
+    behaviour, shown = distinct_rows(rows.counters[kept], rows.cache_hash[kept])
     for axis in (2, 0, 1):
         first, last, behaviour = merge_along(axis, first, last, behaviour)
     order = np.lexsort((first[:, 2], first[:, 1], first[:, 0]))
@@ -103,7 +102,7 @@ def boxes_of(parts: Sequence[Behaviours], grid: Grid, axes: MachineAxes) -> Boxe
     rank = np.empty(len(where), np.int64)
     rank[np.argsort(where)] = np.arange(len(where))
     shown = shown[behaviour[np.sort(where)]]
-    counters, cache_hash = joined.counters[kept], joined.cache_hash[kept]
+    counters, cache_hash = rows.counters[kept], rows.cache_hash[kept]
     return Boxes(first, last, rank[inverse], counters[shown], cache_hash[shown])
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -13,10 +12,10 @@ from pba.engine.grid import Behaviours
 from pba.errors import StudyError
 from pba.files import output_error, replacing
 from pba.results import COUNTER_COLUMNS
+from pba.study.replays import Columns, pack, unpack
 
 PARTS: Final = "parts"
 PART_SUFFIX: Final = ".bin"
-DIGEST_BYTES: Final = 32
 
 
 class Parts(Protocol):
@@ -58,43 +57,39 @@ class PartFiles:
         return self._path(str(key)).exists()
 
     def put(self, key: str, rows: Behaviours) -> None:
-        """Write a result, after its checksum: Parquet has none of its footer."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        named = dict(zip(Behaviours._fields, rows, strict=True))
-        counters = named.pop("counters")
-        named.update((name, counters[:, at]) for at, name in enumerate(COUNTER_COLUMNS))
-        buffer = io.BytesIO()
-        pq.write_table(pa.table(named), buffer, compression="zstd")
-        content = buffer.getvalue()
+        """Write a result."""
         with replacing(self._path(key), force=True) as temporary:
-            temporary.write_bytes(hashlib.sha256(content).digest() + content)
+            temporary.write_bytes(pack(columns_of(rows)))
 
     def get(self, key: str) -> Behaviours:
         """Read a result."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         path = self._path(key)
         try:
-            stored = path.read_bytes()
-            digest, content = stored[:DIGEST_BYTES], stored[DIGEST_BYTES:]
-            if hashlib.sha256(content).digest() != digest:
-                raise damaged_part(path)
-            table = pq.read_table(io.BytesIO(content))
-            columns = [
-                table[name].to_numpy() for name in (*Behaviours._fields[:4], *COUNTER_COLUMNS, "cache_hash")
-            ]
-        except (OSError, KeyError, pa.ArrowException) as error:
+            return rows_from(unpack(path.read_bytes()))
+        except (OSError, KeyError, ValueError) as error:
             raise damaged_part(path) from error
-        counters = np.column_stack([column.astype(np.int64) for column in columns[4:-1]])
-        return Behaviours(
-            columns[0], columns[1], columns[2], columns[3], counters, columns[-1].astype(np.uint64)
-        )
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}{PART_SUFFIX}"
+
+
+def columns_of(rows: Behaviours) -> Columns:
+    """Return a result as columns of a table."""
+    named = dict(zip(Behaviours._fields, rows, strict=True))
+    counters = named.pop("counters")
+    return named | {name: counters[:, at] for at, name in enumerate(COUNTER_COLUMNS)}
+
+
+def joined(parts: Sequence[Behaviours]) -> Behaviours:
+    """Return the results of tasks, behind each other, as one."""
+    return Behaviours(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def rows_from(columns: Columns) -> Behaviours:
+    """Return the result that `columns_of` took; raise `KeyError` where a column is missing."""
+    counters = np.column_stack([columns[name].astype(np.int64) for name in COUNTER_COLUMNS])
+    where = [columns[name] for name in Behaviours._fields[:4]]
+    return Behaviours(*where, counters, columns["cache_hash"].astype(np.uint64))  # type: ignore[call-arg]
 
 
 def damaged_part(path: Path) -> StudyError:

@@ -18,13 +18,14 @@ from pba.study.cluster import Dask, check_dask, executor_for
 from pba.study.executors import Executor
 from pba.study.folder import COMPLETE, RUNNING, Folder, Record
 from pba.study.inputs import versions
+from pba.study.replays import KeptPoints, Replays, trace_sha256
 from pba.study.space import PATCH_POINT
 from pba.study.sweep.boxes import Boxes, boxes_of, page_ns_of
 from pba.study.sweep.folder import RECORD_FILE, SWEEP, TABLE_FILE, differences, read_table, write_table
 from pba.study.sweep.grid import Grid
-from pba.study.sweep.parts import PARTS, PartFiles, Parts, PartsInMemory
+from pba.study.sweep.parts import PARTS, PartFiles, Parts, PartsInMemory, columns_of, joined, rows_from
 from pba.study.sweep.result import SweepResult
-from pba.study.sweep.tasks import Case, Task, run_task, tasks_of, trace_sha256
+from pba.study.sweep.tasks import Case, Task, case_key, run_task, tasks_of
 from pba.study.workers import Threads, check_memory, check_workers
 from pba.trace.table import Trace
 from pba.units import number, plural
@@ -45,6 +46,7 @@ def sweep(
     dask: Dask | Executor | None = None,
     folder: str | Path | None = None,
     force: bool = False,
+    cache: bool | Replays = True,
     command: str = "",
     progress: Progress = SILENT,
 ) -> SweepResult:
@@ -68,6 +70,9 @@ def sweep(
         Where to keep the result, and what is done of it after a kill. Only in memory by default.
     force : bool
         Whether to forget what an earlier sweep left in the folder.
+    cache : bool
+        Whether to take what earlier studies and sweeps replayed from pba's cache, and to keep there what this
+        one does (`pba.study.replays`). The result does not depend on it.
     command : str
         The command that does the same, for the record.
     progress : Progress, optional
@@ -94,13 +99,14 @@ def sweep(
         progress.stage("reading the traces")
         named, rules = read_traces(traces), _settings(machine)
         if folder is None:
-            work = _Work(named, rules, grid, workers, progress)
-            with executor_for(dask, workers, progress) as executor:
-                return work.result(work.explored(PartsInMemory(), executor), command, None)
+            with Replays.opened(cache) as replays:
+                work = _Work(named, rules, grid, workers, replays, progress)
+                with executor_for(dask, workers, progress) as executor:
+                    return work.result(work.explored(PartsInMemory(), executor), command, None)
         place = Folder(Path(folder), SWEEP)
-        with place.held():
+        with place.held(), Replays.opened(cache) as replays:
             begun = place.is_begun(force)
-            work = _Work(named, rules, grid, workers, progress)
+            work = _Work(named, rules, grid, workers, replays, progress)
             record = _open(place, work.record(command), begun)
             if record["state"] == COMPLETE:
                 progress.say(f"{place.path}: done already; nothing is replayed again")
@@ -195,20 +201,29 @@ class _Work:
     """The traces on their machines, and the tasks that are left to do."""
 
     def __init__(
-        self, named: list[tuple[Trace, str]], rules: Settings, grid: Grid, workers: int, progress: Progress
+        self,
+        named: list[tuple[Trace, str]],
+        rules: Settings,
+        grid: Grid,
+        workers: int,
+        replays: Replays,
+        progress: Progress,
     ) -> None:
         self.traces = [trace for trace, _ in named]
-        self.workers, self.progress = workers, progress
+        self.workers, self.replays, self.progress = workers, replays, progress
         pairs = [(at, setting) for setting in rules for at in range(len(named))]
         machines = [rules[setting](self.traces[at]) for at, setting in pairs]
         names = [f"{_name(*named[at])}, {setting}" for at, setting in pairs]
         check_memory(dict(zip(names, machines, strict=True)), workers, progress)
+        hashes = [trace_sha256(trace) for trace in self.traces]
         progress.stage("replaying the patch's own thresholds (the first time, the model is compiled)")
+        known = [
+            replays.points_of(hashes[at], machine) for (at, _), machine in zip(pairs, machines, strict=True)
+        ]
         with Threads(max_workers=workers, thread_name_prefix="sweep") as pool:
-            patches = list(pool.map(_patch_figures, [self.traces[at] for at, _ in pairs], machines))
+            patches = list(pool.map(_patch_figures, [self.traces[at] for at, _ in pairs], machines, known))
             most = grid.resolved(lambda: max(pool.map(_most_cached, self.traces * len(rules), machines)))
         self.grid = most.with_patch()
-        hashes = [trace_sha256(trace) for trace in self.traces]
         self.of_trace = [at for at, _ in pairs]
         self.cases = [
             Case(
@@ -234,12 +249,14 @@ class _Work:
         executor.check_memory({case.trace: case.machine for case in self.cases}, self.progress)
         axes = [self.grid.on(case.machine) for case in self.cases]
         tasks = [tasks_of(*three) for three in zip(self.cases, self.of_trace, axes, strict=True)]
-        left = {task.key: task for of_case in tasks for task in of_case if task.key not in parts}
-        total = len({task.key for of_case in tasks for task in of_case})
-        weights = sum(task.weight for task in {task.key: task for each in tasks for task in each}.values())
+        kept = [self.replays.sweep(case_key(of_case), rows_from) for of_case in tasks]
+        new = [of_case for of_case, rows in zip(tasks, kept, strict=True) if rows is None]
+        every = {task.key: task for of_case in new for task in of_case}
+        left = {key: task for key, task in every.items() if key not in parts}
+        weights = sum(task.weight for task in every.values())
         done = weights - sum(task.weight for task in left.values())
-        if len(left) < total:
-            self.progress.say(f"going on: {total - len(left)} of {total} pieces are done")
+        if len(left) < len(every):
+            self.progress.say(f"going on: {len(every) - len(left)} of {len(every)} pieces are done")
         points, pairs = number(len(self.grid)), number(len(self.grid) // self.grid.shape[2])
         cases = plural(len(self.cases), "trace and machine", "traces and machines")
         self.progress.say(f"{points} points ({pairs} pairs of U and B, a replay each or less) on {cases}")
@@ -248,8 +265,11 @@ class _Work:
         self._do(sorted(left.values(), key=lambda task: -task.weight), parts, executor, done)
         self.progress.stage("merging what behaves alike")
         found = []
-        for of_case, case, on_machine in zip(tasks, self.cases, axes, strict=True):
-            boxes = boxes_of([parts.get(task.key) for task in of_case], self.grid, on_machine)
+        for of_case, rows, case, on_machine in zip(tasks, kept, self.cases, axes, strict=True):
+            if rows is None:
+                rows = joined([parts.get(task.key) for task in of_case])
+                self.replays.keep_sweep(case_key(of_case), columns_of(rows))
+            boxes = boxes_of(rows, self.grid, on_machine)
             if boxes is None:
                 raise StudyError(
                     f"the parts of {case.trace} do not hold each point once",
@@ -276,11 +296,14 @@ class _Work:
             self.progress.advance(weight_done)
 
 
-def _patch_figures(trace: Trace, machine: Machine) -> tuple[int, int, int]:
-    """Replay the patch's own thresholds, event by event."""
+def _patch_figures(trace: Trace, machine: Machine, known: KeptPoints) -> tuple[int, int, int]:
+    """Replay the patch's own thresholds, event by event, unless that was done before."""
     from pba.model import replay
 
-    counters = replay(trace, PATCH_POINT.on(machine), machine).counters
+    counters = known.get(PATCH_POINT)
+    if counters is None:
+        counters = replay(trace, PATCH_POINT.on(machine), machine).counters
+        known.add(PATCH_POINT, counters)
     return counters["pmd_splits"], counters["cached_page_ns"], counters["nr_cached"]
 
 

@@ -16,7 +16,6 @@ from pba.study.executors import stop_if_asked
 from pba.study.folder import model_hash, sha256_of
 from pba.study.sweep.boxes import Ints
 from pba.study.sweep.grid import MachineAxes
-from pba.trace.table import Trace
 
 CHUNK: Final = 8
 """Values of U in a task. It must not depend on the workers, or the parts would."""
@@ -112,7 +111,6 @@ def _key(case: Case, unshrinkable_pages: Ints, batch: Ints, shrink_block_min_pag
     return sha256_of(json.dumps(inputs, sort_keys=True).encode())[:32]
 
 
-def trace_sha256(trace: Trace) -> str:
-    """Return a hash of a trace's events, however it is stored: all that a replay reads of it."""
-    columns = (trace.time_ns, trace.op, trace.slot, trace.arg)
-    return sha256_of(b"".join(sha256_of(column.tobytes()).encode() for column in columns))
+def case_key(tasks: Sequence[Task]) -> str:
+    """Return a hash of all that shapes the results of all tasks of a trace on a machine."""
+    return sha256_of("".join(task.key for task in tasks).encode())[:32]
