@@ -131,18 +131,26 @@ def _markdown_table(table: Table) -> str:
 
 def render_text(document: Document, pictures: Sequence[Picture]) -> str:
     """Return plain ASCII of at most 72 columns, to be pasted into a mail."""
-    filters = {"wrap": _wrap, "bullet": _bullet, "table": text_table, "command": _command, "plain": _plain}
+    filters = {
+        "wrap": wrapped,
+        "bullet": _bullet,
+        "table": text_table,
+        "command": _command,
+        "plain": plain_words,
+    }
     text = _render("report.txt.j2", filters, document, pictures)
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
 
 
-def _plain(text: str) -> str:
+def plain_words(text: str) -> str:
+    """Return a text in ASCII, without marks of code."""
     return ascii_only(text).replace("`", "")
 
 
-def _wrap(text: str, first: str = "", rest: str = "") -> str:
+def wrapped(text: str, first: str = "", rest: str = "") -> str:
+    """Return a text in lines that fit a mail."""
     # A word longer than a line (a path) must be broken; hyphens are kept whole, and numbers keep their unit.
-    glued = _UNIT.sub("\x1f", _plain(text))
+    glued = _UNIT.sub("\x1f", plain_words(text))
     filled = textwrap.fill(
         glued, TEXT_WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False
     )
@@ -150,14 +158,14 @@ def _wrap(text: str, first: str = "", rest: str = "") -> str:
 
 
 def _bullet(text: str) -> str:
-    return _wrap(text, " - ", "   ")
+    return wrapped(text, " - ", "   ")
 
 
 def _command(text: str) -> str:
     """Break a long command line where a shell reads on: a backslash at the end of the line."""
     lines, line = [], ""
     room = TEXT_WIDTH - len("  $ ") - 2
-    for word in _plain(text).split(" "):
+    for word in plain_words(text).split(" "):
         joined = f"{line} {word}" if line else word
         if len(joined) <= room:
             line = joined
@@ -178,7 +186,7 @@ def _command(text: str) -> str:
 
 def text_table(table: Table) -> str:
     """Return a table as aligned text; one that is too wide becomes several that repeat its key columns."""
-    rows = [[_plain(cell) for cell in row] for row in table.rows]
+    rows = [[plain_words(cell) for cell in row] for row in table.rows]
     keys = [place for place, column in enumerate(table.columns) if column.key]
     rest = [place for place, column in enumerate(table.columns) if not column.key]
     if len(table.columns) == 2 and not any(column.title for column in table.columns):
@@ -192,7 +200,7 @@ def text_table(table: Table) -> str:
 
 def _pairs(rows: list[list[str]]) -> str:
     indent = max(len(row[0]) for row in rows) + _GAP + 1
-    return "\n".join(_wrap(row[1], f" {row[0]:<{indent - 1}}", " " * indent) for row in rows)
+    return "\n".join(wrapped(row[1], f" {row[0]:<{indent - 1}}", " " * indent) for row in rows)
 
 
 def _width(column: Column, cells: list[str]) -> int:
