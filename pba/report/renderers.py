@@ -6,15 +6,19 @@ aligned plain text, escaped Markdown, typography and themed figures for HTML.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass, replace
+from importlib.resources import files
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from pba.printable import cut_middle, printable
 from pba.report.document import Column, Document, Table
+from pba.report.spots import embedded
 from pba.report.style import Picture
 from pba.report.words import ascii_only
 
@@ -41,11 +45,13 @@ def _environment(*, html: bool) -> Environment:
     )  # fmt: skip
 
 
-def _render(template: str, filters: dict[str, Any], document: Document, pictures: Sequence[Picture]) -> str:
+def _render(
+    template: str, filters: dict[str, Any], document: Document, pictures: Sequence[Picture], **more: Any
+) -> str:
     environment = _environment(html=template.endswith(".html.j2"))
     environment.filters.update(filters)
     figures = {picture.name: picture for picture in pictures}
-    return environment.get_template(template).render(document=_printable(document), figures=figures)
+    return environment.get_template(template).render(document=_printable(document), figures=figures, **more)
 
 
 LONGEST_TEXT: Final = 4000
@@ -67,15 +73,20 @@ def _printable(part: Any) -> Any:
 
 
 def render_html(document: Document, pictures: Sequence[Picture]) -> str:
-    """Return one page that needs nothing from outside: styles and figures are in it."""
+    """Return one page that needs nothing from outside: styles, figures and a script are in it."""
     from markupsafe import Markup
 
     filters: dict[str, Any] = {
         "typeset": lambda text: Markup(_typeset(text)),
         "inline": lambda picture: Markup(picture.inline_svg()),
         "groups": column_groups,
+        "embedded": lambda details: Markup(embedded(details)),
     }
-    return _render("report.html.j2", filters, document, pictures)
+    script = files("pba.report").joinpath("templates/report.js").read_text(encoding="utf-8")
+    # The page runs this script alone, whatever a name in it may say.
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    more = {"script": Markup(script), "script_hash": f"sha256-{digest}"}
+    return _render("report.html.j2", filters, document, pictures, **more)
 
 
 def _typeset(text: str) -> str:
