@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from html import escape
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import numpy as np
+
+from pba import shown
 from pba.machine import Machine, Thresholds
+from pba.sparkline import sparkline, sparkline_svg
+from pba.units import fine_percent, format_bytes, number, plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -159,7 +163,62 @@ class ReplayResult:
         rows = [(name, self.counters[name], *meaning) for name, meaning in MEANINGS.items()]
         return pd.DataFrame(rows, columns=["counter", "value", "unit", "meaning"]).set_index("counter")
 
+    @shown.never_raises
+    def __repr__(self) -> str:
+        """Return a few lines: what was replayed, the figures that matter, the cached pages over time."""
+        figures = [f"{label} {said}" for label, said in self._figures()]
+        curve = self._cached_curve(60)
+        told = (
+            f"cached pages {sparkline(curve)} {number(min(curve))} to {number(max(curve))}" if curve else ""
+        )
+        head = f"ReplayResult of {shown.named(self.trace_name)!r} with {self.thresholds} on {self.machine}"
+        return shown.lines(head, (", ".join(figures[:3]), ", ".join(figures[3:]), told))
+
+    @shown.never_raises
     def _repr_html_(self) -> str:
-        """Show the counters as a table in Jupyter."""
-        title = escape(f"{self.trace_name}: {self.thresholds} on {self.machine}")
-        return f"<p>{title}</p>{self.to_frame().to_html()}"
+        """Show the same as a table in Jupyter; every counter opens on a click."""
+        curve = self._cached_curve(240)
+        curves = []
+        if curve:
+            curves = [
+                ("cached over time", sparkline_svg(curve), f"{number(min(curve))} to {number(max(curve))}")
+            ]
+        every = [(name, number(self.counters[name]), *meaning) for name, meaning in MEANINGS.items()]
+        return shown.html(
+            f"{shown.named(self.trace_name)}: {self.thresholds} on {self.machine}",
+            shown.pairs(self._figures(), curves),
+            shown.folded("every counter", shown.table(("counter", "value", "unit", "meaning"), every)),
+        )
+
+    def _figures(self) -> list[tuple[str, str]]:
+        """Return the figures that matter most, as labels and what they are."""
+        counters = self.counters
+        troubles = {
+            "alloc_failures": "allocations failed",
+            "pages_leaked": "pages leaked",
+            "deadlocks": "deadlocks",
+        }
+        share = fine_percent(self.block_mapped_share)
+        return [
+            ("PMD splits", number(counters["pmd_splits"])),
+            (
+                "pages cached on average",
+                f"{number(self.mean_cached_pages)} ({format_bytes(self.mean_cached_bytes)})",
+            ),
+            ("at most", number(counters["peak_cached"])),
+            ("block-mapped at the end", f"{share} of memory"),
+            (
+                "given back",
+                plural(counters["pages_released"], "page") + f" in {number(counters['scan_calls'])} scans",
+            ),
+            *((label, number(counters[name])) for name, label in troubles.items() if counters[name]),
+        ]
+
+    def _cached_curve(self, steps: int) -> list[float]:
+        """Return the cached pages at equal steps of time; nothing without a timeline."""
+        if self.timeline is None or len(self.timeline) == 0:
+            return []
+        time_ns = self.timeline["time_ns"].to_numpy()
+        ends = time_ns[0] + (time_ns[-1] - time_ns[0]) * np.arange(1, steps + 1) / steps
+        last = np.maximum(np.searchsorted(time_ns, ends, side="right") - 1, 0)
+        return [float(value) for value in self.timeline["nr_cached"].to_numpy()[last]]
