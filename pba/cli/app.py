@@ -35,6 +35,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("sweep", "sweep", ANSWER),
     ("report", "report", ANSWER),
     ("replay", "replay", ANSWER),
+    ("policies", "policies", ANSWER),
     ("info", "info", TRACES),
     ("plot", "plot", TRACES),
     ("record", "record", TRACES),

@@ -32,7 +32,7 @@ def take_pages_from_tail(state: State, target: Int, wanted: Int) -> None:
 POLICIES = (
     Definition(
         name="cold-first",
-        line="v6 whose shrinker takes pages from the list's tail, those freed longest ago",
+        line="v6 that shrinks from the tail: pages freed longest ago",
         about=(
             "What a scan chooses is as in v6; the walk that takes pages off the list goes from its tail to its "
             "head. Pages freed last, which caches may still hold, stay for the next allocation."

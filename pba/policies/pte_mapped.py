@@ -43,7 +43,7 @@ def free(state: State, page: Int) -> None:
 POLICIES = (
     Definition(
         name="pte-mapped",
-        line="the whole linear map in PTEs from boot: no splits, and no block mappings",
+        line="the linear map in PTEs from boot: no splits, no blocks",
         about=(
             "The kernel maps the whole linear map by single PTEs, without contPTE, as it does for KFENCE or "
             "rodata=full. Each page table is protected when it is allocated and unprotected when it is freed: "

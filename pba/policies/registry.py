@@ -23,6 +23,7 @@ PLACES: Final[dict[str, str]] = {
     "nonblock-first": "nonblock_first",
     "scattered": "scattered",
     "pte-mapped": "pte_mapped",
+    "freetype": "freetype",
 }
 """Every policy by its name, and the module that defines it: loaded, and compiled, when it is first used."""
 

@@ -66,7 +66,7 @@ def free(state: State, page: Int) -> None:
 POLICIES = (
     Definition(
         name="scattered",
-        line="single pages, protected one by one under a block-mapped linear map",
+        line="single pages from anywhere, protected one by one",
         about=(
             "The constructor of a page table sets the pkey on its page, the destructor takes it off; nothing "
             "is cached, and the first page table in a block splits it for good. The kernel would have to "

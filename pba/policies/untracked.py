@@ -23,7 +23,7 @@ def add_untracked(state: State, page: Int, order: Int, take_one: Int) -> None:
 POLICIES = (
     Definition(
         name="untracked",
-        line="v6 that does not track blocks: the shrinker takes pages from the list's head",
+        line="v6 that does not track blocks, and shrinks from the head",
         about=(
             "14/30 alone with the plainest shrinker: no page knows its block. A scan releases pages one by one "
             "from the head of the list, those freed last, and splits whatever block they lie in. It shows what "

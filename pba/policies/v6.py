@@ -11,7 +11,7 @@ SOURCE = (
 POLICIES = (
     Definition(
         name="v6",
-        line="the patch: a block allocator and its shrinker, with three thresholds",
+        line="the patch: a cache of blocks, a shrinker, three thresholds",
         about=(
             "Page tables come from a cache of protected pages, which is refilled by whole blocks as long as "
             "there are any, so that protecting them splits no PMD leaf. Under memory pressure a shrinker gives "
@@ -22,7 +22,7 @@ POLICIES = (
     ),
     Definition(
         name="whole-blocks-only",
-        line="v6 whose shrinker never splits a block: M is a whole block",
+        line="v6 that never splits a block to shrink it: M is a block",
         about=(
             "PBA_SHRINK_BLOCK_MIN_PAGES is BLOCK_NR_PAGES: the shrinker gives back empty blocks and pages "
             "outside of blocks, and nothing else."

@@ -32,7 +32,7 @@ def choose_whole_blocks(state: State, tunables: Tunables, nr_to_scan: Int) -> tu
 POLICIES = (
     Definition(
         name="whole-blocks",
-        line="v6 whose shrinker never splits a block; may fall back on other pages",
+        line="v6 that never splits a block to shrink it, by its rules",
         about=(
             "A scan gives back an empty block whole, else pages outside of blocks: the test whether a block is "
             "worth shrinking in part is gone, and PBA_SHRINK_BLOCK_MIN_PAGES with it."

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pba import model
-from pba.kernel.state import FREE_PAGES
+from pba.kernel.state import FREE_PAGES, NOT_MANAGED
 from pba.policies.policy import Policy
 from pba.policies.state import OWN, OWN_LISTS
 from tests.property.compare import KernelRun, assert_same, free_lists
@@ -47,6 +47,18 @@ class RivalRun(KernelRun):
         starts = np.flatnonzero(state.buddy_order >= 0).tolist()
         assert {start: int(state.buddy_order[start]) for start in starts} == orders
         assert state.vars[FREE_PAGES] >= sum(len(chunks) << order for order, chunks in enumerate(lists))
+
+
+class FreetypeRun(RivalRun):
+    """Flagged blocks, and the free lists of their pages."""
+
+    def own(self) -> Any:
+        """Return flagged blocks with their free pages, and the lists."""
+        flagged = np.flatnonzero(self.state.block_nr_free != NOT_MANAGED).tolist()
+        return (
+            {block: int(self.state.block_nr_free[block]) for block in flagged},
+            free_lists(self.state, OWN_LISTS),
+        )
 
 
 def run_rival(scenario: Scenario, run: RivalRun, reference: Rival) -> Rival:

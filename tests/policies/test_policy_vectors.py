@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,12 @@ from typing import Any
 import pytest
 
 import pba
-from pba.policies.registry import PLACES
+from tests.reference import rivals
+from tests.reference.freetype import Freetype
+from tests.reference.machine import Machine, read_events
 
 VECTORS = Path(__file__).parents[1] / "vectors"
-CASES: list[dict[str, Any]] = [
-    case for case in json.loads((VECTORS / "policies.json").read_text())["cases"] if case["policy"] in PLACES
-]
+CASES: list[dict[str, Any]] = json.loads((VECTORS / "policies.json").read_text())["cases"]
 
 
 @cache
@@ -30,7 +31,7 @@ def shown(case: dict[str, Any]) -> str:
 
 
 def test_no_case_is_missing() -> None:
-    assert len(CASES) == 90
+    assert len(CASES) == 100
 
 
 @pytest.mark.parametrize("case", CASES, ids=shown)
@@ -40,3 +41,16 @@ def test_case(case: dict[str, Any]) -> None:
         trace(case["trace"]), thresholds, pba.Machine(**case["machine"]), policy=case["policy"]
     )
     assert {name: result.counters[name] for name in case["expected"]} == case["expected"]
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case["policy"] in ("scattered", "freetype")], ids=shown
+)
+def test_the_rivals_references_agree(case: dict[str, Any]) -> None:
+    """The slow rules, too, are held against figures that neither they nor pba made."""
+    policy = {"scattered": rivals.Scattered, "freetype": Freetype}[case["policy"]]
+    reference = policy(Machine(**case["machine"]))
+    for event in read_events(VECTORS / case["trace"]):
+        reference.step(event)
+    totals = Counter(reference.totals())
+    assert {name: totals[name] for name in case["expected"]} == case["expected"]

@@ -28,13 +28,13 @@ VARIANTS: dict[str, tuple[Policy, type[BlockAllocator]]] = {
     "fullest-first": (Policy("fullest-first"), variants.FullestFirst),
     "fullest-first nb": (Policy("fullest-first", nb="first"), variants.FullestFirstAfterNonblock),
 }
-SEEDS = range(6) if config.DISABLE_JIT else range(48)
+SEEDS = range(3) if config.DISABLE_JIT else range(18)
 MACHINE = pba.Machine(4, 16384, "pud")
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 @settings(
-    max_examples=2 if config.DISABLE_JIT else 20,
+    max_examples=2 if config.DISABLE_JIT else 8,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
