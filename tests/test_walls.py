@@ -69,6 +69,10 @@ LAYERS: tuple[dict[str, Room], ...] = (
             "the shrinkers, background demand",
             "the kernel's tracepoints; not where they were read",
         ),
+        "policies": Room(
+            "every way to protect page tables, a file each: v6 and its variants, and their rivals",
+            "the kernel's functions, and which to replace; no trace",
+        ),
         "pool": Room(
             "simulated machines that stand ready for the next replay, bounded in bytes",
             "the kernel's state; no trace",
