@@ -64,6 +64,18 @@ class Silent:
 
 
 _drawn: list[Progress] = []
+_quiet = False
+
+
+def keep_quiet(quiet: bool = True) -> None:
+    """Say nothing of progress from now on, nor of what is compiled; results and errors are not progress."""
+    global _quiet
+    _quiet = quiet
+
+
+def is_quiet() -> bool:
+    """Whether nothing is said of progress."""
+    return _quiet
 
 
 def draws(progress: Progress) -> None:
@@ -79,7 +91,9 @@ def draws_no_more(progress: Progress) -> None:
 
 
 def say_through_line(text: str) -> bool:
-    """Say a line that stays above the live line on the terminal; return whether there is one."""
+    """Say a line that stays above the live line on the terminal; return whether that, or silence, did for it."""
+    if _quiet:
+        return True
     if _drawn:
         _drawn[-1].say(text)
     return bool(_drawn)

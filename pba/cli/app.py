@@ -20,6 +20,7 @@ import typer
 from pba._version import __version__
 from pba.errors import EXIT_STATUS, PbaError
 from pba.printable import LONGEST_MESSAGE, printable
+from pba.progress import keep_quiet
 
 EXIT_INTERRUPTED = 130
 """What a shell reports for a command that was ended by Ctrl-C."""
@@ -84,6 +85,9 @@ def pba(
         bool,
         typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
     ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Say nothing of progress: pba -q tune prints results alone.")
+    ] = False,
 ) -> None:
     """Find thresholds for the kernel's page-table block allocator, and what they cost.
 
@@ -91,6 +95,7 @@ def pba(
     of the block allocator and its shrinker (kpkeys_hardened_pgtables v6, patches
     14 and 17), and searches the thresholds of the shrinker.
     """
+    keep_quiet(quiet)
 
 
 def _register() -> None:
@@ -106,6 +111,23 @@ def _register() -> None:
 _register()
 
 
+def _commands() -> Any:
+    """Return the command of `app` with all below it, whose help says of a flag what it does, not that it is a bool."""
+    from typer.main import get_command
+
+    def told_plainly(command: Any, above: Any = None) -> None:
+        context = command.context_class(command, parent=above, **command.context_settings)
+        for parameter in command.get_params(context):
+            if getattr(parameter, "is_flag", False):
+                parameter.metavar = ""
+        for below in getattr(command, "commands", {}).values():
+            told_plainly(below, context)
+
+    command = get_command(app)
+    told_plainly(command)
+    return command
+
+
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status.
 
@@ -115,7 +137,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     _prepare_output()
     try:
-        status = app(args=given or ["--help"], prog_name="pba", standalone_mode=False)
+        status = _commands()(args=given or ["--help"], prog_name="pba", standalone_mode=False)
         sys.stdout.flush()
     except PbaError as error:
         return _fail(error.for_command_line())

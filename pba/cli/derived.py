@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ def refuse_output(output: Path, force: bool) -> None:
     refuse_overwrite(output, force)
 
 
-def finish(made: Trace, output: Path, force: bool) -> None:
+def finish(made: Trace, output: Path, force: bool, as_json: bool = False) -> None:
     """Write a trace under the name of its file, and say what it is."""
     from pba.analysis.summary import summarize_trace
 
@@ -30,6 +31,9 @@ def finish(made: Trace, output: Path, force: bool) -> None:
     made = replace(made, metadata=made.metadata.with_(name=named))
     made.write(output, force=force)
     summary = summarize_trace(made)
+    if as_json:
+        print(json.dumps({"file": str(output), **summary.to_dict()}, indent=2))
+        return
     print(
         f"{printable(output)}: {number(summary.events)} events in {format_time(made.metadata.duration_ns)}: "
         f"{number(summary.ops['A'])} page tables allocated, {number(summary.ops['F'])} freed, "

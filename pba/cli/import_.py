@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pba.cli.options import AsJson
 from pba.printable import printable
 from pba.units import number, parse_memory, parse_page_size
 
@@ -75,6 +77,7 @@ def import_(
         str | None,
         typer.Option(metavar="LOW-HIGH", help="Orders of its chunks; by default all but single pages."),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Import a recording made elsewhere.
 
@@ -122,7 +125,12 @@ def import_(
         quality = replace(trace.metadata.quality, notes=(*trace.metadata.quality.notes, *note))
         trace = replace(trace, metadata=trace.metadata.with_(quality=quality))
     trace.write(output, force=force)
-    print(summarize_import(output, trace))
+    if as_json:
+        from pba.analysis.summary import summarize_trace
+
+        print(json.dumps({"file": str(output), **summarize_trace(trace).to_dict()}, indent=2))
+    else:
+        print(summarize_import(output, trace))
 
 
 def summarize_import(output: Path, trace: Trace) -> str:

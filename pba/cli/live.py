@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final, TextIO
 
 from pba.printable import LONGEST_MESSAGE, printable
-from pba.progress import Pace, draws, draws_no_more
+from pba.progress import Pace, draws, draws_no_more, is_quiet
 from pba.units import format_time, number
 
 DRAW_S: Final = 0.1
@@ -118,6 +118,8 @@ class LiveLine:
 
     def _write(self, text: str) -> None:
         """Write, and never end the work because nobody listens any more."""
+        if is_quiet():
+            return
         try:
             self.stream.write(text)
             self.stream.flush()

@@ -84,6 +84,7 @@ PolicyParameters = Annotated[
         rich_help_panel=POLICY,
     ),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print plain numbers, as JSON.")]
 DaskCluster = Annotated[
     str | None,
     typer.Option(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pba.cli.options import AsJson
 from pba.cli.traces import open_trace
 from pba.units import parse_time
 
@@ -59,6 +61,7 @@ def plot(
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files with other contents.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Draw what is in a trace, before anything is simulated.
 
@@ -81,8 +84,8 @@ def plot(
     given = open_trace(trace)
     pictures, left_out = trace_pictures(given, tuple(kind or ()), settings)
     folder = Path("plots") / stem(trace) if output is None else output
-    for path in write_pictures(pictures, folder, wanted, force):
-        print(path)
+    paths = [str(path) for path in write_pictures(pictures, folder, wanted, force)]
+    print(json.dumps({"files": paths, "left_out": left_out}, indent=2) if as_json else "\n".join(paths))
     for line in left_out:
         print(f"pba: {line}", file=sys.stderr)
 

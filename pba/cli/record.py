@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pba.cli.live import LiveLine
+from pba.cli.options import AsJson
 from pba.printable import LONGEST_MESSAGE, printable
 from pba.units import fine_percent, format_time, number, plural
 
@@ -83,6 +85,7 @@ def record(
             "every page: a hundred times the events, about 0.8 MB of file a second of a busy machine.",
         ),
     ] = None,
+    as_json: AsJson = False,
     _program: Annotated[
         bool,
         typer.Option(
@@ -136,6 +139,11 @@ def record(
     finally:
         live.end()
     print(recorded_text(recording), file=sys.stderr)
+    if as_json:
+        from pba.analysis.summary import summarize_trace
+
+        facts = {"file": str(recording.path), "exit_status": recording.exit_status}
+        print(json.dumps({**facts, **summarize_trace(recording.trace).to_dict()}, indent=2))
     if recording.exit_status and recording.ended_by != "duration":
         raise typer.Exit(recording.exit_status)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -87,6 +88,7 @@ def sweep(
     force: Annotated[
         bool, typer.Option("--force", help="Forget an earlier sweep in that folder and sweep anew.")
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print plain numbers, as JSON.")] = False,
 ) -> None:
     """Evaluate a whole grid of thresholds exactly: the true Pareto front.
 
@@ -151,6 +153,11 @@ def sweep(
         raise
     finally:
         progress.end()
+    if as_json:
+        from pba.report.sweep import plain_sweep
+
+        print(json.dumps(plain_sweep(found), indent=1))
+        return
     print(paths[0].read_text(encoding="utf-8"), end="")
     print(f"\nin {place}: behaviours.parquet, sweep.json, summary.txt, summary.md")
 

@@ -9,6 +9,7 @@ import typer
 
 from pba.cli.derived import finish, refuse_output
 from pba.cli.minimise import minimise
+from pba.cli.options import AsJson
 from pba.cli.traces import open_trace
 from pba.errors import PbaError
 from pba.units import parse_time
@@ -55,6 +56,7 @@ def cut(
         ),
     ] = None,
     force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """Cut a piece out of a trace.
 
@@ -67,11 +69,13 @@ def cut(
     begin = parse_time(from_, "--from")
     end = None if to is None else parse_time(to, "--to")
     refuse_output(output, force)
-    finish(ops.cut(open_trace(source), begin, end), output, force)
+    finish(ops.cut(open_trace(source), begin, end), output, force, as_json)
 
 
 @trace.command("join")
-def join(sources: Inputs, output: Output, gap: Gap = "0", force: Force = False) -> None:
+def join(
+    sources: Inputs, output: Output, gap: Gap = "0", force: Force = False, as_json: AsJson = False
+) -> None:
     """Put traces one after the other.
 
     Their pages are kept apart: what A leaves live stays live, and what B had
@@ -81,7 +85,7 @@ def join(sources: Inputs, output: Output, gap: Gap = "0", force: Force = False) 
 
     gap_ns = parse_time(gap, "--gap")
     refuse_output(output, force)
-    finish(ops.join([open_trace(source) for source in sources], gap_ns), output, force)
+    finish(ops.join([open_trace(source) for source in sources], gap_ns), output, force, as_json)
 
 
 @trace.command("repeat")
@@ -98,6 +102,7 @@ def repeat(
         ),
     ] = "free",
     force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """Repeat a trace.
 
@@ -109,7 +114,7 @@ def repeat(
 
     gap_ns = parse_time(gap, "--gap")
     refuse_output(output, force)
-    finish(ops.repeat(open_trace(source), times, gap_ns, leftover), output, force)
+    finish(ops.repeat(open_trace(source), times, gap_ns, leftover), output, force, as_json)
 
 
 @trace.command("merge")
@@ -121,6 +126,7 @@ def merge(
         typer.Option(metavar="A", help="Take the shrinker's passes from this one alone. Default: from all."),
     ] = None,
     force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """Merge traces as if they had run at the same time.
 
@@ -135,7 +141,7 @@ def merge(
     if passes_from is not None and passes_from not in names:
         raise PbaError(f"--passes-from {passes_from} is not among the traces", "name one of them as given")
     chosen = None if passes_from is None else names.index(passes_from)
-    finish(ops.merge([open_trace(source) for source in sources], chosen), output, force)
+    finish(ops.merge([open_trace(source) for source in sources], chosen), output, force, as_json)
 
 
 @trace.command("scale")
@@ -146,12 +152,13 @@ def scale(
         float, typer.Option("--time", metavar="F", help="2: takes twice as long. 0.5: half as long.")
     ],
     force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """Stretch or squeeze the time of a trace; a replay then differs in time-weighted figures only."""
     from pba.trace import ops
 
     refuse_output(output, force)
-    finish(ops.scale(open_trace(source), time), output, force)
+    finish(ops.scale(open_trace(source), time), output, force, as_json)
 
 
 trace.command("minimise")(minimise)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,6 +37,30 @@ def write_sweep_summary(result: SweepResult, folder: Path) -> list[Path]:
         with replacing(path, force=True) as temporary:
             temporary.write_text(render(document, ()), encoding="utf-8")
     return paths
+
+
+def plain_sweep(result: SweepResult) -> dict[str, Any]:
+    """Return what a sweep found as plain values: for each setting the front, the patch's place, what is recommended."""
+    settings = []
+    for setting in result.settings:
+        place = result.patch_place(setting)
+        best, _ = recommended_of(result, setting)
+        splits, cached = place.aims.floats
+        settings.append(
+            {
+                "setting": setting,
+                "patch": {
+                    "pmd_splits": int(splits), "mean_cached_pages": cached, "beaten_by_points": place.beaten_by,
+                },
+                "recommended": best._asdict(),
+                "front": json.loads(result.front(setting).to_json(orient="records")),
+            }
+        )  # fmt: skip
+    traces = json.loads(result.traces.to_json(orient="records"))
+    grid = {**result.grid.to_dict(), "points": len(result.grid)}
+    return {
+        "command": result.command, "versions": result.versions, "grid": grid, "traces": traces, "settings": settings,
+    }  # fmt: skip
 
 
 def describe_sweep(result: SweepResult) -> Document:
