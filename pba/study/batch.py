@@ -165,9 +165,7 @@ def run_batch(
     Outcome
         Of each study, as soon as it is done.
     """
-    from pba.study.workers import check_workers
-
-    check_workers(workers)
+    _check_options(workers, dask, storage)
     try:
         for number, asked in enumerate(studies, 1):
             name, told = (
@@ -196,6 +194,21 @@ def run_batch(
             yield outcome
     finally:
         progress.end()
+
+
+def _check_options(workers: int | None, dask: Dask | None, storage: str | None) -> None:
+    """Refuse what `run_study` would refuse of each study; only what is asked for is loaded for it."""
+    from pba.study.workers import check_workers
+
+    check_workers(workers)
+    if dask is not None:
+        from pba.study.cluster import check_dask
+
+        check_dask(dask)
+    if storage is not None:
+        from pba.study.mirror import Storage
+
+        Storage(storage)
 
 
 def finished(asked: Asked) -> Run | None:
