@@ -7,7 +7,7 @@
 
 Then `pba.recordings`, `pba.read_trace`, `pba.generate`, `pba.replay`, `pba.replay_bounds`; traces of traces
 with `pba.cut`, `pba.join`, `pba.merge`, `pba.repeat`, `pba.scale`, `pba.minimise`; many replays of one trace
-with `pba.compile_trace`; `pba.tune`, `pba.load_run`; `pba.sweep`, `pba.load_sweep`; for Jupyter
+with `pba.compile_trace`; `pba.tune`, `pba.tune_batch`, `pba.load_run`; `pba.sweep`, `pba.load_sweep`; for Jupyter
 `pba.explore`.
 Everything heavy is imported when it is first asked for.
 """
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from pba.probe.minimise import minimise
     from pba.results import ReplayResult
     from pba.study.aims import Aim
+    from pba.study.batch import tune_batch
     from pba.study.result import load_run
     from pba.study.sweep.grid import Grid
     from pba.study.sweep.result import SweepResult
@@ -98,6 +99,7 @@ _LAZY = {
     "plot_rates": "pba.explore",
     "plot_timeline": "pba.explore",
     "tune": "pba.study.tune",
+    "tune_batch": "pba.study.batch",
     "Aim": "pba.study.aims",
     "load_run": "pba.study.result",
     "sweep": "pba.study.sweep.run",
@@ -154,6 +156,7 @@ __all__ = [
     "scale",
     "sweep",
     "tune",
+    "tune_batch",
 ]
 
 

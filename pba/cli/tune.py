@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from pba.cli.answer import show, shown, write_report
+from pba.cli.batch import tune_batch
 from pba.cli.live import LiveLine
 from pba.cli.options import DaskCluster, NoCache
 from pba.errors import PbaError
@@ -129,8 +130,23 @@ def tune(
       pba tune                                  the quickstart
       pba tune server                           another of pba's studies
       pba tune my.toml --set search.points=1000
+      pba tune server phone my.toml             one after the other, and an overview
       pba tune build.parquet pgbench --memory 2GiB --aim pmd_splits --aim refills
     """
+    files, traces = told_apart(studies or [])
+    said = changes_of(aim or [], rule, page_size, memory, linear_map, no_sweep, changes or [])
+    given = {"--run": run, "--points": points, "--seed": seed}
+    if len(files) > 1:
+        if run is not None or held_out:
+            raise PbaError(
+                f"{'--run' if run else '--held-out'} is for one study", "say it in the studies' files"
+            )
+        shaping = {"--points": points, "--seed": seed}
+        tune_batch(
+            files, lambda study: command_line([study], [], said, shaping), points=points, seed=seed, changes=said,
+            workers=workers, dask=dask, storage=storage, force=force, cache=not no_cache,
+        )  # fmt: skip
+        return
     from pba._jit import start_quickly
 
     start_quickly()
@@ -138,9 +154,6 @@ def tune(
 
     from pba.study.tune import tune as run_study
 
-    files, traces = told_apart(studies or [])
-    said = changes_of(aim or [], rule, page_size, memory, linear_map, no_sweep, changes or [])
-    given = {"--run": run, "--points": points, "--seed": seed}
     progress = LiveLine()
     try:
         found = run_study(

@@ -14,6 +14,7 @@ from pba.errors import PbaError, option
 from pba.generators.draws import Draw
 from pba.generators.parameters import Values
 from pba.generators.play import Columns, Source, map_columns, play, source_of
+from pba.generators.shapes import Workload
 from pba.generators.workloads import find
 from pba.machine import Machine
 from pba.trace.forms.writing import write_parts
@@ -141,12 +142,8 @@ def recipe(
     parameters: Mapping[str, Any] | None = None,
 ) -> Recipe:
     """Return the recipe of a workload; see `pba.generate`."""
-    kind = find(workload)
-    values = Values(kind.parameters, parameters or {}, workload)
-    end_ns = checked_limits(seed, duration_ns, events)
-    kib = values.whole("page_size")
-    machine = Machine.from_bytes(kib, values.whole("memory") << 20)
-
+    kind, values, machine, end_ns = checked(workload, seed, duration_ns, events, parameters)
+    kib = machine.page_size_kib
     draw = Draw(seed)
     source = source_of(kind.build(values, draw), draw)
     known = {"workload": workload, "parameters": values.to_dict()}
@@ -160,6 +157,27 @@ def recipe(
         recipe={**known, **limits(seed, duration_ns, events)},
     )
     return Recipe(metadata, source, seed, end_ns, events)
+
+
+def checked(
+    workload: str,
+    seed: int,
+    duration_ns: int | None,
+    events: int | None,
+    parameters: Mapping[str, Any] | None,
+) -> tuple[Workload, Values, Machine, int]:
+    """Check what a trace is made of; return the workload, its values, the machine, and the time of the end in ns.
+
+    Raises
+    ------
+    PbaError
+        If there is no such workload or parameter, or a value is out of range.
+    """
+    kind = find(workload)
+    values = Values(kind.parameters, parameters or {}, workload)
+    end_ns = checked_limits(seed, duration_ns, events)
+    machine = Machine.from_bytes(values.whole("page_size"), values.whole("memory") << 20)
+    return kind, values, machine, end_ns
 
 
 def checked_limits(seed: int, duration_ns: int | None, events: int | None) -> int:

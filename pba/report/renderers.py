@@ -36,7 +36,8 @@ _UNIT: Final = re.compile(r"(?<=\d) (?=%|(?:[KMGT]iB|s|min|pages?|splits?)\b)")
 Renderer = Callable[[Document, Sequence[Picture]], str]
 
 
-def _environment(*, html: bool) -> Environment:
+def environment(*, html: bool) -> Environment:
+    """Return what finds and fills the templates of this room."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     return Environment(
@@ -48,10 +49,10 @@ def _environment(*, html: bool) -> Environment:
 def _render(
     template: str, filters: dict[str, Any], document: Document, pictures: Sequence[Picture], **more: Any
 ) -> str:
-    environment = _environment(html=template.endswith(".html.j2"))
-    environment.filters.update(filters)
+    made = environment(html=template.endswith(".html.j2"))
+    made.filters.update(filters)
     figures = {picture.name: picture for picture in pictures}
-    return environment.get_template(template).render(document=_printable(document), figures=figures, **more)
+    return made.get_template(template).render(document=_printable(document), figures=figures, **more)
 
 
 LONGEST_TEXT: Final = 4000
@@ -77,7 +78,7 @@ def render_html(document: Document, pictures: Sequence[Picture]) -> str:
     from markupsafe import Markup
 
     filters: dict[str, Any] = {
-        "typeset": lambda text: Markup(_typeset(text)),
+        "typeset": lambda text: Markup(typeset(text)),
         "inline": lambda picture: Markup(picture.inline_svg()),
         "groups": column_groups,
         "embedded": lambda details: Markup(embedded(details)),
@@ -89,7 +90,7 @@ def render_html(document: Document, pictures: Sequence[Picture]) -> str:
     return _render("report.html.j2", filters, document, pictures, **more)
 
 
-def _typeset(text: str) -> str:
+def typeset(text: str) -> str:
     """Escape, then do what ASCII cannot: minus signs, spaces that do not break, code."""
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
     text = re.sub(r"(?<![\w.\u2212-])-(?=\d)", "\u2212", text)

@@ -61,7 +61,7 @@ def write_report(run: Run, folder: str | Path, force: bool = False) -> list[Path
     """
     folder = Path(folder)
     _refuse_file(folder)
-    _write_changed(_contents(run, folder), folder / "figures", force)
+    write_files(_contents(run, folder), folder / "figures", force)
     return report_paths(run, folder)
 
 
@@ -89,7 +89,7 @@ def write_pictures(
     contents: dict[Path, bytes] = {}
     for picture in pictures:
         contents |= _picture_contents(picture, folder / picture.name, formats)
-    _write_changed(contents, folder, force)
+    write_files(contents, folder, force)
     return list(contents)
 
 
@@ -98,7 +98,7 @@ def _refuse_file(folder: Path) -> None:
         raise OutputError(f"{folder}: is a file, not a folder", "name a folder")
 
 
-def _write_changed(contents: dict[Path, bytes], folder: Path, force: bool) -> None:
+def write_files(contents: dict[Path, bytes], folder: Path, force: bool) -> None:
     """Write what is not there yet as it is, or nothing; `folder` is made."""
     changed = {path: content for path, content in contents.items() if not _holds(path, content)}
     for path in changed:

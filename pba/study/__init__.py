@@ -14,5 +14,5 @@ Modules import those above them in this list, never below:
 - `sweep/`: every point of a grid; `decision/`: one answer from all that is known;
 - `journal`: Optuna's storage in a run's folder; `mirror`: a copy in a database;
 - `result`: a run as its folder holds it (`Run`); `exact`: the sweep of a study;
-- `session`: a study at work; `tune`: from its file to its finished folder.
+- `session`: a study at work; `tune`: from its file to its finished folder; `batch`: several, one after the other.
 """

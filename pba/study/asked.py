@@ -8,23 +8,28 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pba.errors import StudyError
+from pba.errors import StudyError, option
 from pba.machine import Machine
 from pba.study.aims import KNOWN_AIMS, Aim
 from pba.study.definition import Choice, Limit, Range, StudyDefinition
+from pba.study.folder import sha256_of
 from pba.study.shipped import find_study, quickstart
+from pba.study.space import distinct_points
 from pba.study.study_file import apply_change, inline, parse_definition, read_definition
 from pba.trace.corpus import PATTERN_SIGNS
+from pba.units import number
 
 if TYPE_CHECKING:
     from pba.trace.table import Trace
 
 TRACES_FOLDER: Final = "traces"
 """Where a run's folder keeps the traces that have no file of their own."""
+MOST_POINTS: Final = 1_000_000
+"""Most points of one study: each is a trial that the sampler looks back on."""
 SHORT_NAMES: Final = {"U": "unshrinkable_pages", "M": "shrink_block_min_pages", "B": "batch"}
 
 Space = Mapping[str, "Range | tuple[int, int] | Mapping[str, Any]"]
@@ -96,6 +101,16 @@ class Asked:
     command: str
     traces: Mapping[Path, Trace] = field(default_factory=dict)
 
+    def said(self) -> dict[str, Any]:
+        """Return what a run's record keeps of it: a run with all of that the same is the one that is asked for."""
+        return {
+            "points": self.definition.points,
+            "seed": self.definition.seed,
+            "changes": list(self.changes),
+            "aims": [aim.to_dict() for aim in self.definition.aims],
+            "study_sha256": sha256_of(self.text),
+        }
+
 
 def ask(study: str | Path | None, folder: str | Path | None, words: Words, changes: Sequence[str]) -> Asked:
     """Return what a study is asked for.
@@ -124,6 +139,34 @@ def ask(study: str | Path | None, folder: str | Path | None, words: Words, chang
     else:
         found = _without_file(words.traces, folder, words, changes)
     return _with_functions(found, own)
+
+
+def with_options(asked: Asked, points: int | None, seed: int | None) -> Asked:
+    """Return what is asked for with another number of points and another seed, if that is possible.
+
+    Raises
+    ------
+    StudyError
+        If it is not.
+    """
+    definition = asked.definition
+    if points is not None and points < 1:
+        raise StudyError(f"{option('points', points)} is out of range", "use 1 or more")
+    if seed is not None and not 0 <= seed < 1 << 32:
+        raise StudyError(f"{option('seed', seed)} is out of range", "use 0 to 4294967295")
+    changed = definition.with_(
+        points=definition.points if points is None else points,
+        seed=definition.seed if seed is None else seed,
+    )
+    there_are = distinct_points(changed.with_(points=changed.space_size + 1))
+    most = min(there_are, MOST_POINTS)
+    # A small space may be asked for more than it has: all of it is tried then. Not so a number like 10**20.
+    if changed.points > MOST_POINTS:
+        raise StudyError(
+            f"{number(changed.points)} points are more than a study takes",
+            f"its space has {number(there_are)} different points; use at most {number(most)}",
+        )
+    return replace(asked, definition=changed)
 
 
 def _of_file(path: Path, folder: str | Path | None, words: Words, changes: Sequence[str]) -> Asked:
@@ -181,8 +224,6 @@ def _without_file(
 
 def _with_functions(asked: Asked, own: Mapping[str, Aim]) -> Asked:
     """Put the functions of the user's own aims in the places that the text keeps for them."""
-    from dataclasses import replace
-
     aims = []
     for aim in asked.definition.aims:
         if aim.code and aim.name not in own:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from pba import caches
 
 if TYPE_CHECKING:
-    from pba.generators.making import Recipe
     from pba.trace.table import Trace
 
 
@@ -42,20 +41,19 @@ class Generated:
 
     def check(self) -> None:
         """Raise `PbaError` if there is no such workload or parameter, or a value is out of range."""
-        self._recipe()
+        from pba.generators.making import checked
+
+        checked(self.workload, self.seed, self.duration_ns, self.events, dict(self.parameters))
 
     def trace(self) -> Trace:
         """Make the trace."""
-        made = self._recipe()
-        return replace(made, metadata=made.metadata.with_(name=self.name)).trace()
-
-    def _recipe(self) -> Recipe:
         from pba.generators.making import recipe
 
-        return recipe(
+        made = recipe(
             self.workload, seed=self.seed, duration_ns=self.duration_ns, events=self.events,
             parameters=dict(self.parameters),
         )  # fmt: skip
+        return replace(made, metadata=made.metadata.with_(name=self.name)).trace()
 
 
 def generators_hash() -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,9 +13,9 @@ from pba.machine import Machine
 from pba.printable import printable
 from pba.progress import SILENT, Progress
 from pba.study.aims import Aim
-from pba.study.asked import TRACES_FOLDER, Asked, Limits, Space, Words, ask
+from pba.study.asked import TRACES_FOLDER, Asked, Limits, Space, Words, ask, with_options
 from pba.study.cluster import Dask, check_dask, executor_for
-from pba.study.definition import Choice, StudyDefinition
+from pba.study.definition import Choice
 from pba.study.evaluate import Evaluator
 from pba.study.folder import (
     COMPLETE,
@@ -26,7 +25,6 @@ from pba.study.folder import (
     Record,
     differences_of_traces,
     differences_of_versions,
-    sha256_of,
 )
 from pba.study.generated import generators_hash
 from pba.study.inputs import Input, read_inputs, versions
@@ -45,7 +43,7 @@ from pba.study.result import (
 )
 from pba.study.search import Tried
 from pba.study.session import Session, kept_aims
-from pba.study.space import Point, distinct_points
+from pba.study.space import Point
 from pba.study.study_file import differing_keys
 from pba.study.workers import check_workers
 from pba.units import number
@@ -53,8 +51,6 @@ from pba.units import number
 if TYPE_CHECKING:
     from pba.trace.table import Trace
 
-MOST_POINTS: Final = 1_000_000
-"""Most points of one study: each is a trial that the sampler looks back on."""
 SHAPING: Final = ("pba", "model", "numpy", "optuna")
 """Versions that a run has to keep from its first point to its last."""
 
@@ -165,7 +161,7 @@ def tune(
         traces, held_out, machine, space, aims, constraints, rule, groups, sampler, sweep, name, description
     )
     asked = ask(study, folder, words, changes)
-    asked = replace(asked, definition=_with_options(asked.definition, points, seed))
+    asked = with_options(asked, points, seed)
     return run_study(
         asked, workers=workers, dask=dask, storage=storage, force=force, cache=cache, command=command,
         progress=progress,
@@ -239,27 +235,6 @@ def _tried_in(run: Run) -> tuple[list[Tried], list[dict[str, Any]]]:
     return tried, [attributes_of(run.study, names, found) for found in rows]
 
 
-def _with_options(definition: StudyDefinition, points: int | None, seed: int | None) -> StudyDefinition:
-    """Return the definition with what the arguments put in place of its words, if that is possible."""
-    if points is not None and points < 1:
-        raise StudyError(f"{option('points', points)} is out of range", "use 1 or more")
-    if seed is not None and not 0 <= seed < 1 << 32:
-        raise StudyError(f"{option('seed', seed)} is out of range", "use 0 to 4294967295")
-    changed = definition.with_(
-        points=definition.points if points is None else points,
-        seed=definition.seed if seed is None else seed,
-    )
-    there_are = distinct_points(changed.with_(points=changed.space_size + 1))
-    most = min(there_are, MOST_POINTS)
-    # A small space may be asked for more than it has: all of it is tried then. Not so a number like 10**20.
-    if changed.points > MOST_POINTS:
-        raise StudyError(
-            f"{number(changed.points)} points are more than a study takes",
-            f"its space has {number(there_are)} different points; use at most {number(most)}",
-        )
-    return changed
-
-
 def _open(
     place: Folder, asked: Asked, command: str, force: bool, progress: Progress
 ) -> tuple[Record, list[Input]]:
@@ -268,11 +243,7 @@ def _open(
     wanted: Record = {
         "state": RUNNING,
         "command": command,
-        "points": definition.points,
-        "seed": definition.seed,
-        "changes": list(asked.changes),
-        "aims": [aim.to_dict() for aim in definition.aims],
-        "study_sha256": sha256_of(asked.text),
+        **asked.said(),
         "versions": versions(),
         "files": {},
     }

@@ -193,7 +193,7 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_nothing_half(tmp_path: Path) -> Non
     assert "the same command goes on from here" in told.splitlines()[-1]
     assert str(folder) in told.splitlines()[-1]
     assert {path.suffix for path in (folder / "parts").iterdir()} == {kept.PART_SUFFIX}
-    parts = kept.PartFiles(folder)
+    parts = kept.PartFiles(folder / "parts")
     for path in (folder / "parts").iterdir():
         assert len(parts.get(path.stem).batch) > 0
 

@@ -18,9 +18,9 @@ from pba.study.definition import THRESHOLD_NAMES
 from pba.study.objective import MIB
 from pba.study.space import Point
 from pba.study.sweep.boxes import Boxes
+from pba.study.sweep.case import Case
 from pba.study.sweep.folder import mean_cached_pages
 from pba.study.sweep.grid import AXES, Grid
-from pba.study.sweep.tasks import Case
 
 if TYPE_CHECKING:
     import pandas as pd

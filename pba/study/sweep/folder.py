@@ -29,10 +29,10 @@ from pba.study.folder import (
     differences_of_versions,
 )
 from pba.study.sweep.boxes import Boxes, page_ns_of
+from pba.study.sweep.case import Case
 from pba.study.sweep.grid import AXES, Grid
-from pba.study.sweep.parts import PARTS
-from pba.study.sweep.tasks import Case
 
+PARTS: Final = "parts"
 RECORD_FILE: Final = "sweep.json"
 TABLE_FILE: Final = "behaviours.parquet"
 SUMMARY_FILES: Final = ("summary.txt", "summary.md")

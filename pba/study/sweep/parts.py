@@ -14,7 +14,6 @@ from pba.files import output_error, replacing
 from pba.results import COUNTER_COLUMNS
 from pba.study.replays import Columns, pack, unpack
 
-PARTS: Final = "parts"
 PART_SUFFIX: Final = ".bin"
 
 
@@ -47,7 +46,7 @@ class PartFiles:
     """Results in files, which a later process finds again."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder / PARTS
+        self.folder = folder
         try:
             self.folder.mkdir(exist_ok=True)
         except OSError as error:

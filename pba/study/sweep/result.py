@@ -17,6 +17,7 @@ from pba.study.factors import distance_to_patch
 from pba.study.objective import AIMS
 from pba.study.space import PATCH_POINT, Point
 from pba.study.sweep.boxes import Boxes, page_ns_of
+from pba.study.sweep.case import Case
 from pba.study.sweep.folder import mean_cached_pages, table_columns
 from pba.study.sweep.front import (
     Aims,
@@ -29,7 +30,6 @@ from pba.study.sweep.front import (
 )
 from pba.study.sweep.grid import AXES, Grid
 from pba.study.sweep.plateau import Cell, Plateau, largest_box_around, largest_plateaus, plateau_around
-from pba.study.sweep.tasks import Case
 from pba.units import number, plural
 
 if TYPE_CHECKING:

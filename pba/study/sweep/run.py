@@ -21,11 +21,12 @@ from pba.study.inputs import versions
 from pba.study.replays import KeptPoints, Replays, trace_sha256
 from pba.study.space import PATCH_POINT
 from pba.study.sweep.boxes import Boxes, boxes_of, page_ns_of
-from pba.study.sweep.folder import RECORD_FILE, SWEEP, TABLE_FILE, differences, read_table, write_table
+from pba.study.sweep.case import Case
+from pba.study.sweep.folder import PARTS, RECORD_FILE, SWEEP, TABLE_FILE, differences, read_table, write_table
 from pba.study.sweep.grid import Grid
-from pba.study.sweep.parts import PARTS, PartFiles, Parts, PartsInMemory, columns_of, joined, rows_from
+from pba.study.sweep.parts import PartFiles, Parts, PartsInMemory, columns_of, joined, rows_from
 from pba.study.sweep.result import SweepResult
-from pba.study.sweep.tasks import Case, Task, case_key, run_task, tasks_of
+from pba.study.sweep.tasks import Task, case_key, run_task, tasks_of
 from pba.study.workers import Threads, check_memory, check_workers
 from pba.trace.table import Trace
 from pba.units import number, plural
@@ -112,7 +113,7 @@ def sweep(
                 progress.say(f"{place.path}: done already; nothing is replayed again")
             else:
                 with executor_for(dask, workers, progress) as executor:
-                    found = work.explored(PartFiles(place.path), executor)
+                    found = work.explored(PartFiles(place.path / PARTS), executor)
                 write_table(place.path / TABLE_FILE, work.grid, work.cases, found)
                 place.complete(record, (TABLE_FILE,))
                 place.remove(PARTS)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -15,55 +14,12 @@ from pba.machine import Machine
 from pba.study.executors import stop_if_asked
 from pba.study.folder import model_hash, sha256_of
 from pba.study.sweep.boxes import Ints
+from pba.study.sweep.case import Case
 from pba.study.sweep.grid import MachineAxes
 
 CHUNK: Final = 8
 """Values of U in a task. It must not depend on the workers, or the parts would."""
 PART_VERSION: Final = 3
-
-
-@dataclass(frozen=True)
-class Case:
-    """A trace on a machine.
-
-    Attributes
-    ----------
-    trace : str
-        The trace's name.
-    setting : str
-        What the user calls the choice of machine: `recorded`, or the machine itself.
-    path : str
-        The trace's file; empty where there is none.
-    sha256 : str
-        SHA-256 of the trace's events.
-    machine : Machine
-        The machine.
-    events, passes, duration_ns : int
-        Of the trace.
-    patch : tuple of int
-        Of a replay with the patch's own thresholds, event by event: `pmd_splits`, `cached_page_ns`,
-        `nr_cached`.
-    """
-
-    trace: str
-    setting: str
-    path: str
-    sha256: str
-    machine: Machine
-    events: int
-    passes: int
-    duration_ns: int
-    patch: tuple[int, int, int]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values that JSON takes."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Case:
-        """Read what `to_dict` gave."""
-        splits, cached, held = values["patch"]
-        return cls(**{**values, "machine": Machine(**values["machine"]), "patch": (splits, cached, held)})
 
 
 class Task(NamedTuple):
