@@ -31,6 +31,7 @@ def tune_batch(
     points: int | None,
     seed: int | None,
     changes: Sequence[str],
+    as_json: bool = False,
     **options: Any,
 ) -> None:
     """Run several studies, print and write what they say, and leave with status 1 if one has failed.
@@ -43,6 +44,8 @@ def tune_batch(
         Returns the command that does one of them.
     points, seed, changes
         As for `pba.study.batch.ask_all`.
+    as_json : bool
+        Whether to print the overview as JSON rather than as a table.
     **options
         As for `pba.study.batch.run_batch`.
     """
@@ -61,6 +64,9 @@ def tune_batch(
         progress.say("stopped; the same command goes on from here")
         raise
     paths = write_overview(found, FOLDER)
+    if as_json:
+        print((FOLDER / "overview.json").read_text(encoding="utf-8"), end="")
+        raise typer.Exit(FAILED if any(one.failed for one in rows_of(found, FOLDER)) else 0)
     console = Console(highlight=False)
     rows = rows_of(found, FOLDER)
     show_rows(rows, console)

@@ -11,7 +11,7 @@ import typer
 from pba.cli.answer import show, shown, write_report
 from pba.cli.batch import tune_batch
 from pba.cli.live import LiveLine
-from pba.cli.options import DaskCluster, NoCache
+from pba.cli.options import AsJson, DaskCluster, NoCache
 from pba.errors import PbaError
 from pba.printable import printable
 
@@ -112,6 +112,7 @@ def tune(
     force: Annotated[
         bool, typer.Option("--force", help="Forget an earlier run in that folder and run anew.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say which thresholds to choose, from recordings, and how sure that is.
 
@@ -144,7 +145,7 @@ def tune(
         shaping = {"--points": points, "--seed": seed}
         tune_batch(
             files, lambda study: command_line([study], [], said, shaping), points=points, seed=seed, changes=said,
-            workers=workers, dask=dask, storage=storage, force=force, cache=not no_cache,
+            workers=workers, dask=dask, storage=storage, force=force, cache=not no_cache, as_json=as_json,
         )  # fmt: skip
         return
     from pba._jit import start_quickly
@@ -178,9 +179,15 @@ def tune(
         raise
     finally:
         progress.end()
+    paths = write_report(found)
+    if as_json:
+        from pba.report.write import SUMMARY, sendable
+
+        print(sendable(found, SUMMARY), end="")
+        return
     console = Console(highlight=False)
     show(found, console)
-    for path in write_report(found):
+    for path in paths:
         console.print(f"report: {shown(path)}", soft_wrap=True)
 
 
