@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         plot_timeline,
     )
     from pba.imports.read import read_trace
+    from pba.policies.policy import Policy
     from pba.probe.bounds import ReplayBounds, replay_bounds
     from pba.probe.derive import cut, join, merge, repeat, scale
     from pba.probe.generate import generate
@@ -65,6 +66,7 @@ _LAZY = {
     "compile_trace": "pba.engine.compile",
     "CompiledTrace": "pba.engine.compiled",
     "machine_of": "pba.engine.replay",
+    "Policy": "pba.policies.policy",
     "ReplayResult": "pba.results",
     "read_trace": "pba.imports.read",
     "Trace": "pba.trace.table",
@@ -113,6 +115,7 @@ __all__ = [
     "Machine",
     "Metadata",
     "PbaError",
+    "Policy",
     "Quality",
     "ReplayBounds",
     "ReplayResult",

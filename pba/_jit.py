@@ -23,10 +23,11 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from types import FunctionType
 from typing import Any, Final, TypeVar
 
 from pba import caches
@@ -55,10 +56,11 @@ CHECKSUM_BYTES: Final = 32
 QUICK_VARIABLE: Final = "PBA_QUICK_START"
 """Set to 1, inner functions are optimised inside the entries alone, whatever is compiled: for tests."""
 _quick = os.environ.get(QUICK_VARIABLE) == "1"
-_QUICK_ROOMS: Final = frozenset({"kernel", "engine"})
+_QUICK_ROOMS: Final = frozenset({"kernel", "policies", "engine"})
 """Rooms whose code differs where it is compiled for a short start."""
 _SLOW: Final = {
     "kernel": "the simulated kernel",
+    "policies": "the policy",
     "engine": "the engine of compiled traces",
     "imports": "the readers of recorded text",
     "generators": "the generators of traces",
@@ -270,6 +272,10 @@ def _room_of(function: Callable[..., Any]) -> str:
     return function.__module__.split(".")[1]
 
 
+_makers: Final[dict[Any, Callable[[Any], Any]]] = {}
+"""What compiled each function of the simulated kernel: one of the three below."""
+
+
 def jit(function: F) -> F:
     """Compile with Numba: cached on disk, without the GIL, without Python's checks.
 
@@ -285,6 +291,7 @@ def kernel_entry(function: F) -> F:
     The player of generated traces is compiled like this too. Such a function cannot make arrays; it works on
     those that it is given. To count references to each array at each call made a replay ten times slower.
     """
+    _makers[function] = kernel_entry
     return _entry(function, _nrt=False)
 
 
@@ -298,6 +305,7 @@ def kernel_function(function: F) -> F:
 
     It lives inside the entries' compiled code.
     """
+    _makers[function] = kernel_function
     return _compile(function, _nrt=False, **_inner())
 
 
@@ -306,7 +314,63 @@ def kernel_inline(function: F) -> F:
 
     For what runs once a page or an event: to pass the state's arrays to a call costs more than these do.
     """
+    _makers[function] = kernel_inline
     return _compile(function, _nrt=False, forceinline=True, **_inner())
+
+
+def rebound(entry: F, replaced: Mapping[Any, Any], module: str) -> F:
+    """Return a function of the simulated kernel that calls other functions in place of some.
+
+    So a policy is what it does otherwise, and the rest of the kernel stands once. Copied and compiled anew are
+    the functions between the entry and what is replaced; the entry itself and all that it shares with others
+    stay as they are.
+
+    Parameters
+    ----------
+    entry : jitted function
+        Where to begin; what it calls is followed to the end, into what is put in place, too.
+    replaced : mapping of jitted function to jitted function
+        What stands in for what. A function may not call what it stands in for.
+    module : str
+        The policy's module: the copies are its functions, and have its name in theirs.
+    """
+    plain = {_plain(function): other for function, other in replaced.items()}
+    known: dict[Any, Any] = {}
+
+    def copy(function: Any) -> Any:
+        original = _plain(function)
+        if original not in known:
+            known[original] = copy(plain[original]) if original in plain else _with(original, function)
+        return known[original]
+
+    def _with(original: Any, function: Any) -> Any:
+        calls = {name: original.__globals__.get(name) for name in original.__code__.co_names}
+        jitted = {name: called for name, called in calls.items() if _is_known(called)}
+        changed = {name: new for name, called in jitted.items() if (new := copy(called)) is not called}
+        return _twin(original, changed, module) if changed else function
+
+    return copy(entry)  # type: ignore[no-any-return]
+
+
+def _plain(function: Any) -> Any:
+    """Return the Python function behind a compiled one."""
+    return getattr(function, "py_func", function)
+
+
+def _is_known(called: Any) -> bool:
+    """Whether something that a function names is a function of the simulated kernel."""
+    return callable(called) and isinstance(_plain(called), FunctionType) and _plain(called) in _makers
+
+
+def _twin(original: Any, changed: dict[str, Any], module: str) -> Any:
+    """Return a copy of a function with some of its globals changed, compiled in its way."""
+    twin = FunctionType(
+        original.__code__, original.__globals__ | changed, original.__name__, original.__defaults__
+    )
+    twin.__module__, twin.__doc__ = module, original.__doc__
+    # Numba's cache tells functions of one file apart by this name and their line.
+    twin.__qualname__ = f"{original.__qualname__}.{module.rpartition('.')[2]}"
+    return _makers[original](twin)
 
 
 def _entry(function: F, **options: Any) -> F:

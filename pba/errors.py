@@ -10,7 +10,9 @@ The same error reaches users of Python and of the command line. Where a message 
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,13 @@ def option(name: str, value: Any = _NO_VALUE, flag: str = "") -> str:
 def _bare(text: str) -> str:
     """Return a text without the signs that stand around an option."""
     return text.translate({ord(sign): None for sign in (_OPEN, _MIDDLE, _CLOSE)})
+
+
+def meant(name: str, known: Sequence[str]) -> str:
+    """Return a hint: the known name that is nearest to a misspelt one, and all of them."""
+    near = difflib.get_close_matches(name, known, 1)
+    every = "known: " + ", ".join(known)
+    return f"did you mean {near[0]}? {every}" if near else every
 
 
 class PbaError(Exception):

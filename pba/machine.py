@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from numbers import Integral
 from typing import Any, Final
 
+from pba import shown
 from pba.errors import MachineError, ThresholdError
 from pba.units import KIB, format_bytes
 
@@ -133,6 +134,16 @@ class Machine:
         """Return the three parameters, as JSON takes them."""
         return asdict(self)
 
+    @shown.never_raises
+    def _repr_html_(self) -> str:
+        """Show it in Jupyter."""
+        block = f"{self.block_nr_pages} pages, {format_bytes(self.block_nr_pages * self.page_size_bytes)}"
+        memory = f"{format_bytes(self.memory_bytes)} ({self.memory_pages:,} pages)"
+        rows = (("memory", memory), ("page", f"{self.page_size_kib} KiB"), ("block", block))
+        return shown.html(
+            "Machine", shown.pairs((*rows, ("largest leaf of the linear map", self.linear_map)))
+        )
+
     def __str__(self) -> str:
         return (
             f"{format_bytes(self.memory_bytes)} of {self.page_size_kib} KiB pages, "
@@ -187,6 +198,15 @@ class Thresholds:
     def to_dict(self) -> dict[str, int]:
         """Return the three values, as JSON takes them."""
         return asdict(self)
+
+    @shown.never_raises
+    def _repr_html_(self) -> str:
+        """Show them in Jupyter, by letter and by the kernel's name."""
+        names = {"U": "PBA_UNSHRINKABLE_PAGES", "M": "PBA_SHRINK_BLOCK_MIN_PAGES", "B": "shrinker->batch"}
+        rows = [
+            (*pair, f"{value:,}") for pair, value in zip(names.items(), self.to_dict().values(), strict=True)
+        ]
+        return shown.html("Thresholds", shown.table(("", "in the kernel", "pages"), rows))
 
     def __str__(self) -> str:
         return f"U={self.unshrinkable_pages} M={self.shrink_block_min_pages} B={self.batch}"

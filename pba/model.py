@@ -22,6 +22,7 @@ from pba.kernel.state import (
     NR_CACHED,
     NR_DEFERRED,
     NR_EVENTS,
+    NR_VARS,
     PEAK_CACHED,
     PMD_SPLITS,
     Events,
@@ -32,7 +33,10 @@ from pba.kernel.state import (
     cached_page_ns,
 )
 from pba.machine import LINEAR_MAPS, Machine, Thresholds
-from pba.results import ReplayResult
+from pba.policies import machine as policies
+from pba.policies.policy import Policy
+from pba.policies.state import RIVAL_COUNTERS
+from pba.results import RIVAL_SHARES, ReplayResult
 from pba.trace.table import refuse_unknown_frees
 
 if TYPE_CHECKING:
@@ -42,6 +46,8 @@ if TYPE_CHECKING:
     from pba.trace.metadata import Metadata
     from pba.trace.table import Trace
 
+SHRINK_BATCH = 128
+"""What a shrinker without a batch of its own is asked for at a time (mm/shrinker.c), in pages."""
 TIMELINE_SPLITS = ("pud_splits", "contpmd_splits", "pmd_splits", "contpte_splits")
 
 
@@ -54,22 +60,24 @@ def replay(
     timeline: bool = False,
     strict: bool = False,
     memory_from_trace: bool = False,
+    policy: str | Policy | None = None,
 ) -> ReplayResult:
     """Replay a trace event by event: `pba.replay` (pba.engine.replay), where the parameters are described."""
     machine = machine or machine_of(trace)
-    thresholds = thresholds or Thresholds.patch(machine)
-    thresholds.check(machine)
+    policy = Policy.of(policy)
+    thresholds = policy.thresholds_on(machine, thresholds)
     check_trace(trace, machine, strict)
     if checkpoint_every < 0:
         raise PbaError(f"checkpoint_every = {checkpoint_every} is negative", "use 0 for no checkpoints")
 
     memory = starting_memory(trace, machine) if memory_from_trace else None
-    state = _borrow(machine, memory)
+    state = _borrow(machine, memory, policy)
     tunables, holders, events = prepare(trace, thresholds, memory)
+    called = _kernel_of(policy)
     frame = None
     checkpoints = None
     if timeline:
-        frame = _timeline(trace, (state, tunables, holders, events))
+        frame = _timeline(called, trace, (state, tunables, holders, events))
         if checkpoint_every:
             # A timeline steps through single events; checkpoints want their own pass.
             checkpoints = replay(
@@ -78,13 +86,14 @@ def replay(
                 machine,
                 checkpoint_every=checkpoint_every,
                 memory_from_trace=memory_from_trace,
+                policy=policy,
             ).checkpoints
     elif checkpoint_every:
-        checkpoints = _checkpoints(checkpoint_every, (state, tunables, holders, events))
+        checkpoints = _checkpoints(called, checkpoint_every, (state, tunables, holders, events))
     else:
-        kernel.replay_events(state, tunables, holders, events, (0, len(trace)))
-    counters = counters_of(state)
-    _give_back(machine, state)
+        called.replay_events(state, tunables, holders, events, (0, len(trace)))
+    counters = counters_of(state) if policy.is_v6 else counters_under(policy, state)
+    _give_back(machine, state, policy)
     return ReplayResult(
         trace_name=trace.name,
         machine=machine,
@@ -96,6 +105,7 @@ def replay(
         checkpoints=checkpoints,
         timeline=frame,
         memory_from_trace=memory_from_trace,
+        policy=policy,
     )
 
 
@@ -187,18 +197,63 @@ def _held_at_start(trace: Trace) -> NDArray[np.intp]:
     return at_start[: background.live_at_start if background else 0]
 
 
-def _borrow(machine: Machine, memory: StartMemory | None) -> State:
+def boot_under(policy: Policy, machine: Machine, memory: StartMemory | None = None) -> Any:
+    """Return a booted state of this machine under a policy other than v6."""
+    state = policies.make_state(policy, _orders(machine), machine.memory_pages)
+    policies.boot(policy, state, _largest_leaf(machine), memory)
+    return state
+
+
+def _borrow(machine: Machine, memory: StartMemory | None, policy: Policy) -> State:
     """Return a booted state of this machine, on the arrays of an earlier replay if there are any."""
-    kept = pool.take(("events", machine))
+    kept = pool.take(_place(machine, policy))
     if kept is None:
-        return boot(machine, memory)
-    kernel.reboot(kept[0], _largest_leaf(machine), memory)
+        return boot(machine, memory) if policy.is_v6 else boot_under(policy, machine, memory)
+    if policy.is_v6:
+        kernel.reboot(kept[0], _largest_leaf(machine), memory)
+    else:
+        policies.boot(policy, kept[0], _largest_leaf(machine), memory)
     return kept[0]
 
 
-def _give_back(machine: Machine, state: State) -> None:
+def _give_back(machine: Machine, state: State, policy: Policy) -> None:
     """Keep a state's arrays for the next replay."""
-    pool.give(("events", machine), [state])
+    pool.give(_place(machine, policy), [state])
+
+
+def _place(machine: Machine, policy: Policy) -> tuple[object, ...]:
+    """Return where the pool keeps a machine's arrays: policies whose arrays are alike share them."""
+    if policy.is_v6:
+        return "events", machine
+    return "policies", policy.definition.extend, machine
+
+
+def _kernel_of(policy: Policy) -> Any:
+    """Return the functions that replay under a policy: the kernel's own, or those with some replaced."""
+    return kernel if policy.is_v6 else policies.kernel_of(policy.name)
+
+
+def counters_under(policy: Policy, state: State) -> dict[str, Any]:
+    """Return all that a policy other than v6 counts, by its names."""
+    called = _kernel_of(policy)
+    counted = counters_of(state, called)
+    extra = dict(zip(RIVAL_COUNTERS, state.vars[NR_VARS:].tolist(), strict=False))
+    if not policy.definition.is_rival:
+        return counted | {name: extra[name] for name in policy.definition.counters}
+    single = extra["protect_single_calls"] + extra["unprotect_single_calls"]
+    calls = counted["protect_calls"] + counted["unprotect_calls"]
+    return {
+        **{name: counted[name] for name in RIVAL_SHARES},
+        **extra,
+        "pagewise_calls": single,
+        "range_calls": calls - single,
+        "pages_changed": counted["protect_pages"] + counted["unprotect_pages"],
+        "held_pages": counted["nr_cached"],
+        "peak_held": counted["peak_cached"],
+        "held_page_ns": counted["cached_page_ns"],
+        "held_after_passes": counted["cached_after_passes"],
+        **{name: counted[name] for name in ("nr_deferred", "free_pages", "cache_hash")},
+    }
 
 
 def _largest_leaf(machine: Machine) -> int:
@@ -207,7 +262,7 @@ def _largest_leaf(machine: Machine) -> int:
 
 
 def prepare(
-    trace: Trace, thresholds: Thresholds, memory: StartMemory | None = None
+    trace: Trace, thresholds: Thresholds | None, memory: StartMemory | None = None
 ) -> tuple[Tunables, Holders, Events]:
     """Return a trace and thresholds in the kernel's own terms.
 
@@ -225,14 +280,16 @@ def prepare(
     return tunables_of(thresholds), holders, Events(trace.time_ns, op, slot, trace.arg)
 
 
-def tunables_of(thresholds: Thresholds) -> Tunables:
-    """Return thresholds in the kernel's own terms."""
+def tunables_of(thresholds: Thresholds | None) -> Tunables:
+    """Return thresholds in the kernel's own terms; without any a batch of SHRINK_BATCH is all there is."""
+    if thresholds is None:
+        return Tunables(0, 1, SHRINK_BATCH)
     return Tunables(
         int(thresholds.unshrinkable_pages), int(thresholds.shrink_block_min_pages), int(thresholds.batch)
     )
 
 
-def counters_of(state: State) -> dict[str, Any]:
+def counters_of(state: State, called: Any = kernel) -> dict[str, Any]:
     """Return all counters of a state by their names."""
     scalars = state.vars
     counters: dict[str, Any] = {"events": int(scalars[NR_EVENTS])}
@@ -244,15 +301,15 @@ def counters_of(state: State) -> dict[str, Any]:
         cached_after_passes=int(scalars[CACHED_AFTER_PASSES]),
         nr_deferred=int(scalars[NR_DEFERRED]),
         free_pages=int(scalars[FREE_PAGES]),
-        cache_hash=hash_of(state),
+        cache_hash=hash_of(state, called),
     )
     return counters
 
 
-def hash_of(state: State) -> str:
+def hash_of(state: State, called: Any = kernel) -> str:
     """Return the hash of the cached list as 16 hexadecimal digits."""
     with np.errstate(over="ignore"):  # FNV wraps on purpose; only without the JIT does numpy see it
-        return f"{int(kernel.cache_hash(state)):016x}"
+        return f"{int(called.cache_hash(state)):016x}"
 
 
 def check_trace(trace: Trace, machine: Machine, strict: bool = False) -> None:
@@ -274,18 +331,18 @@ def check_orders(name: str, op: NDArray[np.int8], arg: NDArray[np.int8], machine
         )
 
 
-def _timeline(trace: Trace, run: tuple[State, Tunables, Holders, Events]) -> pd.DataFrame:
+def _timeline(called: Any, trace: Trace, run: tuple[State, Tunables, Holders, Events]) -> pd.DataFrame:
     """Replay event by event and return the timeline."""
     import pandas as pd
 
     rows = np.empty((len(trace), 2 + len(TIMELINE_SPLITS)), np.int64)
-    kernel.replay_timeline(*run, rows)
+    called.replay_timeline(*run, rows)
     columns = {"time_ns": trace.time_ns, "nr_cached": rows[:, 0], "live_pages": rows[:, 1]}
     columns.update({name: rows[:, 2 + at] for at, name in enumerate(TIMELINE_SPLITS)})
     return pd.DataFrame(columns)
 
 
-def _checkpoints(every: int, run: tuple[State, Tunables, Holders, Events]) -> pd.DataFrame:
+def _checkpoints(called: Any, every: int, run: tuple[State, Tunables, Holders, Events]) -> pd.DataFrame:
     """Replay in stretches of `every` events and return the state after each whole stretch."""
     import pandas as pd
 
@@ -294,9 +351,9 @@ def _checkpoints(every: int, run: tuple[State, Tunables, Holders, Events]) -> pd
     length = len(events.op)
     for start in range(0, length, every):
         end = min(start + every, length)
-        kernel.replay_events(*run, (start, end))
+        called.replay_events(*run, (start, end))
         if end - start == every:
             scalars = state.vars
-            row = (end, scalars[NR_CACHED], hash_of(state), scalars[FREE_PAGES], scalars[PMD_SPLITS])
+            row = (end, scalars[NR_CACHED], hash_of(state, called), scalars[FREE_PAGES], scalars[PMD_SPLITS])
             rows.append(row)
     return pd.DataFrame(rows, columns=["event", "nr_cached", "cache_hash", "free_pages", "pmd_splits"])

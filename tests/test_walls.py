@@ -29,12 +29,17 @@ FLOOR = {
     "errors": (Room("the kinds of `PbaError`: what went wrong, and what to do", "nothing"), set()),
     "units": (Room("sizes, times and counts, as people write and read them", "`errors`"), {"errors"}),
     "printable": (Room("names and other data made fit for a terminal", "nothing"), set()),
+    "sparkline": (Room("a curve in a line of text, or as a small SVG", "nothing"), set()),
+    "shown": (
+        Room("how objects show themselves: a few lines, and HTML for Jupyter", "`printable`"),
+        {"printable"},
+    ),
     "progress": (Room("how long work tells how far it is", "nothing"), set()),
     "events": (Room("the numbers of the events in a trace's `op`", "nothing"), set()),
     "files": (Room("writing files whole or not at all", "`errors`"), {"errors"}),
     "machine": (
-        Room("`Machine` and `Thresholds`: meaning, unit, range", "`errors`, `units`"),
-        {"errors", "units"},
+        Room("`Machine` and `Thresholds`: meaning, unit, range", "`errors`, `units`, `shown`"),
+        {"errors", "units", "shown"},
     ),
     "caches": (Room("what pba keeps between runs: where it lies, what may go", "nothing"), set()),
     "_jit": (
@@ -63,6 +68,10 @@ LAYERS: tuple[dict[str, Room], ...] = (
             "what recording and importing share: raw events of the kernel to page-table events, visits of "
             "the shrinkers, background demand",
             "the kernel's tracepoints; not where they were read",
+        ),
+        "policies": Room(
+            "every way to protect page tables, a file each: v6 and its variants, and their rivals",
+            "the kernel's functions, and which to replace; no trace",
         ),
         "pool": Room(
             "simulated machines that stand ready for the next replay, bounded in bytes",

@@ -98,6 +98,9 @@ class Summary:
         Lifetimes, bursts and natural cache size.
     phases : tuple of dict
         The rows of `pba.analysis.phases.phases_table`.
+    live_pages : tuple of int
+        Live page-table pages at the end of each of `PHASE_WINDOWS` equal windows of time; empty where all events
+        stand at one time.
     """
 
     metadata: Metadata
@@ -115,6 +118,7 @@ class Summary:
     blocks: BlocksTouched | None
     demand: Demand
     phases: tuple[dict[str, float], ...]
+    live_pages: tuple[int, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that JSON takes, the truth's recall and precision among them."""
@@ -216,6 +220,7 @@ class _Tally:
             blocks=None if self._frames is None else self._frames.blocks_touched(metadata),
             demand=self._demand(),
             phases=self._phases(),
+            live_pages=self._live_pages(),
         )
 
     def _demand(self) -> Demand:
@@ -238,6 +243,14 @@ class _Tally:
         if self._rates is None:
             return ()
         return _rows(phases_of(joined(self._rates.table()), self._live.pages_at_start))
+
+    def _live_pages(self) -> tuple[int, ...]:
+        """Return the live pages at the end of each window."""
+        if self._rates is None:
+            return ()
+        table = self._rates.table()
+        net = (table["allocs"] - table["frees"]).astype("int64")
+        return tuple((self._live.pages_at_start + net.cumsum()).tolist())
 
 
 def _live_ids(blocks: Blocks) -> LiveIds:

@@ -36,6 +36,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("report", "report", ANSWER),
     ("study", "study", ANSWER),
     ("replay", "replay", ANSWER),
+    ("policies", "policies", ANSWER),
     ("info", "info", TRACES),
     ("plot", "plot", TRACES),
     ("record", "record", TRACES),

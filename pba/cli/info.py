@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -12,6 +13,7 @@ from pba._version import __version__
 from pba.cli.generate import command, parameters_of
 from pba.cli.layout import described
 from pba.printable import printable
+from pba.sparkline import bars_for, sparkline
 from pba.units import KIB, fine_percent, format_bytes, format_time, number
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 Rows = list[tuple[str, str]]
 
+CURVE: Final = 58
+"""Characters of the curve of live pages: with the longest label before it, 80 columns."""
 OPS = {
     "A": "page tables allocated",
     "F": "page tables freed",
@@ -156,7 +160,14 @@ def _content_rows(summary: Summary) -> Rows:
             f"{number(summary.live_peak_pages)} at the peak, {number(summary.live_end_pages)} at the end",
         )
     )
+    if summary.live_pages:
+        rows.append(("", _curve(summary.live_pages)))
     return [*rows, *_demand_rows(summary.demand), *_phase_rows(summary.phases)]
+
+
+def _curve(live_pages: Sequence[int]) -> str:
+    """Return the live pages over time in a line that ends before column 80."""
+    return sparkline(live_pages, CURVE, bars_for(sys.stdout.encoding))
 
 
 def _phase_rows(phases: Sequence[dict[str, float]]) -> Rows:

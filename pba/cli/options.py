@@ -9,6 +9,8 @@ import typer
 THRESHOLDS: Final = "Thresholds (default: the patch's values for the machine)"
 MACHINE: Final = "Machine (default: the recorded one, else 4 KiB pages and 4 GiB)"
 
+POLICY: Final = "Policy"
+
 U_FLAGS: Final = ("--unshrinkable-pages", "-U")
 M_FLAGS: Final = ("--shrink-block-min-pages", "-M")
 B_FLAGS: Final = ("--batch", "-B")
@@ -62,6 +64,24 @@ LinearMap = Annotated[
         help="Largest leaf in the linear map: pmd, contpmd, pud. Default: the largest there is.",
         rich_help_panel=MACHINE,
         metavar="LEAF",
+    ),
+]
+PolicyName = Annotated[
+    str,
+    typer.Option(
+        "--policy",
+        metavar="NAME",
+        help="How page tables are protected; 'pba policies' lists the ways. Default: v6, the patch.",
+        rich_help_panel=POLICY,
+    ),
+]
+PolicyParameters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--parameter",
+        metavar="KEY=VALUE",
+        help="A parameter of the policy; may be given several times. 'pba policies NAME' tells them.",
+        rich_help_panel=POLICY,
     ),
 ]
 DaskCluster = Annotated[

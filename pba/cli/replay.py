@@ -15,6 +15,8 @@ from pba.cli.options import (
     Memory,
     MemoryFromTrace,
     PageSize,
+    PolicyName,
+    PolicyParameters,
     ShrinkBlockMinPages,
     UnshrinkablePages,
 )
@@ -32,6 +34,7 @@ from pba.units import (
 
 if TYPE_CHECKING:
     from pba.machine import Machine, Thresholds
+    from pba.policies.policy import Policy
     from pba.probe.bounds import ReplayBounds
     from pba.results import ReplayResult
     from pba.trace.table import Trace
@@ -49,6 +52,8 @@ def replay(
     memory: Memory = None,
     linear_map: LinearMap = "",
     memory_from_trace: MemoryFromTrace = False,
+    policy: PolicyName = "v6",
+    parameters: PolicyParameters = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse a trace that frees what it never allocated.")
     ] = False,
@@ -72,21 +77,28 @@ def replay(
 
     start_quickly()
     from pba.model import replay as run_model
+    from pba.policies.policy import parse_parameters
 
+    chosen = parse_parameters(policy, parameters or [])
     events = open_trace(trace, strict=strict)
     machine = machine_from(events, page_size, memory, linear_map)
-    thresholds = thresholds_from(machine, unshrinkable_pages, shrink_block_min_pages, batch)
+    given = given_thresholds(unshrinkable_pages, shrink_block_min_pages, batch)
+    thresholds = thresholds_under(chosen, machine, given)
     if bounds:
         from pba.cli.bounds import render as render_bounds
         from pba.errors import PbaError
         from pba.probe.bounds import replay_bounds
 
+        if not chosen.is_v6:
+            raise PbaError(f"--bounds replays under v6 alone, not {chosen}", "leave out --policy")
         if memory_from_trace:
             raise PbaError("--bounds starts with all memory free", "leave out --memory-from-trace")
         found = replay_bounds(events, thresholds, machine)
         print(found.to_json() if as_json else render_bounds(found, ran(found, found.events)))
         return
-    result = run_model(events, thresholds, machine, strict=strict, memory_from_trace=memory_from_trace)
+    result = run_model(
+        events, thresholds, machine, strict=strict, memory_from_trace=memory_from_trace, policy=chosen
+    )
     print(result.to_json() if as_json else render(result))
 
 
@@ -111,38 +123,68 @@ def thresholds_from(
     """Return the patch's thresholds with those that were given put in."""
     from pba.machine import Thresholds
 
+    given = given_thresholds(unshrinkable_pages, shrink_block_min_pages, batch)
+    return replace(Thresholds.patch(machine), **given)
+
+
+def given_thresholds(
+    unshrinkable_pages: int | None, shrink_block_min_pages: int | None, batch: int | None
+) -> dict[str, int]:
+    """Return the thresholds that were given, by their names."""
     given = {
         "unshrinkable_pages": unshrinkable_pages,
         "shrink_block_min_pages": shrink_block_min_pages,
         "batch": batch,
     }
-    chosen = {name: value for name, value in given.items() if value is not None}
-    return replace(Thresholds.patch(machine), **chosen)
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def thresholds_under(policy: Policy, machine: Machine, given: dict[str, int]) -> Thresholds | None:
+    """Return the patch's thresholds with those given put in; None for a policy without any.
+
+    Raises
+    ------
+    PbaError
+        If one is given that the policy does not have.
+    """
+    from pba.errors import PbaError, option
+    from pba.machine import Thresholds
+
+    takes = policy.definition.thresholds
+    for name, value in given.items():
+        if name not in takes:
+            has = ", ".join(option(each) for each in takes) or "none"
+            raise PbaError(f"policy {policy.name} has no threshold {option(name, value)}", f"it has {has}")
+    return policy.thresholds_on(machine, replace(Thresholds.patch(machine), **given) if takes else None)
 
 
 def ran(result: ReplayResult | ReplayBounds, events: int) -> list[tuple[str, str]]:
     """Return what was run: the trace, the machine and the thresholds."""
-    thresholds = result.thresholds
-    return [
+    rows = [
         ("trace", f"{printable(result.trace_name)}, {format_time(result.duration_ns)}, "
          f"{plural(events, 'event')}"),
         ("machine", str(result.machine)),
-        ("thresholds", f"{thresholds} (pages)"),
     ]  # fmt: skip
+    if result.thresholds is not None:
+        rows.append(("thresholds", f"{result.thresholds} (pages)"))
+    return rows
 
 
 def render(result: ReplayResult) -> str:
     """Return a result as text: what was run, what follows from it, every counter with its unit."""
     counters = result.counters
+    held = "cached" if "nr_cached" in counters else "held"
+    policy = [("policy", f"{result.policy}: {result.policy.definition.line}")]
     head = [
         *ran(result, counters["events"]),
+        *(policy if result.policy.name != "v6" else []),
         ("start", "what was free when it was recorded" if result.memory_from_trace else "all memory free"),
         ("PMD splits", f"{number(counters['pmd_splits'])}, "
          f"{fine_percent(result.block_mapped_share)} of the linear map is still block-mapped"),
-        ("cached, mean", f"{format_bytes(result.mean_cached_bytes)} "
+        (f"{held}, mean", f"{format_bytes(result.mean_cached_bytes)} "
          f"({number(result.mean_cached_pages)} pages, weighted by time)"),
-        ("cached, peak", f"{format_bytes(result.peak_cached_bytes)} "
-         f"({number(counters['peak_cached'])} pages)"),
+        (f"{held}, peak", f"{format_bytes(result.peak_cached_bytes)} "
+         f"({number(counters.get('peak_cached', counters.get('peak_held', 0)))} pages)"),
     ]  # fmt: skip
     if result.unknown_frees:
         head.append(("skipped", f"{number(result.unknown_frees)} frees of ids that were not live"))

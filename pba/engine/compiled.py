@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from pba import model
+from pba import model, shown
 from pba.engine.alone import replay_compiled
 from pba.errors import TraceError
 from pba.events import OP_BG_FREE, OP_FREE
+from pba.units import format_bytes, format_time, plural
 
 if TYPE_CHECKING:
     from pba.engine.state import Composites
@@ -99,6 +100,12 @@ class CompiledTrace:
                 path=self.name,
                 event=int(np.flatnonzero(frees & (self.events.slot < 0))[0]),
             )
+
+    @shown.never_raises
+    def __repr__(self) -> str:
+        """Return how many events were folded into how many bytes."""
+        size = f"{plural(self.nr_events, 'event')} in {format_time(self.duration_ns)}, {format_bytes(self.nbytes)}"
+        return shown.lines(f"CompiledTrace {shown.named(self.name)!r}: {size}", ())
 
     @property
     def name(self) -> str:

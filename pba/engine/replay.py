@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pba import model
 from pba.engine.compiled import CompiledTrace
 from pba.errors import PbaError
 from pba.imports.read import as_trace
+from pba.policies.policy import Policy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,6 +44,7 @@ def replay(
     timeline: bool = False,
     strict: bool = False,
     memory_from_trace: bool = False,
+    policy: str | Policy | None = None,
 ) -> ReplayResult:
     """Replay a trace on a simulated machine.
 
@@ -52,7 +55,8 @@ def replay(
         (`pba.compile_trace`) gives the same result, bit for bit, many times sooner; timelines and checkpoints
         need the events and so a `Trace`.
     thresholds : Thresholds, optional
-        The shrinker's thresholds; by default the patch's own (`Thresholds.patch(machine)`).
+        The shrinker's thresholds; by default the patch's own (`Thresholds.patch(machine)`). A policy without
+        a shrinker of v6 takes none.
     machine : Machine, optional
         The machine; by default `machine_of(trace)`.
     checkpoint_every : int
@@ -65,6 +69,9 @@ def replay(
     memory_from_trace : bool
         Start with the free memory that the recording's `/proc/buddyinfo` tells, rather than all of it; see
         `pba.model.starting_memory`. Needs a `Trace`.
+    policy : str or Policy, optional
+        How page tables are protected: the name of a policy (`pba policies` lists them), or
+        `pba.Policy(name, **parameters)`; by default v6, the patch. Others need a `Trace`.
 
     Returns
     -------
@@ -74,12 +81,13 @@ def replay(
     Raises
     ------
     ThresholdError
-        If a threshold is out of its range on this machine.
+        If a threshold is out of its range on this machine, or not one of the policy.
     TraceError
         If the trace asks for chunks that the machine does not have, with `strict` frees what is not live, or
         with `memory_from_trace` does not say what memory was free, or the machine is not the recorded one.
     PbaError
-        If a compiled trace is asked for what needs single events or the recorded memory.
+        If a compiled trace is asked for what needs single events, the recorded memory or another policy than
+        v6, or there is no such policy.
 
     Notes
     -----
@@ -95,9 +103,15 @@ def replay(
             timeline=timeline,
             strict=strict,
             memory_from_trace=memory_from_trace,
+            policy=policy,
         )
+    known = Policy.of(policy)
+    if not known.is_v6:
+        raise PbaError(f"a compiled trace is replayed under v6 alone, not {known}", "replay the trace itself")
     if timeline or checkpoint_every:
         raise PbaError("a compiled trace has no single events", "replay the trace itself for a timeline")
     if memory_from_trace:
         raise PbaError("a compiled trace starts with all memory free", "replay the trace itself")
-    return trace.replay(thresholds, machine, strict=strict)
+    machine = machine or machine_of(trace)
+    result = trace.replay(known.thresholds_on(machine, thresholds), machine, strict=strict)
+    return replace(result, policy=known)

@@ -161,7 +161,7 @@ def _take_from_buddy(state: State) -> tuple[Int, Int]:
 
 
 @kernel_function
-def _add_refill(state: State, page: Int, order: Int, take_one: Int) -> None:
+def add_refill(state: State, page: Int, order: Int, take_one: Int) -> None:
     """`__refill_pages_add_to_cache()`: mark the block, if it is one, and add all but a page taken at once."""
     nr_pages = (1 << order) - take_one
     if order == state.orders.block:
@@ -184,7 +184,7 @@ def refill_pages(state: State, take_one: Int) -> Int:
     if not set_pkey_pgtable(state, page, order):
         free_one_page(state, page, order)
         return NIL
-    _add_refill(state, page, order, take_one)
+    add_refill(state, page, order, take_one)
     return page
 
 
@@ -218,7 +218,7 @@ def pba_init(state: State) -> None:
     page, order = _take_from_buddy(state)
     if page == NIL:
         return
-    _add_refill(state, page, order, KEEP_ALL)
+    add_refill(state, page, order, KEEP_ALL)
     state.vars[PROTECT_CALLS] += 1
     state.vars[PROTECT_PAGES] += 1 << order
     if state.vars[NR_CACHED] < PBA_NR_RESERVED_PAGES and refill_pages(state, KEEP_ALL) == NIL:

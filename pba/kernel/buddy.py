@@ -15,7 +15,7 @@ def _touch(state: State, node: Int) -> None:
 
 
 @kernel_inline
-def _unlink(state: State, page: Int) -> None:
+def unlink(state: State, page: Int) -> None:
     """`list_del()`."""
     node = np.uint32(page)
     before = state.buddy_prev[node]
@@ -29,7 +29,7 @@ def _unlink(state: State, page: Int) -> None:
 
 
 @kernel_inline
-def _insert_after(state: State, before: Int, page: Int, order: Int) -> None:
+def insert_after(state: State, before: Int, page: Int, order: Int) -> None:
     """`list_add()`: after a list's head, that is at its front; after its last node, at its tail."""
     node = np.uint32(page)
     before = np.uint32(before)
@@ -58,10 +58,10 @@ def rmqueue_smallest(state: State, order: Int) -> Int:
         page = np.int64(state.buddy_next[np.uint32(head)])
         if page == head:
             continue
-        _unlink(state, page)
+        unlink(state, page)
         while current > order:
             current -= 1
-            _insert_after(state, first_head + current, page + (1 << current), current)
+            insert_after(state, first_head + current, page + (1 << current), current)
         state.vars[FREE_PAGES] -= 1 << order
         return page
     return NIL
@@ -86,7 +86,7 @@ def free_one_page(state: State, page: Int, order: Int) -> None:
         other = page ^ (1 << order)
         if not _is_free_chunk(state, other, order):
             break
-        _unlink(state, other)
+        unlink(state, other)
         page &= other
         order += 1
     before = np.uint32(len(state.buddy_order) + order)
@@ -94,4 +94,4 @@ def free_one_page(state: State, page: Int, order: Int) -> None:
         merged = page & ~(1 << order)
         if _is_free_chunk(state, merged ^ (2 << order), order + 1):
             before = state.buddy_prev[before]
-    _insert_after(state, before, page, order)
+    insert_after(state, before, page, order)

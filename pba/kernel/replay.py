@@ -99,6 +99,12 @@ def reboot(state: State, largest_leaf: int, memory: StartMemory | None = None) -
     To boot one anew is cheaper than to make another: its arrays are in place, and for a large machine the
     first touch of each of their pages costs more than a replay.
     """
+    reset(state, largest_leaf, memory)
+    boot(state)
+
+
+def reset(state: State, largest_leaf: int, memory: StartMemory | None = None) -> None:
+    """Make a machine what it is right before the block allocator boots."""
     state.buddy_order[:] = -1
     state.contpte[:] = 0
     state.block_nr_free[:] = NOT_MANAGED
@@ -107,7 +113,6 @@ def reboot(state: State, largest_leaf: int, memory: StartMemory | None = None) -
     _free_memory(state, memory or whole_memory(state.orders, len(state.buddy_order)))
     _map_memory(state, largest_leaf)
     state.touched[:] = 0
-    boot(state)
 
 
 def new_holders(nr_slots: int, nr_background_slots: int) -> Holders:
@@ -122,7 +127,7 @@ def new_holders(nr_slots: int, nr_background_slots: int) -> Holders:
 def _free_memory(state: State, memory: StartMemory) -> None:
     """Put the memory that is free at the start on the free lists, in the order given."""
     pages = len(state.buddy_order)
-    state.buddy_next[pages:] = state.buddy_prev[pages:] = np.arange(pages, pages + MAX_LISTS)
+    state.buddy_next[pages:] = state.buddy_prev[pages:] = np.arange(pages, len(state.buddy_next))
     for order, chunks in enumerate(memory.free):
         ring = np.concatenate([[pages + order], chunks, [pages + order]])
         state.buddy_next[ring[:-1]] = ring[1:]
@@ -192,9 +197,21 @@ def _pass(state: State, tunables: Tunables, op: Int, priority: Int) -> None:
 
 
 @kernel_inline
+def system_alloc(state: State, order: Int) -> Int:
+    """Give the rest of the system a chunk; return its first pfn or NIL. A seam: policies may do otherwise."""
+    return rmqueue_smallest(state, order)
+
+
+@kernel_inline
+def system_free(state: State, page: Int, order: Int) -> None:
+    """Take a chunk back from the rest of the system: the other seam."""
+    free_one_page(state, page, order)
+
+
+@kernel_inline
 def _background_alloc(state: State, holders: Holders, slot: Int, order: Int) -> None:
     """Event `B`: the rest of the system takes a chunk."""
-    page = rmqueue_smallest(state, order)
+    page = system_alloc(state, order)
     holders.chunk[slot] = page
     holders.chunk_order[slot] = order
     if page == NIL:
@@ -206,7 +223,7 @@ def _background_free(state: State, holders: Holders, slot: Int) -> None:
     """Event `b`: and gives it back."""
     page = np.int64(holders.chunk[slot])
     if page != NIL:
-        free_one_page(state, page, np.int64(holders.chunk_order[slot]))
+        system_free(state, page, np.int64(holders.chunk_order[slot]))
 
 
 @kernel_inline
@@ -350,12 +367,21 @@ def _write_row(state: State, row: NDArray[np.int64]) -> None:
         row[2 + split] = state.vars[PUD_SPLITS + split]
 
 
+@kernel_inline
+def laid_out(state: State) -> Int:
+    """Lay the cached list down in `state.cached`, from its tail to its head, and return its length.
+
+    It lies there; a policy that keeps another list puts its own function in place of this one.
+    """
+    return state.vars[NR_CACHED]
+
+
 @kernel_entry
 def cache_hash(state: State) -> np.uint64:
     """64-bit FNV-1a, from `FNV_OFFSET`, over the pfns from head to tail, each as 8 bytes little-endian."""
     value = np.uint64(FNV_OFFSET)
     prime = np.uint64(FNV_PRIME)
-    for i in range(state.vars[NR_CACHED] - 1, -1, -1):
+    for i in range(laid_out(state) - 1, -1, -1):
         page = np.uint64(state.cached[i])
         for byte in range(8):
             value = (value ^ ((page >> np.uint64(8 * byte)) & np.uint64(255))) * prime

@@ -81,7 +81,7 @@ def pba_shrink_count(state: State, tunables: Tunables) -> Int:
 
 
 @kernel_function
-def _first_block_with(state: State, nr_free: Int) -> Int:
+def first_block_with(state: State, nr_free: Int) -> Int:
     """Return the block of the first page on the list whose block has `nr_free` free pages."""
     shift = state.orders.block
     for i in range(state.vars[NR_CACHED] - 1, -1, -1):
@@ -111,7 +111,7 @@ def _emptiest_block(state: State) -> tuple[Int, Int]:
             equals += 1
             target = block
     if equals > 1:
-        target = _first_block_with(state, best)
+        target = first_block_with(state, best)
     return target, best
 
 
@@ -169,7 +169,7 @@ def choose_scan(
 
 
 @kernel_inline
-def _is_wanted(state: State, page: Int, target: Int) -> Flag:
+def is_wanted(state: State, page: Int, target: Int) -> Flag:
     """Whether a cached page lies in block `target`, or, with `target` NIL, in no managed block."""
     block = page >> state.orders.block
     if target == NIL:
@@ -178,7 +178,7 @@ def _is_wanted(state: State, page: Int, target: Int) -> Flag:
 
 
 @kernel_function
-def _take_pages(state: State, target: Int, wanted: Int) -> None:
+def take_pages(state: State, target: Int, wanted: Int) -> None:
     """Move pages of block `target` (NIL: of no block) to the release list, as a walk from the head goes.
 
     `wanted` is at most what there is. The second loop of `pba_shrink_scan()`; the counts are the caller's.
@@ -193,12 +193,12 @@ def _take_pages(state: State, target: Int, wanted: Int) -> None:
         lowest -= np.uint64(1)
         page = state.cached[lowest]
         state.cached[last - taken] = page
-        taken += np.uint64(_is_wanted(state, np.int64(page), target))
+        taken += np.uint64(is_wanted(state, np.int64(page), target))
     kept = lowest
     for i in range(lowest, nr_cached):
         page = state.cached[i]
         state.cached[kept] = page
-        kept += np.uint64(not _is_wanted(state, np.int64(page), target))
+        kept += np.uint64(not is_wanted(state, np.int64(page), target))
     state.vars[NR_CACHED] = np.int64(kept)
 
 
@@ -288,7 +288,7 @@ def release_whole_block(state: State, block: Int) -> Int:
 
 
 @kernel_function
-def _choose(state: State, tunables: Tunables, nr_to_scan: Int) -> tuple[Int, Int, Int]:
+def choose_pages(state: State, tunables: Tunables, nr_to_scan: Int) -> tuple[Int, Int, Int]:
     """Choose what a scan takes; return (block or NIL, its free pages, pages to take or SHRINK_STOP)."""
     found = walk_cached_list(state)
     nr_shrinkable = pba_shrink_count(state, tunables)
@@ -318,7 +318,7 @@ def pba_shrink_scan(state: State, tunables: Tunables, nr_to_scan: Int) -> tuple[
         Pages taken off the list.
     """
     state.vars[SCAN_CALLS] += 1
-    target, nr_target, nr_taken = _choose(state, tunables, nr_to_scan)
+    target, nr_target, nr_taken = choose_pages(state, tunables, nr_to_scan)
     if nr_taken == SHRINK_STOP:
         state.vars[SCAN_STOPS] += 1
         return SHRINK_STOP, 0
@@ -340,7 +340,7 @@ def shrink(state: State, target: Int, nr_target: Int, nr_taken: Int) -> Int:
     nr_taken : int
         How many, at most what there are.
     """
-    _take_pages(state, target, nr_taken)
+    take_pages(state, target, nr_taken)
     if target == NIL:
         state.vars[NR_NONBLOCK] -= nr_taken
         nr_freed = release_page_list(state, nr_taken)

@@ -24,6 +24,7 @@ from pba.report.data import (
     with_unit,
 )
 from pba.report.labels import Place, along_steps, on_paper, write_names
+from pba.report.spots import details_of, spots_of
 from pba.report.style import (
     FRONT,
     GRID,
@@ -111,13 +112,15 @@ def front_picture(run: Run) -> Picture:
             drawn.append(along_steps(on_paper(axes, *_pair(run, front)), run.aims[0].sign > 0))
         write_names(axes, places, np.concatenate(drawn))
         settle(figure)
+        spots = spots_of(run, axes, table, front, _pair)
     caption = "Each grey dot is a point that the search tried, darker where several come out alike."
     if exact:
         caption += (
             " The stepped line is exact: of all points of the grid none lies on its better side. The named points "
             "need no tuning."
         )
-    return Picture("front", title, caption, _front_alt(run, table, front), table, figure)
+    alt = _front_alt(run, table, front)
+    return Picture("front", title, caption, alt, table, figure, spots, details_of(run, front))
 
 
 def _pair(run: Run, table: pd.DataFrame) -> tuple[pd.Series, pd.Series]:

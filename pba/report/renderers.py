@@ -6,15 +6,19 @@ aligned plain text, escaped Markdown, typography and themed figures for HTML.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass, replace
+from importlib.resources import files
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from pba.printable import cut_middle, printable
 from pba.report.document import Column, Document, Table
+from pba.report.spots import embedded
 from pba.report.style import Picture
 from pba.report.words import ascii_only
 
@@ -42,11 +46,13 @@ def environment(*, html: bool) -> Environment:
     )  # fmt: skip
 
 
-def _render(template: str, filters: dict[str, Any], document: Document, pictures: Sequence[Picture]) -> str:
+def _render(
+    template: str, filters: dict[str, Any], document: Document, pictures: Sequence[Picture], **more: Any
+) -> str:
     made = environment(html=template.endswith(".html.j2"))
     made.filters.update(filters)
     figures = {picture.name: picture for picture in pictures}
-    return made.get_template(template).render(document=_printable(document), figures=figures)
+    return made.get_template(template).render(document=_printable(document), figures=figures, **more)
 
 
 LONGEST_TEXT: Final = 4000
@@ -68,15 +74,20 @@ def _printable(part: Any) -> Any:
 
 
 def render_html(document: Document, pictures: Sequence[Picture]) -> str:
-    """Return one page that needs nothing from outside: styles and figures are in it."""
+    """Return one page that needs nothing from outside: styles, figures and a script are in it."""
     from markupsafe import Markup
 
     filters: dict[str, Any] = {
         "typeset": lambda text: Markup(typeset(text)),
         "inline": lambda picture: Markup(picture.inline_svg()),
         "groups": column_groups,
+        "embedded": lambda details: Markup(embedded(details)),
     }
-    return _render("report.html.j2", filters, document, pictures)
+    script = files("pba.report").joinpath("templates/report.js").read_text(encoding="utf-8")
+    # The page runs this script alone, whatever a name in it may say.
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    more = {"script": Markup(script), "script_hash": f"sha256-{digest}"}
+    return _render("report.html.j2", filters, document, pictures, **more)
 
 
 def typeset(text: str) -> str:
@@ -132,18 +143,26 @@ def _markdown_table(table: Table) -> str:
 
 def render_text(document: Document, pictures: Sequence[Picture]) -> str:
     """Return plain ASCII of at most 72 columns, to be pasted into a mail."""
-    filters = {"wrap": _wrap, "bullet": _bullet, "table": text_table, "command": _command, "plain": _plain}
+    filters = {
+        "wrap": wrapped,
+        "bullet": _bullet,
+        "table": text_table,
+        "command": _command,
+        "plain": plain_words,
+    }
     text = _render("report.txt.j2", filters, document, pictures)
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
 
 
-def _plain(text: str) -> str:
+def plain_words(text: str) -> str:
+    """Return a text in ASCII, without marks of code."""
     return ascii_only(text).replace("`", "")
 
 
-def _wrap(text: str, first: str = "", rest: str = "") -> str:
+def wrapped(text: str, first: str = "", rest: str = "") -> str:
+    """Return a text in lines that fit a mail."""
     # A word longer than a line (a path) must be broken; hyphens are kept whole, and numbers keep their unit.
-    glued = _UNIT.sub("\x1f", _plain(text))
+    glued = _UNIT.sub("\x1f", plain_words(text))
     filled = textwrap.fill(
         glued, TEXT_WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False
     )
@@ -151,14 +170,14 @@ def _wrap(text: str, first: str = "", rest: str = "") -> str:
 
 
 def _bullet(text: str) -> str:
-    return _wrap(text, " - ", "   ")
+    return wrapped(text, " - ", "   ")
 
 
 def _command(text: str) -> str:
     """Break a long command line where a shell reads on: a backslash at the end of the line."""
     lines, line = [], ""
     room = TEXT_WIDTH - len("  $ ") - 2
-    for word in _plain(text).split(" "):
+    for word in plain_words(text).split(" "):
         joined = f"{line} {word}" if line else word
         if len(joined) <= room:
             line = joined
@@ -179,7 +198,7 @@ def _command(text: str) -> str:
 
 def text_table(table: Table) -> str:
     """Return a table as aligned text; one that is too wide becomes several that repeat its key columns."""
-    rows = [[_plain(cell) for cell in row] for row in table.rows]
+    rows = [[plain_words(cell) for cell in row] for row in table.rows]
     keys = [place for place, column in enumerate(table.columns) if column.key]
     rest = [place for place, column in enumerate(table.columns) if not column.key]
     if len(table.columns) == 2 and not any(column.title for column in table.columns):
@@ -193,7 +212,7 @@ def text_table(table: Table) -> str:
 
 def _pairs(rows: list[list[str]]) -> str:
     indent = max(len(row[0]) for row in rows) + _GAP + 1
-    return "\n".join(_wrap(row[1], f" {row[0]:<{indent - 1}}", " " * indent) for row in rows)
+    return "\n".join(wrapped(row[1], f" {row[0]:<{indent - 1}}", " " * indent) for row in rows)
 
 
 def _width(column: Column, cells: list[str]) -> int:

@@ -22,6 +22,8 @@ from pba.printable import LONGEST_MESSAGE, printable
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from pba.report.spots import Spot
+
 INK: Final = "#1f2328"
 MUTED: Final = "#666d76"
 GRID: Final = "#dfe2e6"
@@ -107,6 +109,10 @@ class Picture:
         The data that it shows.
     figure : matplotlib.figure.Figure
         The drawing, to be changed further.
+    spots : tuple of Spot
+        Places of it that a page can ask about.
+    details : dict
+        What the page then shows (`pba.report.spots`).
     """
 
     name: str
@@ -115,6 +121,8 @@ class Picture:
     alt: str
     data: pd.DataFrame = field(repr=False)
     figure: Figure = field(repr=False)
+    spots: tuple[Spot, ...] = field(default=(), repr=False)
+    details: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         # They hold names of traces.
@@ -151,6 +159,9 @@ class Picture:
             text = text.replace(colour, f"var({variable}, {colour})")
         text = text.replace("<title>", f'<title id="{self.name}-title">', 1)
         text = text.replace("<desc>", f'<desc id="{self.name}-desc">', 1)
+        if self.spots:
+            spots = "\n".join(spot.svg() for spot in self.spots)
+            text = text.replace("</svg>", f'<g class="spots">\n{spots}\n</g>\n</svg>')
         labels = f'aria-labelledby="{self.name}-title {self.name}-desc"'
         return text.replace("<svg", f'<svg role="img" {labels}', 1)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pba.study.result import Run
 
 DOCUMENTS: Final = ("report.html", "report.md", "report.txt")
+LETTER, MMTESTS, KERNEL_PATCH, SUMMARY = "cover-letter.txt", "mmtests.txt", "thresholds.patch", "summary.json"
 TRIALS: Final = "trials.csv"
 FIGURES: Final = ("front", "recordings")
 MAP: Final = "region"
@@ -32,7 +33,7 @@ def report_paths(run: Run, folder: str | Path) -> list[Path]:
     folder = Path(folder)
     names = (*FIGURES, *([] if run.maps.empty else [MAP]))
     figures = [folder / "figures" / f"{name}.{kind}" for name in names for kind in FIGURE_KINDS]
-    return [*(folder / name for name in DOCUMENTS), folder / TRIALS, *figures]
+    return [*(folder / name for name in (*DOCUMENTS, *_sent(run))), folder / TRIALS, *figures]
 
 
 def write_report(run: Run, folder: str | Path, force: bool = False) -> list[Path]:
@@ -121,6 +122,34 @@ def _make_folder(folder: Path) -> None:
         raise output_error(folder, error) from error
 
 
+def sendable(run: Run, name: str) -> str:
+    """Return what a finished run is sent as: `cover-letter.txt`, `mmtests.txt`, `thresholds.patch`, `summary.json`.
+
+    The patch is empty where the answer is to keep the patch's thresholds.
+
+    Raises
+    ------
+    StudyError
+        If the run has not decided yet.
+    """
+    from pba.report.kernel_patch import kernel_patch
+    from pba.report.mail import cover_letter, mmtests
+    from pba.report.plain_data import as_json
+
+    make = {LETTER: cover_letter, MMTESTS: mmtests, KERNEL_PATCH: kernel_patch, SUMMARY: as_json}
+    return make[name](run)
+
+
+def _sent(run: Run) -> tuple[str, ...]:
+    """Return the names of what is sent of a run: nothing before it has decided."""
+    if run.decision is None:
+        return ()
+    from pba.report.kernel_patch import diff
+
+    changes = bool(diff(run.decision.recommended))
+    return (LETTER, MMTESTS, *((KERNEL_PATCH,) if changes else ()), SUMMARY)
+
+
 def _contents(run: Run, folder: Path) -> dict[Path, bytes]:
     """Return every file's bytes."""
     from pba.report.figures import all_pictures
@@ -129,6 +158,7 @@ def _contents(run: Run, folder: Path) -> dict[Path, bytes]:
 
     document, pictures = summarize_run(run), all_pictures(run)
     contents = {folder / name: RENDERERS[name](document, pictures).encode() for name in DOCUMENTS}
+    contents |= {folder / name: sendable(run, name).encode(errors="backslashreplace") for name in _sent(run)}
     contents[folder / TRIALS] = _csv(run.points.sort_index().rename_axis("number").reset_index())
     for picture in pictures:
         contents |= _picture_contents(picture, folder / "figures" / picture.name, FIGURE_KINDS)

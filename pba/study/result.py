@@ -22,19 +22,22 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from pba import shown
 from pba.errors import StudyError
 from pba.study.aims import Aim
 from pba.study.asked import TRACES_FOLDER
-from pba.study.decision.decision import Decision
+from pba.study.decision.decision import BETTER, NO_DIFFERENCE, PATCH, RECOMMENDED, Decision
 from pba.study.decision.outcomes import TableOutcomes
 from pba.study.decision.rules import RULES
 from pba.study.definition import THRESHOLD_NAMES, StudyDefinition
 from pba.study.folder import COMPLETE, Folder, Kind, Record, sha256_of
 from pba.study.journal import JOURNAL_FILE
 from pba.study.objective import points_of
+from pba.study.space import NEVER
 from pba.study.study_file import parse_definition
+from pba.units import number, plural
 
 if TYPE_CHECKING:
     import optuna
@@ -153,6 +156,92 @@ class Run:
         """The study's aims, the most important first."""
         return self.study.aims
 
+    @shown.never_raises
+    def __repr__(self) -> str:
+        """Return a few lines: what was tried, the answer, and what it comes to beside the patch."""
+        patch, best = self._words_of(self.patch), self._words_of(self.recommended)
+        rows = (self._answer(), f"patch: {patch}", f"{RECOMMENDED}: {best}")
+        return shown.lines(f"Run {shown.named(self.folder)!r}: {self._size()}", rows)
+
+    @shown.never_raises
+    def _repr_html_(self) -> str:
+        """Show the answer, the choices and the front in Jupyter."""
+        choices = self._choices()
+        head = ("choice", "U", "M", "B", *(aim.title for aim in self.aims))
+        rows = [(name, *map(_pages, point), *map(number, values)) for name, point, values in choices]
+        title = f"Run {shown.named(self.folder)}"
+        parts = [shown.paragraph(self._size()), shown.paragraph(self._answer()), shown.table(head, rows)]
+        return shown.html(title, *parts, self._front_svg(choices))
+
+    def _size(self) -> str:
+        tried, recordings = plural(len(self.points), "point"), plural(len(self.traces), "recording")
+        return f"study {shown.named(self.study.name)}, {tried} on {recordings}" + (
+            "" if self.complete else ", not complete"
+        )
+
+    def _answer(self) -> str:
+        """Say in a sentence what to choose; the report says how much better that is, and how sure."""
+        decision = self.decision
+        if decision is None:
+            return "Not decided yet: of the points tried so far the recommended one is best by the rule."
+        if decision.alternative:
+            kept = decision.alternative == PATCH
+            return (
+                "Keep the patch's thresholds."
+                if kept
+                else f"Choose {decision.alternative!r}: {decision.words}."
+            )
+        kind, against = decision.verdict["kind"], decision.verdict["against"]
+        if kind == BETTER:
+            return f"Choose {decision.words}: better than {against}, the best choice that needs no tuning."
+        keep = "Keep the patch's" if kind == NO_DIFFERENCE else f"Choose {against!r}"
+        return f"{keep}: the best point, {decision.words}, is not better by more than chance explains."
+
+    def _choices(self) -> list[tuple[str, tuple[int, ...], list[float]]]:
+        """Return the named points: name, thresholds, aims."""
+        if self.decision is not None:
+            patch = self.decision.named(PATCH)
+            return [
+                (one.name, tuple(one.point), one.over(self.aims, patch)) for one in self.decision.compared
+            ]
+        found = []
+        for name, at in ((PATCH, self.patch), (RECOMMENDED, self.recommended)):
+            row: Any = self.points.loc[at]
+            aims = [float(row[aim.name]) for aim in self.aims]
+            found.append((name, tuple(int(row[each]) for each in THRESHOLD_NAMES), aims))
+        return found
+
+    def _front_svg(self, choices: list[tuple[str, tuple[int, ...], list[float]]]) -> str:
+        """Draw the front and the named points; nothing where there is but one aim, or more is better."""
+        if len(self.aims) != 2 or any(aim.sign < 0 for aim in self.aims):
+            return ""
+        if self.decision is not None and self.decision.front:
+            steps = [tuple(row["values"]) for row in self.decision.front]
+        else:
+            steps = list(self.points.loc[self.front, [aim.name for aim in self.aims]].itertuples(index=False))
+        colours = {PATCH: "#0072b2", RECOMMENDED: "#d55e00"}
+        named = [(values[0], values[1]) for name, _, values in choices if name in colours]
+        ends = [
+            2 * max(values) for values in zip(*named, strict=True)
+        ]  # what lies far off would flatten the rest
+        near = [(one, two) for one, two in steps if one <= ends[0] and two <= ends[1]]
+        marks = [
+            (name, (values[0], values[1]), colours.get(name, "#009e73"))
+            for name, _, values in choices
+            if values[0] <= ends[0] and values[1] <= ends[1]
+        ]
+        return shown.front_svg(near, marks, (self.aims[0].title, self.aims[1].title))
+
+    def _words_of(self, at: int) -> str:
+        row: Any = self.points.loc[at]
+        aims = ", ".join(f"{number(float(row[aim.name]))} {aim.title}" for aim in self.aims)
+        return (
+            " ".join(
+                f"{letter}={int(row[name])}" for letter, name in zip("UMB", THRESHOLD_NAMES, strict=True)
+            )
+            + f": {aims}"
+        )
+
     @property
     def optuna_study(self) -> optuna.Study:
         """The search as an Optuna study in memory: for `optuna.visualization` and whatever else takes one.
@@ -164,6 +253,10 @@ class Run:
         from pba.study.journal import study_in_memory
 
         return study_in_memory(self)
+
+
+def _pages(value: int) -> str:
+    return "all" if value >= NEVER else number(value)
 
 
 def load_run(folder: str | Path) -> Run:

@@ -6,7 +6,6 @@ TOML: a misspelt key that is silently ignored would be a wrong result that looks
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import json
 import re
@@ -15,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from pba.errors import PbaError, StudyError, option
+from pba.errors import PbaError, StudyError, meant, option
 from pba.machine import LINEAR_MAPS, ORDERS
 from pba.printable import printable
 from pba.study.aims import DEFAULT_AIMS, KNOWN_AIMS, OVER, Aim, aim_from
@@ -229,13 +228,6 @@ def check_aim_name(where: str, name: str) -> None:
     """Raise `StudyError` if no aim has that name; the message says which is nearest."""
     if name not in KNOWN_AIMS:
         raise StudyError(f"{where}: no aim is called {printable(repr(name))}", meant(name, tuple(KNOWN_AIMS)))
-
-
-def meant(name: str, known: Sequence[str]) -> str:
-    """Return a hint: the known name that is nearest to a misspelt one, and all of them."""
-    near = difflib.get_close_matches(name, known, 1)
-    every = "known: " + ", ".join(known)
-    return f"did you mean {near[0]}? {every}" if near else every
 
 
 def _constraints(table: _Table) -> dict[str, Limit]:

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pba import shown
 from pba.errors import TraceError
-from pba.events import LEVELS, OP_BG_FREE, OP_FREE, OP_LETTERS
+from pba.events import LEVELS, OP_ALLOC, OP_BG_FREE, OP_FREE, OP_LETTERS
+from pba.sparkline import sparkline, sparkline_svg
 from pba.trace.check import Slots, cast_columns, columns_from_frame
 from pba.trace.columns import DTYPES, NO_PFN, Columns
-from pba.trace.metadata import Metadata
+from pba.trace.metadata import Metadata, Quality
+from pba.units import fine_percent, format_time, number, plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
 WRITTEN_EVENTS = 1 << 20
 """Events that are made ready to be written at a time: four row groups of the stored form."""
+MOST_LOOKED_AT = 1 << 25
+"""Events up to which a trace that shows itself counts them: some 50 ms."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,6 +199,79 @@ class Trace:
         """Return how many events there are of each op, by its letter."""
         found = np.bincount(self.op, minlength=len(OP_LETTERS))
         return {letter: int(found[code]) for code, letter in enumerate(OP_LETTERS)}
+
+    @shown.never_raises
+    def __repr__(self) -> str:
+        """Return a few lines: how many events of which kind, the live pages over time, the quality."""
+        live = self._live_curve(60)
+        curve = f"live pages {sparkline(live)} {_span(live)}" if live else ""
+        head = f"Trace {shown.named(self.name)!r}: {self._length()}"
+        return shown.lines(
+            head, (self._kinds(), curve, _quality_words(self.metadata.quality, self.unknown_frees))
+        )
+
+    @shown.never_raises
+    def _repr_html_(self) -> str:
+        """Show the same as a table in Jupyter."""
+        known, live = self.metadata, self._live_curve(240)
+        rows = [("length", self._length())]
+        rows += [("events", self._kinds())] if self._kinds() else []
+        if known.kernel or known.architecture or known.source:
+            rows.append(
+                ("recorded", " ".join(filter(None, (known.source, known.kernel, known.architecture))))
+            )
+        rows.append(("quality", _quality_words(known.quality, self.unknown_frees)))
+        curves = [("live pages", sparkline_svg(live), _span(live))] if live else []
+        return shown.html(f"Trace {shown.named(self.name)}", shown.pairs(rows, curves))
+
+    def _length(self) -> str:
+        return f"{plural(len(self), 'event')} in {format_time(self.duration_ns)}"
+
+    def _kinds(self) -> str:
+        """Return how many events of each kind there are; nothing where to count them would take long."""
+        if len(self) > MOST_LOOKED_AT:
+            return ""
+        names = {
+            "A": ("allocation", ""), "F": ("free", ""), "S": ("shrinker pass", "shrinker passes"),
+            "D": ("drop_slab", "drop_slabs"), "B": ("background chunk taken", "background chunks taken"),
+            "b": ("given back", "given back"),
+        }  # fmt: skip
+        return ", ".join(plural(count, *names[op]) for op, count in self.counts().items() if count)
+
+    def _live_curve(self, steps: int) -> list[float]:
+        """Return the live page-table pages at the end of equal steps of time; nothing where that takes long."""
+        if not len(self) or len(self) > MOST_LOOKED_AT:
+            return []
+        ends = self.time_ns[0] + np.arange(1, steps + 1) * (self.duration_ns / steps)
+        bounds = np.searchsorted(self.time_ns, ends, side="right")
+        live, before, found = 0, 0, []
+        for end in (*bounds[:-1].tolist(), len(self)):
+            op, known = self.op[before:end], self.slot[before:end] >= 0
+            live += int(np.count_nonzero((op == OP_ALLOC) & known))
+            live -= int(np.count_nonzero((op == OP_FREE) & known))
+            found.append(float(live))
+            before = end
+        return found
+
+
+def _span(live: list[float]) -> str:
+    """Say between what a curve runs."""
+    return f"{number(min(live))} to {plural(max(live), 'page')}" if live else ""
+
+
+def _quality_words(quality: Quality, unknown_frees: int) -> str:
+    """Say in a line how far a trace can be trusted."""
+    told = [f"{plural(quality.lost_events, 'event')} lost" if quality.lost_events else "no event lost"]
+    if unknown_frees or quality.unknown_frees:
+        told.append(plural(unknown_frees + quality.unknown_frees, "free") + " of unknown pages")
+    if quality.inferred_frees:
+        told.append(f"{plural(quality.inferred_frees, 'free')} inferred")
+    if quality.truth is None:
+        told.append("not held against the kernel's own list")
+    else:
+        recall, precision = quality.truth.recall, quality.truth.precision
+        told.append(f"recall {fine_percent(recall)}, precision {fine_percent(precision)}")
+    return ", ".join(told)
 
 
 def refuse_unknown_frees(trace: Trace, path: str | Path | None = None, line: int | None = None) -> None:

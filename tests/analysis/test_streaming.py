@@ -17,8 +17,8 @@ import pba
 from pba.analysis.bursts import percentile, runs
 from pba.analysis.drawdown import natural_cache_pages
 from pba.analysis.lifetimes import LifetimeTally, lifetimes, median_lifetime_ns, survival
-from pba.analysis.live import live_pages
-from pba.analysis.phases import phases_table
+from pba.analysis.live import live_pages, live_table
+from pba.analysis.phases import PHASE_WINDOWS, phases_table
 from pba.analysis.summary import Summary, summarize_blocks, summarize_trace
 from pba.cli.app import run
 from pba.errors import TraceError
@@ -64,6 +64,7 @@ def in_memory(trace: pba.Trace) -> dict[str, Any]:
             natural_cache_pages(trace),
         ),
         "phases": [dict(zip(rows, values, strict=True)) for values in zip(*rows.values(), strict=True)],
+        "live_pages": live_table(trace, PHASE_WINDOWS).total.tolist() if trace.duration_ns else [],
     }
 
 
@@ -82,7 +83,7 @@ def figures(summary: Summary) -> dict[str, Any]:
     del found["metadata"], found["blocks"]
     found["touched"] = None if blocks is None else (blocks.distinct_pages, blocks.touched_blocks)
     found["demand"] = (demand.median_lifetime_ns, demand.p99_free_burst_pages, demand.natural_cache_pages)
-    found["phases"] = list(summary.phases)
+    found["phases"], found["live_pages"] = list(summary.phases), list(summary.live_pages)
     return found
 
 

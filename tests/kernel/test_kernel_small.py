@@ -15,7 +15,7 @@ from pba.events import OP_ALLOC, OP_BG_ALLOC, OP_FREE, OP_SHRINK
 pytestmark = pytest.mark.kernel
 
 VECTORS = Path(__file__).resolve().parents[1] / "vectors"
-NAMES = sorted(path.stem for path in VECTORS.glob("*.json"))
+NAMES = sorted(path.name.removesuffix(".events.gz") for path in VECTORS.glob("*.events.gz"))
 MOST_EVENTS = 16000
 
 

@@ -28,7 +28,7 @@ def trace(name: str) -> pba.Trace:
     return pba.read_trace(VECTORS / f"{name}.events.gz")
 
 
-NAMES = sorted(path.stem for path in VECTORS.glob("*.json"))
+NAMES = sorted(path.name.removesuffix(".events.gz") for path in VECTORS.glob("*.events.gz"))
 CASES = [(name, number) for name in NAMES for number in range(len(load(name)["cases"]))]
 
 

@@ -43,7 +43,7 @@ def test_a_name_is_no_markup() -> None:
     trace = sawtooth()
     named = pba.Trace.from_frame(trace.to_frame(), trace.metadata.with_(name="<b>x"))
     shown = pba.replay(named, machine=MACHINE)._repr_html_()
-    assert shown.startswith("<p>&lt;b&gt;x: U=16 ")
+    assert shown.startswith("<div><strong>&lt;b&gt;x: U=16 ")
 
 
 def test_timeline_ends_where_the_replay_ends() -> None:

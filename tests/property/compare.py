@@ -35,9 +35,12 @@ from pba.kernel.state import (
     cached_page_ns,
 )
 from pba.machine import Machine, Thresholds
+from pba.policies import machine as policies
+from pba.policies.policy import Policy
 from pba.trace.metadata import Background, Metadata, Quality
 from pba.trace.table import Trace
 from tests.property.generate import Scenario
+from tests.reference.allocator import BlockAllocator
 from tests.reference.machine import Event
 from tests.reference.memory import StartMemory
 from tests.reference.replay import Replay
@@ -46,9 +49,11 @@ LEAF_NAMES = {LEAF_PTE: "PTE", LEAF_PMD: "PMD", LEAF_CONTPMD: "CONTPMD", LEAF_PU
 
 
 class KernelRun:
-    """A scenario on the jitted kernel, one event at a time."""
+    """A scenario on the jitted kernel, one event at a time: v6's, or that of another policy."""
 
-    def __init__(self, scenario: Scenario, start: StartMemory | None = None) -> None:
+    def __init__(
+        self, scenario: Scenario, start: StartMemory | None = None, policy: Policy | None = None
+    ) -> None:
         events = scenario.events
         metadata = None
         if start is not None:
@@ -72,7 +77,10 @@ class KernelRun:
         thresholds = Thresholds(*scenario.thresholds)
         thresholds.check(machine)
         memory = None if start is None else model.starting_memory(self.trace, machine)
-        self.state = model.boot(machine, memory)
+        self.state: State = (
+            model.boot(machine, memory) if policy is None else model.boot_under(policy, machine)
+        )
+        self.kernel: Any = kernel if policy is None else policies.kernel_of(policy.name)
         self.tunables, self.holders, self.events = model.prepare(self.trace, thresholds, memory)
         self.at = 0
         self.slots: dict[str, dict[int, int]] = {"A": {}, "B": {}}  # live ids -> slot
@@ -84,7 +92,7 @@ class KernelRun:
     def jump(self, events: list[Event]) -> None:
         """Take the next events in one stretch."""
         end = self.at + len(events)
-        kernel.replay_events(self.state, self.tunables, self.holders, self.events, (self.at, end))
+        self.kernel.replay_events(self.state, self.tunables, self.holders, self.events, (self.at, end))
         for at, event in enumerate(events, self.at):
             slot = int(self.trace.slot[at])
             if event.op in "AB":
@@ -101,22 +109,28 @@ class KernelRun:
         chunks = {ident: (chunk_of[slot], order_of[slot]) for ident, slot in self.slots["B"].items()}
         managed = np.flatnonzero(state.block_nr_free != NOT_MANAGED)
         return {
-            "cached": _cached(state).tolist(),
+            "cached": self.cached().tolist(),
             "in_block": _pages_of_blocks(state, managed).tolist(),
             "block_nr_free": {int(block): int(state.block_nr_free[block]) for block in managed},
             "free_lists": free_lists(state),
             "leaves": [LEAF_NAMES[leaf] for leaf in state.leaf.tolist()],
-            "contptes": _contptes(state).tolist(),
+            "contptes": contptes(state).tolist(),
             "nr_deferred": int(state.vars[NR_DEFERRED]),
             "pages": {ident: page for ident, page in pages.items() if page != NIL},
             "background": {ident: chunk for ident, chunk in chunks.items() if chunk[0] != NIL},
             "totals": _totals(state),
         }
 
+    def cached(self) -> NDArray[np.int32]:
+        """Return the cached list from head to tail; the hash's function lays it down where it lies elsewhere."""
+        with np.errstate(over="ignore"):
+            self.kernel.cache_hash(self.state)
+        return self.state.cached[: self.state.vars[NR_CACHED]][::-1]
+
     def check_own_counts(self) -> None:
         """Hold what the kernel keeps beside the reference's state against that state."""
         state, known = self.state, self.state.vars
-        cached_blocks = _cached(state) >> state.orders.block
+        cached_blocks = self.cached() >> state.orders.block
         managed = np.flatnonzero(state.block_nr_free != NOT_MANAGED)
         assert known[NR_NONBLOCK] == np.count_nonzero(~np.isin(cached_blocks, managed))
         assert not managed.size or known[FIRST_MANAGED] <= managed.min() <= managed.max() < known[END_MANAGED]
@@ -142,12 +156,7 @@ def _totals(state: State) -> dict[str, int]:
     }
 
 
-def _cached(state: State) -> NDArray[np.int32]:
-    """Return the cached list from head to tail."""
-    return state.cached[: state.vars[NR_CACHED]][::-1]
-
-
-def _contptes(state: State) -> NDArray[np.intp]:
+def contptes(state: State) -> NDArray[np.intp]:
     """Return the numbers of all contPTEs; the flag means nothing under a larger leaf."""
     per_region = 1 << (state.orders.block - state.orders.contpte)
     under_table = np.repeat(state.leaf == LEAF_PTE, per_region)
@@ -159,12 +168,15 @@ def _pages_of_blocks(state: State, blocks: NDArray[np.intp]) -> NDArray[np.intp]
     return (blocks[:, None] * nr_pages + np.arange(nr_pages)).ravel()
 
 
-def free_lists(state: State) -> list[list[int]]:
-    """Return the free list of each order, head first, and check its backward links on the way."""
+def free_lists(state: State, first_head: int = 0) -> list[list[int]]:
+    """Return the free list of each order, head first, and check its backward links on the way.
+
+    `first_head` counts the heads of other lists that stand before these.
+    """
     found: list[list[int]] = []
     after, back = state.buddy_next.tolist(), state.buddy_prev.tolist()  # ten times as fast as cell by cell
     for order in range(state.orders.max_page + 1):
-        head = len(state.buddy_order) + order
+        head = len(state.buddy_order) + first_head + order
         chunks: list[int] = []
         node, before = after[head], head
         while node != head:
@@ -177,7 +189,7 @@ def free_lists(state: State) -> list[list[int]]:
     return found
 
 
-def assert_same(kernel_run: KernelRun, reference: Replay, where: str) -> None:
+def assert_same(kernel_run: Any, reference: Any, where: str) -> None:
     """Compare the whole state; a difference names the part and the event."""
     got, wanted = kernel_run.snapshot(), reference.snapshot()
     assert got.keys() == wanted.keys()
@@ -185,10 +197,15 @@ def assert_same(kernel_run: KernelRun, reference: Replay, where: str) -> None:
         assert got[part] == value, f"{part} differs {where}"
 
 
-def run_both(scenario: Scenario, start: StartMemory | None = None) -> Replay:
+def run_both(
+    scenario: Scenario,
+    start: StartMemory | None = None,
+    policy: Policy | None = None,
+    allocator: type[BlockAllocator] = BlockAllocator,
+) -> Replay:
     """Replay a scenario on both, comparing after boot and after every event; return the reference."""
-    reference = Replay(scenario.machine, scenario.thresholds, start)
-    kernel_run = KernelRun(scenario, start)
+    reference = Replay(scenario.machine, scenario.thresholds, start, allocator)
+    kernel_run = KernelRun(scenario, start, policy)
     assert_same(kernel_run, reference, f"after boot of {scenario.machine}")
     for number, event in enumerate(scenario.events):
         reference.step(event)

@@ -29,7 +29,12 @@ class BlockAllocator:
         The shrinker's work put off, in pages.
     counters : Counter
         Everything that is counted.
+    splits_blocks, falls : bool
+        Whether a scan may take part of a block; whether it goes on where an empty block may not go whole.
     """
+
+    splits_blocks = True
+    falls = False
 
     def __init__(self, machine: Machine, free: list[list[int]] | None = None) -> None:
         self.machine = machine
@@ -98,9 +103,18 @@ class BlockAllocator:
         available = self.nr_cached if may_use_reserve else self.nr_cached - PBA_NR_RESERVED_PAGES
         if available <= 0:
             return self.refill_pages(alloc_one=True)
-        page = self.cached_list.popleft()
+        page = self.page_to_take()
+        self.cached_list.remove(page)
         self._adjust_block_nr_free(page, -1)
         return page
+
+    def page_to_take(self) -> int:
+        """Return the cached page that is allocated next: the head of the list."""
+        return self.cached_list[0]
+
+    def walk_to_uncache(self) -> list[int]:
+        """Return the cached pages in the order in which a scan meets them."""
+        return list(self.cached_list)
 
     def pgtable_free(self, page: int) -> None:
         """Free one page-table page: it goes to the cache."""

@@ -109,7 +109,7 @@ class Case:
 
 def read_cases(folder: Path) -> Iterator[Case]:
     """Read all cases of the vectors in a folder, in the order of their names."""
-    for path in sorted(folder.glob("*.json")):
+    for path in sorted(set(folder.glob("*.json")) - {folder / "policies.json"}):
         vector = json.loads(path.read_text())
         for number, case in enumerate(vector["cases"]):
             yield Case(

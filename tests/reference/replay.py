@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from tests.reference.allocator import BlockAllocator
@@ -53,14 +53,20 @@ class Replay:
         after each pass (`S` or `D`), added up.
     """
 
-    def __init__(self, machine: Machine, thresholds: Thresholds, memory: StartMemory | None = None) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        thresholds: Thresholds,
+        memory: StartMemory | None = None,
+        allocator: Callable[..., BlockAllocator] = BlockAllocator,
+    ) -> None:
         self.thresholds = thresholds
         free: list[list[int]] | None = None
         self.held_at_start: list[tuple[int, int]] = []
         if memory is not None:
             free, places = lay_out(memory, machine.memory_pages, machine.orders.max_page)
             self.held_at_start = list(zip(places, memory.held, strict=True))
-        self.pba = BlockAllocator(machine, free)
+        self.pba = allocator(machine, free)
         self.pages: dict[int, int] = {}
         self.background: dict[int, tuple[int, int]] = {}
         self.nr_events = 0

@@ -67,12 +67,16 @@ def pba_shrink_scan(pba: BlockAllocator, thresholds: Thresholds, nr_to_scan: int
     target_block = found.target_block
     whole = found.nr_pages_target_block == pba.block_nr_pages
 
-    if whole:
-        if nr_pages_shrinkable < pba.block_nr_pages:
+    if whole and nr_pages_shrinkable < pba.block_nr_pages:
+        if not pba.falls:
             pba.counters["scan_stops"] += 1
             return Scan(None, 0)
+        whole = False
+        found = found._replace(nr_pages_nonblock=sum(page not in pba.in_block for page in pba.cached_list))
+
+    if whole:
         nr_to_scan = pba.block_nr_pages
-    elif block_worth_shrinking(found, thresholds, nr_to_scan):
+    elif pba.splits_blocks and block_worth_shrinking(found, thresholds, nr_to_scan):
         nr_to_scan = min(nr_to_scan, found.nr_pages_target_block)
         pba.counters["blocks_split_by_shrinker"] += 1
     else:
@@ -103,13 +107,11 @@ def uncache_pages(pba: BlockAllocator, target_block: int | None, limit: int) -> 
     Each goes to the head of that list, so that they come to stand in reverse.
     """
     pages_to_free: deque[int] = deque()
-    kept: deque[int] = deque()
-    for page in pba.cached_list:
+    for page in pba.walk_to_uncache():
         if len(pages_to_free) < limit and pba.block_head_page(page) == target_block:
             pages_to_free.appendleft(page)
-        else:
-            kept.append(page)
-    pba.cached_list = kept
+    taken = set(pages_to_free)
+    pba.cached_list = deque(page for page in pba.cached_list if page not in taken)
     return pages_to_free
 
 

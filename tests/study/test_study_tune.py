@@ -299,7 +299,10 @@ def change_trace(home: Path) -> None:
 
 @pytest.mark.parametrize(
     ("change", "says"),
-    [(change_study, "begun with another study file"), (change_trace, "another content of the trace beta")],
+    [
+        (change_study, r"another value of space\.unshrinkable_pages\.high: 1024, now 2048"),
+        (change_trace, "another content of the trace beta"),
+    ],
 )
 def test_a_changed_input_is_refused(tmp_path: Path, change: Callable[[Path], None], says: str) -> None:
     study, folder = make_study(tmp_path, 33), tmp_path / "run"

@@ -10,8 +10,10 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pba import shown
 from pba.errors import ThresholdError, option
 from pba.machine import Machine
+from pba.printable import printable
 from pba.study.definition import BLOCK_NR_PAGES_4K
 from pba.study.space import PATCH_POINT, Point
 
@@ -164,6 +166,29 @@ class Grid:
     def to_dict(self) -> dict[str, str]:
         """Return the axes as text in the syntax of the command line, as JSON takes it."""
         return {name: axis_text(values) for name, values in zip(AXES, self.values, strict=True)}
+
+    @shown.never_raises
+    def __repr__(self) -> str:
+        """Return the axes in the command line's syntax, in a line or two."""
+        return shown.lines(
+            f"Grid of {self._size()}", [", ".join(f"{name} {said}" for name, said in self._axes())]
+        )
+
+    @shown.never_raises
+    def _repr_html_(self) -> str:
+        """Show the axes in Jupyter."""
+        return shown.html(f"Grid of {self._size()}", shown.pairs(self._axes()))
+
+    def _axes(self) -> list[tuple[str, str]]:
+        """Return the axes by their letters, as short text."""
+        axes = {"U": self.unshrinkable_pages, "M": self.shrink_block_min_pages, "B": self.batch}
+        return [
+            (name, ALL if values is None else printable(axis_text(values), 70))
+            for name, values in axes.items()
+        ]
+
+    def _size(self) -> str:
+        return "points that the traces decide" if None in (self.unshrinkable_pages, self.batch) else str(self)
 
     def __str__(self) -> str:
         sizes = " x ".join(str(size) for size in (self.shape[0], self.shape[2], self.shape[1]))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from pba import shown
 from pba.errors import PbaError
 from pba.results import COUNTER_COLUMNS
 from pba.study.definition import THRESHOLD_NAMES
@@ -29,9 +30,14 @@ from pba.study.sweep.front import (
 )
 from pba.study.sweep.grid import AXES, Grid
 from pba.study.sweep.plateau import Cell, Plateau, largest_box_around, largest_plateaus, plateau_around
+from pba.units import number, plural
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+MOST_SHOWN: Final = 1 << 22
+"""Figures (points times traces) up to which a result that shows itself takes the front: some 100 ms."""
 
 
 class Place(NamedTuple):
@@ -87,6 +93,52 @@ class SweepResult:
     versions: dict[str, str] = field(repr=False)
     command: str = ""
     folder: Path | None = None
+
+    @shown.never_raises
+    def __repr__(self) -> str:
+        """Return a few lines: how much was swept, and the patch's place beside the front where that is quick."""
+        told = [self._place_words(setting) for setting in self._quick_settings()]
+        return shown.lines(f"SweepResult: {self._size()}", told[:3] or ["front() tells what is best"])
+
+    @shown.never_raises
+    def _repr_html_(self) -> str:
+        """Show the front with the patch's point and the nearest better one in Jupyter."""
+        parts = [shown.pairs([("swept", self._size()), ("traces", self._names())])]
+        for setting in self._quick_settings()[:3]:
+            place, steps = self.patch_place(setting), self.front_steps(setting)
+            marks = [("patch", place.aims.floats, "#0072b2")]
+            if place.nearest is not None:
+                marks.append((f"nearest better point, {place.nearest}", place.nearest_aims.floats, "#d55e00"))
+            parts.append(shown.paragraph(self._place_words(setting)))
+            parts.append(
+                shown.front_svg([step.aims.floats for step in steps], marks, ("PMD splits", "cached pages"))
+            )
+        return shown.html("SweepResult", *parts)
+
+    def _size(self) -> str:
+        return f"{self.grid} on {plural(len(self.cases), 'trace and machine', 'traces and machines')}"
+
+    def _names(self) -> str:
+        names = list(dict.fromkeys(case.trace for case in self.cases))
+        return ", ".join(map(shown.named, names[:6])) + (
+            f" and {len(names) - 6} more" if len(names) > 6 else ""
+        )
+
+    def _quick_settings(self) -> list[str]:
+        """Return the settings, if their fronts are found in a moment."""
+        return self.settings if len(self.grid) * len(self.cases) <= MOST_SHOWN else []
+
+    def _place_words(self, setting: str) -> str:
+        """Say where the patch's point lies beside the front."""
+        place = self.patch_place(setting)
+        where = f" ({shown.named(setting)})" if len(self.settings) > 1 else ""
+        told = f"the patch{where}: {_aims_words(place.aims)}, "
+        if place.nearest is None:
+            return f"{told}which no point of the grid beats"
+        return (
+            f"{told}beaten by {plural(place.beaten_by, 'point')}, the nearest {place.nearest}: "
+            f"{_aims_words(place.nearest_aims)}"
+        )
 
     @property
     def settings(self) -> list[str]:
@@ -276,6 +328,10 @@ class SweepResult:
         frame = self._frame_of(step.points)
         at = int(distance_to_patch([frame[name] for name in THRESHOLD_NAMES]).argmin())
         return Point(*(int(value) for value in frame.iloc[at]))
+
+
+def _aims_words(aims: Aims) -> str:
+    return f"{plural(aims.pmd_splits, 'PMD split')} and {number(float(aims.mean_cached_pages))} cached pages"
 
 
 def _counters_frame(case: Case, boxes: Boxes, numbers: Any) -> pd.DataFrame:
