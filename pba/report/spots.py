@@ -14,7 +14,6 @@ from pba.report.data import THRESHOLDS, point, thresholds, with_unit
 from pba.study.decision.outcomes import kept_of
 from pba.study.result import SWEEP_FOLDER
 from pba.study.space import Point
-from pba.study.sweep.run import load_sweep
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,6 +112,8 @@ def details_of(run: Run, front: pd.DataFrame) -> Details:
 
 def _swept(run: Run, names: Sequence[str], wanted: Sequence[Point]) -> dict[str, list[list[float]]]:
     """Return the figures of points of the grid; nothing where no sweep is kept, or an aim's function is not here."""
+    from pba.study.sweep.run import load_sweep
+
     folder = run.folder / SWEEP_FOLDER
     if not wanted or not folder.is_dir() or any(aim.code and aim.figure is None for aim in run.aims):
         return {}
