@@ -7,8 +7,8 @@
 
 Then `pba.recordings`, `pba.read_trace`, `pba.generate`, `pba.replay`, `pba.replay_bounds`; traces of traces
 with `pba.cut`, `pba.join`, `pba.merge`, `pba.repeat`, `pba.scale`, `pba.minimise`; many replays of one trace
-with `pba.compile_trace`; `pba.tune`, `pba.load_run`; `pba.sweep`, `pba.load_sweep`; for Jupyter
-`pba.explore`.
+with `pba.compile_trace`; `pba.tune`, `pba.load_run`; `pba.sweep`, `pba.load_sweep`; a replay over
+time with `pba.watch`; for Jupyter `pba.interact` and `pba.explore`.
 Everything heavy is imported when it is first asked for.
 """
 
@@ -42,13 +42,16 @@ if TYPE_CHECKING:
         plot_phases,
         plot_rates,
         plot_timeline,
+        plot_watch,
     )
     from pba.imports.read import read_trace
     from pba.probe.bounds import ReplayBounds, replay_bounds
     from pba.probe.derive import cut, join, merge, repeat, scale
     from pba.probe.generate import generate
     from pba.probe.minimise import minimise
+    from pba.probe.watch import Watch, watch
     from pba.results import ReplayResult
+    from pba.sliders import interact
     from pba.study.result import load_run
     from pba.study.sweep.grid import Grid
     from pba.study.sweep.result import SweepResult
@@ -78,6 +81,9 @@ _LAZY = {
     "ReplayBounds": "pba.probe.bounds",
     "replay_bounds": "pba.probe.bounds",
     "generate": "pba.probe.generate",
+    "watch": "pba.probe.watch",
+    "Watch": "pba.probe.watch",
+    "interact": "pba.sliders",
     "df_bursts": "pba.explore",
     "df_drawdown": "pba.explore",
     "df_lifetimes": "pba.explore",
@@ -94,6 +100,7 @@ _LAZY = {
     "plot_phases": "pba.explore",
     "plot_rates": "pba.explore",
     "plot_timeline": "pba.explore",
+    "plot_watch": "pba.explore",
     "tune": "pba.study.tune",
     "load_run": "pba.study.result",
     "sweep": "pba.study.sweep.run",
@@ -114,6 +121,7 @@ __all__ = [
     "SweepResult",
     "Thresholds",
     "Trace",
+    "Watch",
     "__version__",
     "compile_trace",
     "cut",
@@ -126,6 +134,7 @@ __all__ = [
     "df_rates",
     "df_timeline",
     "generate",
+    "interact",
     "join",
     "load_run",
     "load_sweep",
@@ -140,6 +149,7 @@ __all__ = [
     "plot_phases",
     "plot_rates",
     "plot_timeline",
+    "plot_watch",
     "read_trace",
     "recordings",
     "repeat",
@@ -148,6 +158,7 @@ __all__ = [
     "scale",
     "sweep",
     "tune",
+    "watch",
 ]
 
 
