@@ -103,8 +103,13 @@ def test_the_front_is_that_of_a_sweep_and_sets_the_sliders(at_patch: Sliders) ->
         assert splits == row.pmd_splits
         assert cached == pytest.approx(row.mean_cached_pages, rel=1e-12)
         assert f"{splits:,} split" in at_patch.along.label
-    at_patch.along.index = 0  # "choose" chooses nothing
-    assert at_patch.thresholds == at_patch.along.options[-1][1]
+    last = at_patch.along.value
+    assert at_patch.thresholds == last
+    at_patch.m.value += 1
+    assert at_patch.along.index == 0  # the sliders have left the front
+    assert at_patch.thresholds != last
+    at_patch.along.index = 0
+    assert at_patch.m.value == last.shrink_block_min_pages + 1  # to choose nothing changes nothing
 
 
 def test_an_exploration_that_fails_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
