@@ -7,8 +7,8 @@
 
 Then `pba.recordings`, `pba.read_trace`, `pba.generate`, `pba.replay`, `pba.replay_bounds`; traces of traces
 with `pba.cut`, `pba.join`, `pba.merge`, `pba.repeat`, `pba.scale`, `pba.minimise`; many replays of one trace
-with `pba.compile_trace`; `pba.tune`, `pba.tune_batch`, `pba.load_run`; `pba.sweep`, `pba.load_sweep`; for Jupyter
-`pba.explore`.
+with `pba.compile_trace`; `pba.tune`, `pba.tune_batch`, `pba.load_run`; `pba.sweep`, `pba.load_sweep`; a replay
+over time with `pba.watch`; for Jupyter `pba.interact` and `pba.explore`.
 Everything heavy is imported when it is first asked for.
 """
 
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         plot_phases,
         plot_rates,
         plot_timeline,
+        plot_watch,
     )
     from pba.imports.read import read_trace
     from pba.policies.policy import Policy
@@ -49,7 +50,9 @@ if TYPE_CHECKING:
     from pba.probe.derive import cut, join, merge, repeat, scale
     from pba.probe.generate import generate
     from pba.probe.minimise import minimise
+    from pba.probe.watch import Watch, watch
     from pba.results import ReplayResult
+    from pba.sliders import interact
     from pba.study.aims import Aim
     from pba.study.batch import tune_batch
     from pba.study.result import load_run
@@ -82,6 +85,9 @@ _LAZY = {
     "ReplayBounds": "pba.probe.bounds",
     "replay_bounds": "pba.probe.bounds",
     "generate": "pba.probe.generate",
+    "watch": "pba.probe.watch",
+    "Watch": "pba.probe.watch",
+    "interact": "pba.sliders",
     "df_bursts": "pba.explore",
     "df_drawdown": "pba.explore",
     "df_lifetimes": "pba.explore",
@@ -98,6 +104,7 @@ _LAZY = {
     "plot_phases": "pba.explore",
     "plot_rates": "pba.explore",
     "plot_timeline": "pba.explore",
+    "plot_watch": "pba.explore",
     "tune": "pba.study.tune",
     "tune_batch": "pba.study.batch",
     "Aim": "pba.study.aims",
@@ -122,6 +129,7 @@ __all__ = [
     "SweepResult",
     "Thresholds",
     "Trace",
+    "Watch",
     "__version__",
     "compile_trace",
     "cut",
@@ -134,6 +142,7 @@ __all__ = [
     "df_rates",
     "df_timeline",
     "generate",
+    "interact",
     "join",
     "load_run",
     "load_sweep",
@@ -148,6 +157,7 @@ __all__ = [
     "plot_phases",
     "plot_rates",
     "plot_timeline",
+    "plot_watch",
     "read_trace",
     "recordings",
     "repeat",
@@ -157,6 +167,7 @@ __all__ = [
     "sweep",
     "tune",
     "tune_batch",
+    "watch",
 ]
 
 

@@ -42,6 +42,7 @@ from pba.report.figures import (
 from pba.report.figures import (
     timeline_picture,
 )
+from pba.report.replay_figures import watch_picture
 from pba.report.trace_figures import (
     bursts_picture,
     drawdown_picture,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from pba.probe.watch import Watch
     from pba.report.style import Picture
     from pba.results import ReplayResult
     from pba.trace.table import Trace
@@ -68,6 +70,7 @@ __all__ = [
     "df_live", "df_passes", "df_phases", "df_points", "df_rates", "df_recordings", "df_timeline",
     "load_run", "plot_bursts", "plot_drawdown", "plot_front", "plot_lifetimes", "plot_live", "plot_passes",
     "plot_phases", "plot_points", "plot_rates", "plot_recordings", "plot_region", "plot_timeline",
+    "plot_watch",
 ]  # fmt: skip
 
 plot_points = plot_front
@@ -404,6 +407,24 @@ def plot_timeline(result: ReplayResult) -> Picture:
     """Draw `df_timeline`: what is cached and live above, PMD splits so far below."""
     title = f"{result.trace_name or 'Replay'} with {result.thresholds}"
     return timeline_picture(df_timeline(result), title)
+
+
+def plot_watch(watch: Watch, against: Watch | None = None) -> Picture:
+    """Draw a replay over time: cached pages with the splits marked, and how full the blocks are.
+
+    Parameters
+    ----------
+    watch : Watch
+        What `pba.watch` returned; its tables are what is drawn.
+    against : Watch, optional
+        Another one of the same trace, whose curve stands behind; `watch` itself by default.
+
+    Returns
+    -------
+    Picture
+        It displays itself; `.data` is its table, `.figure` Matplotlib's figure.
+    """
+    return watch_picture(watch, against)
 
 
 def _length_in_ns(value: int | str, what: str) -> int:

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 
 SHRINK_BATCH = 128
 """What a shrinker without a batch of its own is asked for at a time (mm/shrinker.c), in pages."""
+V6 = Policy("v6")
+"""The patch's own policy."""
 TIMELINE_SPLITS = ("pud_splits", "contpmd_splits", "pmd_splits", "contpte_splits")
 
 
@@ -92,8 +94,16 @@ def replay(
         checkpoints = _checkpoints(called, checkpoint_every, (state, tunables, holders, events))
     else:
         called.replay_events(state, tunables, holders, events, (0, len(trace)))
-    counters = counters_of(state) if policy.is_v6 else counters_under(policy, state)
+    found = _outcome(trace, thresholds, machine, state, policy)
     _give_back(machine, state, policy)
+    return replace(found, checkpoints=checkpoints, timeline=frame, memory_from_trace=memory_from_trace)
+
+
+def _outcome(
+    trace: Trace, thresholds: Thresholds | None, machine: Machine, state: State, policy: Policy
+) -> ReplayResult:
+    """Return what a state at the end of a replay comes to, without tables."""
+    counters = counters_of(state) if policy.is_v6 else counters_under(policy, state)
     return ReplayResult(
         trace_name=trace.name,
         machine=machine,
@@ -102,11 +112,36 @@ def replay(
         cache_hash=counters["cache_hash"],
         duration_ns=trace.duration_ns,
         unknown_frees=trace.unknown_frees,
-        checkpoints=checkpoints,
-        timeline=frame,
-        memory_from_trace=memory_from_trace,
         policy=policy,
     )
+
+
+def replay_windows(
+    trace: Trace, thresholds: Thresholds, machine: Machine, ends: NDArray[np.int64]
+) -> tuple[ReplayResult, NDArray[np.int64], NDArray[np.int64]]:
+    """Replay a trace event by event, and write down what holds at the end of each window of it.
+
+    Parameters
+    ----------
+    ends : ndarray of int64
+        The event after the last of each window, never descending; the last one is the number of events.
+
+    Returns
+    -------
+    result : ReplayResult
+        As that of `replay`, to the bit.
+    rows, blocks : ndarray of int64
+        See `pba.kernel.replay.Windows`.
+    """
+    thresholds.check(machine)
+    check_trace(trace, machine)
+    rows = np.zeros((len(ends), kernel.WINDOW_COLUMNS), np.int64)
+    blocks = np.zeros((len(ends), kernel.BLOCK_COLUMNS), np.int64)
+    state = _borrow(machine, None, V6)
+    kernel.replay_windows(state, *prepare(trace, thresholds), kernel.Windows(ends, rows, blocks))
+    found = _outcome(trace, thresholds, machine, state, V6)
+    _give_back(machine, state, V6)
+    return found, rows, blocks
 
 
 class _Described(Protocol):

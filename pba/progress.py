@@ -14,6 +14,7 @@ line from it (`pba.cli.live`); a notebook may draw another.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -97,6 +98,13 @@ def say_through_line(text: str) -> bool:
     if _drawn:
         _drawn[-1].say(text)
     return bool(_drawn)
+
+
+def in_notebook() -> bool:
+    """Whether this runs in a Jupyter kernel, whose output can be changed after it was shown."""
+    shell = sys.modules.get("IPython")
+    running = getattr(shell, "get_ipython", lambda: None)()
+    return getattr(running, "kernel", None) is not None
 
 
 SILENT: Final = Silent()

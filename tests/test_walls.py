@@ -115,7 +115,7 @@ LAYERS: tuple[dict[str, Room], ...] = (
     },
     {
         "probe": Room(
-            "questions that take several replays: bounds, minimising, how like a made trace is",
+            "questions that take replays: bounds, minimising, how like a made trace is, a replay over time",
             "replays; no study",
         ),
         "study": Room(
@@ -131,6 +131,7 @@ LAYERS: tuple[dict[str, Room], ...] = (
     },
     {
         "explore": Room("tables and pictures for Jupyter", "all below"),
+        "sliders": Room("the thresholds as sliders in Jupyter: `pba.interact`", "all below"),
         "cli": Room("the commands, a file each, thin", "all below; loads it when a command runs"),
     },
 )
@@ -151,6 +152,8 @@ HEAVY = {
     "jinja2",
     "sqlalchemy",
     "distributed",
+    "ipywidgets",
+    "IPython",
 }
 """What a command imports when it runs, and not before."""
 

@@ -20,6 +20,7 @@ from pba.kernel.state import (
     AREA_HIGH,
     AREA_LOW,
     BACKGROUND_FAILURES,
+    END_MANAGED,
     FIRST_MANAGED,
     FREE_PAGES,
     FREES,
@@ -34,8 +35,10 @@ from pba.kernel.state import (
     NR_EVENTS,
     NR_NONBLOCK,
     NR_VARS,
+    PAGES_RELEASED,
     PEAK_CACHED,
     PUD_SPLITS,
+    SHRINK_CALLS,
     Events,
     Holders,
     Int,
@@ -51,6 +54,24 @@ AREA_LIMIT = 1 << AREA_BITS
 GAP_BITS = 30
 LONG_GAP_NS = 1 << GAP_BITS
 """A gap between events up to which its product with a number of pages (31 bits) fits `AREA_BITS`."""
+
+
+USED_QUARTERS = 4
+"""Parts of a block between one that is wholly cached and one that is wholly in use."""
+WINDOW_COLUMNS = 11
+BLOCK_COLUMNS = 2 + USED_QUARTERS
+
+
+class Windows(NamedTuple):
+    """Stretches of a trace, and what is written down of each."""
+
+    ends: NDArray[np.int64]  # (n,) the event after the last of each window, never descending
+    rows: NDArray[
+        np.int64
+    ]  # (n, WINDOW_COLUMNS) nr_cached, the least and the most of it, live pages, pages outside of
+    # blocks, the four splits, pages released, passes, all at the window's end
+    blocks: NDArray[np.int64]  # (n, BLOCK_COLUMNS) managed blocks by how much of them is in use: none, up to
+    # each quarter, all
 
 
 class Operand(NamedTuple):
@@ -374,6 +395,63 @@ def laid_out(state: State) -> Int:
     It lies there; a policy that keeps another list puts its own function in place of this one.
     """
     return state.vars[NR_CACHED]
+
+
+@kernel_entry
+def replay_windows(
+    state: State, tunables: Tunables, holders: Holders, events: Events, windows: Windows
+) -> None:
+    """Replay the events up to the last window's end one by one, and write down each window."""
+    var = state.vars
+    at: Int = 0
+    if len(events.op):
+        var[LAST_TIME] = events.time_ns[0]
+    for window in range(len(windows.ends)):
+        least: Int = var[NR_CACHED]
+        most: Int = least
+        while at < windows.ends[window]:
+            time_ns = events.time_ns[at]
+            add_area(state, time_ns - var[LAST_TIME])
+            var[LAST_TIME] = time_ns
+            about = Operand(np.int64(events.slot[at]), np.int64(events.arg[at]))
+            _event(state, tunables, holders, events.op[at], about)
+            least = min(least, var[NR_CACHED])
+            most = max(most, var[NR_CACHED])
+            at += 1
+        var[NR_EVENTS] = at
+        var[PEAK_CACHED] = max(var[PEAK_CACHED], most)
+        _write_window(state, windows.rows[window], least, most)
+        _write_blocks(state, windows.blocks[window])
+
+
+@kernel_inline
+def _write_window(state: State, row: NDArray[np.int64], least: Int, most: Int) -> None:
+    """Write a row of `Windows.rows`."""
+    var = state.vars
+    row[0] = var[NR_CACHED]
+    row[1] = least
+    row[2] = most
+    row[3] = var[ALLOCS] - var[FREES]
+    row[4] = var[NR_NONBLOCK]
+    for split in range(4):
+        row[5 + split] = var[PUD_SPLITS + split]
+    row[9] = var[PAGES_RELEASED]
+    row[10] = var[SHRINK_CALLS]
+
+
+@kernel_inline
+def _write_blocks(state: State, row: NDArray[np.int64]) -> None:
+    """Write a row of `Windows.blocks`: the managed blocks by how much of them is in use."""
+    pages = 1 << state.orders.block
+    row[:] = 0
+    for block in range(state.vars[FIRST_MANAGED], state.vars[END_MANAGED]):
+        nr_free = np.int64(state.block_nr_free[block])
+        if nr_free == NOT_MANAGED:
+            continue
+        used = pages - nr_free
+        # From 1 to USED_QUARTERS for what is in use in part.
+        quarter = 0 if used == 0 else 1 + (used * USED_QUARTERS - 1) // pages
+        row[quarter if nr_free else USED_QUARTERS + 1] += 1
 
 
 @kernel_entry
