@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pba.errors import StudyError, option
 from pba.files import replacing
-from pba.progress import SILENT, Progress
+from pba.progress import Progress, heard
 from pba.study.cluster import Dask, check_dask, executor_for
 from pba.study.definition import StudyDefinition, read_definition
 from pba.study.evaluate import Evaluator
@@ -60,7 +60,7 @@ def tune(
     storage: str | None = None,
     force: bool = False,
     command: str = "",
-    progress: Progress = SILENT,
+    progress: Progress | None = None,
 ) -> Run:
     """Run a study, or go on with it; a study that is done is only read.
 
@@ -88,7 +88,8 @@ def tune(
     command : str
         The command that does the same, for the record.
     progress : Progress, optional
-        Who is told how far it is; `advance` hears how many points are done.
+        Who is told how far it is: by default a line in Jupyter, nobody elsewhere; `advance` hears how many
+        points are done.
 
     Returns
     -------
@@ -102,7 +103,7 @@ def tune(
     ClusterError
         If the cluster cannot be reached, or goes away. What is done by then is kept.
     """
-    workers = check_workers(workers)
+    workers, progress = check_workers(workers), heard(progress)
     check_dask(dask)
     database = None if storage is None else Storage(storage)
     definition = _with_options(read_definition(study_file, changes), points, seed)
