@@ -32,7 +32,7 @@ from typing import Any, Final, TypeVar
 
 from pba import caches
 from pba.errors import PbaError
-from pba.progress import say_through_line
+from pba.progress import NotebookLine, in_notebook, say_through_line
 
 _HINT: Final = "unset the environment variables NUMBA_*, or mend them"
 try:
@@ -68,16 +68,21 @@ _SLOW: Final = {
 """Rooms that take a second or more to compile, and what they are called."""
 
 
-def say(text: str) -> None:
-    """Tell the user a line on standard error, above the live line if there is one.
+def say(text: str) -> NotebookLine | None:
+    """Tell the user a line on standard error, above the live line if there is one; return a notebook's own.
 
     Nothing if `PBA_QUIET` is set.
     """
     if os.environ.get("PBA_QUIET") or say_through_line(f"pba: {text}"):
-        return
+        return None
+    if in_notebook():
+        line = NotebookLine()
+        line.stage(f"pba: {text}")
+        return line
     if sys.stderr is not None:
         with suppress(OSError, ValueError):
             print(f"pba: {text}", file=sys.stderr, flush=True)
+    return None
 
 
 class _Announcer(event.Listener):  # type: ignore[misc]
@@ -89,6 +94,7 @@ class _Announcer(event.Listener):  # type: ignore[misc]
     def __init__(self) -> None:
         self._waiting = dict(_SLOW)
         self._depth, self._collecting = 0, False
+        self._line: NotebookLine | None = None
 
     def on_start(self, event: Any) -> None:
         if self._depth == 0:
@@ -98,11 +104,14 @@ class _Announcer(event.Listener):  # type: ignore[misc]
         module = str(event.data["dispatcher"].py_func.__module__).split(".")
         what = self._waiting.pop(module[1], None) if module[0] == "pba" and len(module) > 1 else None
         if what is not None:
-            say(f"compiling {what}, once per installation ...")
+            self._line = say(f"compiling {what}, once per installation ...") or self._line
 
     def on_end(self, event: Any) -> None:
-        """Let garbage be collected again after the outermost function."""
+        """Let garbage be collected again after the outermost function, and take away a notebook's line."""
         self._depth -= 1
+        if self._depth == 0 and self._line is not None:
+            self._line.end()
+            self._line = None
         if self._depth == 0 and self._collecting:
             gc.enable()
 

@@ -25,22 +25,21 @@ from pba.analysis.rates import rates_table
 from pba.errors import PbaError
 from pba.imports.read import as_trace
 from pba.report.data import folds_table as df_folds
-from pba.report.data import front_table as df_front
+from pba.report.data import front_table
 from pba.report.data import groups_table as df_groups
 from pba.report.data import points_table as df_points
 from pba.report.data import recordings_table as df_recordings
 from pba.report.data import strip_table as df_choices
 from pba.report.figures import (
-    front_picture as plot_front,
+    front_picture,
+    sweep_picture,
+    timeline_picture,
 )
 from pba.report.figures import (
     recordings_picture as plot_recordings,
 )
 from pba.report.figures import (
     region_picture as plot_region,
-)
-from pba.report.figures import (
-    timeline_picture,
 )
 from pba.report.replay_figures import watch_picture
 from pba.report.trace_figures import (
@@ -52,7 +51,8 @@ from pba.report.trace_figures import (
     phases_picture,
     rates_picture,
 )
-from pba.study.result import load_run
+from pba.study.result import Run, load_run
+from pba.study.sweep.result import SweepResult
 from pba.units import time_in_ns
 
 if TYPE_CHECKING:
@@ -68,13 +68,57 @@ if TYPE_CHECKING:
 __all__ = [
     "df_bursts", "df_choices", "df_drawdown", "df_folds", "df_front", "df_groups", "df_lifetimes",
     "df_live", "df_passes", "df_phases", "df_points", "df_rates", "df_recordings", "df_timeline",
+    "df_watch",
     "load_run", "plot_bursts", "plot_drawdown", "plot_front", "plot_lifetimes", "plot_live", "plot_passes",
     "plot_phases", "plot_points", "plot_rates", "plot_recordings", "plot_region", "plot_timeline",
     "plot_watch",
 ]  # fmt: skip
 
-plot_points = plot_front
-"""The front is drawn among all points."""
+plot_points = front_picture
+"""All points of a run, with the front among them."""
+
+
+def df_front(found: Run | SweepResult, setting: str | None = None) -> pd.DataFrame:
+    """Return the exact front of a run or of a sweep, a row per outcome.
+
+    Parameters
+    ----------
+    found : Run or SweepResult
+        What `pba.tune`, `pba.load_run`, `pba.sweep` or `pba.load_sweep` returned.
+    setting : str, optional
+        Of a sweep with several choices of machine: which.
+
+    Returns
+    -------
+    DataFrame
+        Of a run the three thresholds (of the point nearest to the patch's), each aim by its name and `points`
+        (how many share the outcome), by the first aim; before it has decided, of the points tried so far. Of a
+        sweep `SweepResult.front`.
+    """
+    return found.front(setting) if isinstance(found, SweepResult) else front_table(found)
+
+
+def plot_front(found: Run | SweepResult, setting: str | None = None) -> Picture:
+    """Draw `df_front`, with the patch's point and the recommended one; of a run all points that it tried, too.
+
+    Parameters
+    ----------
+    found : Run or SweepResult
+        What `pba.tune`, `pba.load_run`, `pba.sweep` or `pba.load_sweep` returned.
+    setting : str, optional
+        Of a sweep with several choices of machine: which.
+
+    Returns
+    -------
+    Picture
+        It displays itself; `.data` is its table, `.figure` Matplotlib's figure.
+
+    Raises
+    ------
+    PbaError
+        If a sweep has several choices of machine and none is named.
+    """
+    return sweep_picture(found, setting) if isinstance(found, SweepResult) else front_picture(found)
 
 
 def df_bursts(trace: Trace | str | Path, gap_ns: int | str = BURST_GAP_NS) -> pd.DataFrame:
@@ -407,6 +451,11 @@ def plot_timeline(result: ReplayResult) -> Picture:
     """Draw `df_timeline`: what is cached and live above, PMD splits so far below."""
     title = f"{result.trace_name or 'Replay'} with {result.thresholds}"
     return timeline_picture(df_timeline(result), title)
+
+
+def df_watch(watch: Watch) -> pd.DataFrame:
+    """Return what a replay shows over time, window by window: `Watch.over_time`, where the columns are described."""
+    return watch.over_time
 
 
 def plot_watch(watch: Watch, against: Watch | None = None) -> Picture:

@@ -170,7 +170,7 @@ class Sliders:
     def _make_widgets(self) -> None:
         import ipywidgets as widgets
 
-        wide = {"layout": widgets.Layout(width="33%"), "style": {"description_width": "8.5em"}}
+        wide = {"layout": widgets.Layout(width="33%"), "style": {"description_width": "10.5em"}}
         block, now = self.machine.block_nr_pages, self.watch.thresholds
         most = watch(self._trace, Thresholds(self.machine.memory_pages, 1, block), self.machine)
         peak = int(most.result.counters["peak_cached"])
@@ -194,8 +194,8 @@ class Sliders:
         buttons = [self._button(name, *what) for name, what in self._buttons.items()]
         self.along = widgets.SelectionSlider(
             options=[("not known yet", "")], description="along the front", disabled=True,
-            layout=widgets.Layout(width="60%", margin="2px 2px 2px 2em"),
-            style={"description_width": "initial"}, continuous_update=False,
+            layout=widgets.Layout(width="60%", margin="2px 2px 2px 2em"), style={"description_width": "initial"},
+            continuous_update=False,
         )  # fmt: skip
         self.bar = widgets.FloatProgress(
             description="front", min=0, max=1, layout=widgets.Layout(width="30%")

@@ -34,7 +34,10 @@ FLOOR = {
         Room("how objects show themselves: a few lines, and HTML for Jupyter", "`printable`"),
         {"printable"},
     ),
-    "progress": (Room("how long work tells how far it is", "nothing"), set()),
+    "progress": (
+        Room("how long work tells how far it is; a line that changes in notebooks", "`printable`, `units`"),
+        {"printable", "units", "errors"},
+    ),
     "events": (Room("the numbers of the events in a trace's `op`", "nothing"), set()),
     "files": (Room("writing files whole or not at all", "`errors`"), {"errors"}),
     "machine": (

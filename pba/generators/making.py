@@ -17,6 +17,7 @@ from pba.generators.play import Columns, Source, map_columns, play, source_of
 from pba.generators.shapes import Workload
 from pba.generators.workloads import find
 from pba.machine import Machine
+from pba.progress import SILENT, Progress
 from pba.trace.forms.writing import write_parts
 from pba.trace.metadata import Metadata, Quality
 from pba.trace.table import Trace
@@ -77,8 +78,8 @@ class Recipe:
         ended_by_time = self.events is None or number < self.events
         return self.duration_ns if ended_by_time and self.duration_ns < MAX_TIME_NS else last_ns
 
-    def trace(self) -> Trace:
-        """Make the trace in memory.
+    def trace(self, progress: Progress = SILENT) -> Trace:
+        """Make the trace in memory, and tell how far it is.
 
         Raises
         ------
@@ -87,8 +88,10 @@ class Recipe:
         """
         parts: list[Columns] = []
         number = 0
+        progress.stage("generating", self.events or self.duration_ns, "events" if self.events else "")
         for chunk in self.chunks():
             number += len(chunk.op)
+            progress.advance(number if self.events else int(chunk.time_ns[-1]))
             if number > MAX_EVENTS:
                 raise PbaError(
                     f"a trace of more than {MAX_EVENTS:,} events does not fit in memory",

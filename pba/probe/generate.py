@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from pba.errors import PbaError
-from pba.generators.making import recipe
+from pba.generators.making import Recipe, recipe
 from pba.imports.read import as_trace
+from pba.progress import Progress, heard
 from pba.trace.table import Trace
 from pba.units import time_in_ns
 
@@ -22,6 +23,7 @@ def generate(
     events: int | None = None,
     scale: int = 1,
     parameters: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
 ) -> Trace:
     """Generate a trace in memory; the same arguments give the same events on every machine.
 
@@ -42,6 +44,8 @@ def generate(
         With `like`: so many times the recording's demand at the same time.
     parameters : mapping of str to number or str, optional
         Of the workload, in the units that `pba generate WORKLOAD` shows.
+    progress : Progress, optional
+        Who is told how far it is: by default a line in Jupyter, nobody elsewhere.
 
     Returns
     -------
@@ -64,11 +68,23 @@ def generate(
         if scale != 1:
             raise PbaError("a workload has no scale", "set its parameters: rate, jobs, connections ...")
         made = recipe(str(workload), seed=seed, duration_ns=duration_ns, events=events, parameters=parameters)
-        return made.trace()
+        return _told(made, heard(progress))
     if parameters:
         raise PbaError("what is like a recording has no parameters", "give duration_ns, events and scale")
     from pba.probe.likeness import fit
 
-    return (
-        fit(as_trace(like))[0].recipe(seed=seed, duration_ns=duration_ns, events=events, scale=scale).trace()
-    )
+    told = heard(progress)
+    told.stage("fitting a generator to the recording")
+    try:
+        fitted, _ = fit(as_trace(like), lambda what: told.advance(0, what))
+        return _told(fitted.recipe(seed=seed, duration_ns=duration_ns, events=events, scale=scale), told)
+    finally:
+        told.end()
+
+
+def _told(made: Recipe, progress: Progress) -> Trace:
+    """Make a trace, and tell how far it is."""
+    try:
+        return made.trace(progress)
+    finally:
+        progress.end()

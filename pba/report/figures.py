@@ -43,6 +43,8 @@ from pba.report.words import mib
 from pba.study.decision.decision import PATCH as PATCH_NAME
 from pba.study.decision.decision import RECOMMENDED as RECOMMENDED_NAME
 from pba.study.decision.decision import Decision
+from pba.study.exact import recommended_of
+from pba.study.space import PATCH_POINT
 from pba.units import number, percent, plural
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
 
     from pba.study.aims import Aim
     from pba.study.result import Run
+    from pba.study.sweep.result import SweepResult
 
 SPLITS = "PMD splits"
 Places = dict[Place, tuple[str, str]]
@@ -121,6 +124,54 @@ def front_picture(run: Run) -> Picture:
         )
     alt = _front_alt(run, table, front)
     return Picture("front", title, caption, alt, table, figure, spots, details_of(run, front))
+
+
+def sweep_picture(result: SweepResult, setting: str | None = None) -> Picture:
+    """Draw a sweep's exact front, with the patch's point and the one that the default rule recommends.
+
+    Parameters
+    ----------
+    result : SweepResult
+        What was swept.
+    setting : str, optional
+        Of which choice of machine; may be left out where there is only one.
+    """
+    table = result.front(setting)
+    across, up = table["pmd_splits"], table["mean_cached_pages"]
+    best, _ = recommended_of(result, setting)
+    places = {result.patch_aims(setting).floats: (PATCH_NAME, PATCH)}
+    found = result.at(*best).xs(setting or result.settings[0], level="setting")
+    place = (float(found["pmd_splits"].sum()), float(found["mean_cached_pages"].mean()))
+    if best == PATCH_POINT:
+        place = next(iter(places))
+    same = place in places
+    places[place] = (f"{PATCH_NAME} = {RECOMMENDED_NAME}" if same else RECOMMENDED_NAME, RECOMMENDED)
+    marks = (
+        (PATCH_NAME, PATCH_POINT, _PATCH_UNDER if same else _PATCH_MARK),
+        (RECOMMENDED_NAME, best, _RECOMMENDED_MARK),
+    )
+    title = "The exact front: PMD splits against mean cached pages"
+    with style():
+        figure = new_figure(7.2, 4.9, title)
+        axes = figure.add_subplot()
+        axes.plot(across, up, color=FRONT, linewidth=1.4, drawstyle="steps-post", zorder=3,
+                  label=f"exact front of the grid, {plural(len(table), 'outcome')}")  # fmt: skip
+        for (x, y), (name, point, mark) in zip((next(iter(places)), place), marks, strict=True):
+            axes.plot([x], [y], **mark, label=f"{name}, {point}")
+        for which, values in zip("xy", zip(*places, strict=True), strict=True):
+            known = [*(across if which == "x" else up), *values]
+            note = scale_note(spread(axes, which, known, whole=which == "x"))
+            axes.set(**{f"{which}label": (SPLITS if which == "x" else "mean cached pages") + note})
+        figure.legend(loc="outside lower left", ncols=2, columnspacing=1.6)
+        figure.draw_without_rendering()  # names are put where the layout has left room
+        write_names(axes, places, along_steps(on_paper(axes, across, up), True))
+        settle(figure)
+    caption = f"Of all {number(len(result.grid))} points of the grid none lies on the line's better side."
+    named = "; ".join(
+        f"{name}: {number(at[0])} splits, {number(at[1])} pages" for at, (name, _) in places.items()
+    )
+    alt = f"A front of {plural(len(table), 'outcome')}. {named}."
+    return Picture("front", title, caption, alt, table, figure)
 
 
 def _pair(run: Run, table: pd.DataFrame) -> tuple[pd.Series, pd.Series]:

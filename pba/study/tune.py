@@ -11,7 +11,7 @@ from pba.errors import StudyError, option
 from pba.files import replacing
 from pba.machine import Machine
 from pba.printable import printable
-from pba.progress import SILENT, Progress
+from pba.progress import Progress, heard
 from pba.study.aims import Aim
 from pba.study.asked import TRACES_FOLDER, Asked, Limits, Space, Words, ask, with_options
 from pba.study.cluster import Dask, check_dask, executor_for
@@ -80,7 +80,7 @@ def tune(
     force: bool = False,
     cache: bool = True,
     command: str = "",
-    progress: Progress = SILENT,
+    progress: Progress | None = None,
 ) -> Run:
     """Run a study, or go on with it; a study that is done is only read.
 
@@ -137,7 +137,8 @@ def tune(
     command : str
         The command that does the same, for the record.
     progress : Progress, optional
-        Who is told how far it is; `advance` hears how many points are done.
+        Who is told how far it is: by default a line in Jupyter, nobody elsewhere; `advance` hears how many
+        points are done.
 
     Returns
     -------
@@ -155,7 +156,7 @@ def tune(
     Examples
     --------
     >>> run = pba.tune(traces=["pgbench"], aims=["pmd_splits", "peak_cached"], points=64)  # doctest: +SKIP
-    >>> run.decision.answer  # doctest: +SKIP
+    >>> run.decision.recommended  # doctest: +SKIP
     """
     words = Words(
         traces, held_out, machine, space, aims, constraints, rule, groups, sampler, sweep, name, description
@@ -177,10 +178,10 @@ def run_study(
     force: bool = False,
     cache: bool = True,
     command: str = "",
-    progress: Progress = SILENT,
+    progress: Progress | None = None,
 ) -> Run:
     """Run what is asked for, or go on with it; see `tune`."""
-    workers = check_workers(workers)
+    workers, progress = check_workers(workers), heard(progress)
     check_dask(dask)
     database = None if storage is None else Storage(storage)
     definition, place = asked.definition, Folder(asked.folder, RUN)

@@ -191,3 +191,28 @@ def test_a_timeline_tells_its_peaks():
     assert "4 PMD splits by the end" in picture.alt
     assert picture.svg() == timeline_picture(timeline(), "t").svg()
     assert picture._repr_svg_().startswith("<svg")
+
+
+def test_the_front_of_a_sweep_is_its_table_with_the_patch_and_the_recommended_point():
+    import pba
+    from pba.study.exact import recommended_of
+    from tests.study.study_fixture import make_trace
+
+    traces = [make_trace("alpha", 1), make_trace("beta", 2)]
+    machines = [pba.Machine(4, 16384), pba.Machine(4, 32768)]
+    result = pba.sweep(traces, pba.Grid("4,16,64,256", "1:512:32", "64,512"), machines)
+    setting = result.settings[1]
+    picture = pba.plot_front(result, setting)
+    pd.testing.assert_frame_equal(picture.data, pba.df_front(result, setting))
+    pd.testing.assert_frame_equal(picture.data, result.front(setting))
+    assert picture.svg() == pba.plot_front(result, setting).svg()
+    best, _ = recommended_of(result, setting)
+    assert f"recommended, {best}" in picture.svg()
+    assert f"patch: {result.patch_aims(setting).pmd_splits} splits" in picture.alt.replace(
+        " = recommended", ""
+    )
+    with pytest.raises(pba.PbaError, match="several settings"):
+        pba.plot_front(result)
+    run = CORNERS["usual"]
+    assert pba.plot_front(run).alt == front_picture(run).alt
+    assert len(pba.df_front(run)) > 1

@@ -12,7 +12,7 @@ from pba.engine.compile import compile_trace
 from pba.errors import PbaError, StudyError, option
 from pba.machine import Machine, Thresholds
 from pba.printable import printable
-from pba.progress import SILENT, Progress
+from pba.progress import Progress, heard
 from pba.results import COUNTER_COLUMNS
 from pba.study.cluster import Dask, check_dask, executor_for
 from pba.study.executors import Executor
@@ -49,7 +49,7 @@ def sweep(
     force: bool = False,
     cache: bool | Replays = True,
     command: str = "",
-    progress: Progress = SILENT,
+    progress: Progress | None = None,
 ) -> SweepResult:
     """Evaluate every point of a grid of thresholds exactly, on every trace.
 
@@ -77,7 +77,7 @@ def sweep(
     command : str
         The command that does the same, for the record.
     progress : Progress, optional
-        Who is told how far it is.
+        Who is told how far it is: by default a line in Jupyter, nobody elsewhere.
 
     Returns
     -------
@@ -93,7 +93,7 @@ def sweep(
     ClusterError
         If the cluster cannot be reached, or goes away. What is done by then is kept.
     """
-    workers = check_workers(workers)
+    workers, progress = check_workers(workers), heard(progress)
     check_dask(dask)
     grid = Grid() if grid is None else grid  # not by its truth: a grid that says all has no length
     try:
