@@ -74,6 +74,10 @@ def test_a_row_says_what_the_run_says(tmp_path: Path) -> None:
         for one in row.figures:
             assert one.patch == pytest.approx(run.points.loc[run.patch, one.name])
             assert one.recommended == pytest.approx(run.points.loc[run.recommended, one.name])
+    page = render(rows).replace("\u00a0", " ")
+    for row in rows:
+        for one in row.figures:
+            assert one.shown.replace(" -> ", " \u2192 ") in page
     assert (rows[-1].answer, rows[-1].verdict, rows[-1].failed) == ("failed", "no luck (try again)", True)
     assert "recommended" in plain(rows)["studies"][0]["figures"][0]
 
