@@ -52,6 +52,8 @@ def test_a_report_is_exactly_the_files_it_says(run, written):
         ".csv",
         ".svg",
         ".png",
+        ".json",
+        ".patch",
     }
 
 
