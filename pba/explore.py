@@ -454,7 +454,18 @@ def plot_timeline(result: ReplayResult) -> Picture:
 
 
 def df_watch(watch: Watch) -> pd.DataFrame:
-    """Return what a replay shows over time, window by window: `Watch.over_time`, where the columns are described."""
+    """Return what a replay shows over time, window by window.
+
+    Parameters
+    ----------
+    watch : Watch
+        What `pba.watch` returned.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `Watch.over_time`, where the columns are described.
+    """
     return watch.over_time
 
 

@@ -524,7 +524,7 @@ USES = {
     "info --colour x": "No such option",
     "replay x --batch": "--batch",
     "import x": "--output",
-    "report": "RUN",
+    "report a b": "b",
     "tune --points many": "--points",
     "record -o": "-o",
 }
@@ -535,6 +535,13 @@ def test_a_wrong_command_line(arguments: str, complaint: Complaint) -> None:
     line = complaint(*arguments.split())
     assert USES[arguments] in line
     assert line.endswith("--help)")
+
+
+def test_a_report_where_nothing_was_tuned(
+    complaint: Complaint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert complaint("report") == "pba: there is no run in runs/ (say pba tune, or name a run's folder)"
 
 
 def test_a_process_says_it_in_one_line_too() -> None:
