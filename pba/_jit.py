@@ -172,6 +172,11 @@ def is_compiled(room: str) -> bool:
     return any(cache_dir(room).rglob("*.nbi"))
 
 
+def is_kept(room: str) -> bool:
+    """Return whether code of a room that is compiled here is there for other processes, too."""
+    return not config.DISABLE_JIT and cache_dir(room).parent == caches.cache_root()
+
+
 @cache
 def _own_folder(reason: str) -> Path:
     """Return a folder of this process's own, and say why, once."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pba import model
 from pba._jit import engine_entry
+from pba.engine import ahead
 from pba.engine.boot import new_engine_state
 from pba.engine.members import (
     BATCH,
@@ -73,6 +74,7 @@ def replay_compiled(
     thresholds.check(machine)
     compiled.check(machine, strict)
     engine, _ = new_engine_state(compiled, machine)
+    ahead.wait(ahead.ALONE)
     run_alone(engine, model.tunables_of(thresholds), one_member(thresholds))
     counters = model.counters_of(engine.state)
     return ReplayResult(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pba.engine import ahead
 from pba.engine import search as searching
 from pba.engine.boot import new_engine_state
 from pba.engine.members import (
@@ -112,6 +113,7 @@ def behaviours_of(
     compiled.check(machine)
     engine, origin = new_engine_state(compiled, machine)
     search = _new_search(origin, axes)
+    ahead.wait(ahead.SEARCH)
     status = searching.TICK
     while status != searching.DONE:
         search.cursor[searching.STEPS] = _PASSES_AT_ONCE

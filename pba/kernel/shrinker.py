@@ -182,24 +182,30 @@ def take_pages(state: State, target: Int, wanted: Int) -> None:
     """Move pages of block `target` (NIL: of no block) to the release list, as a walk from the head goes.
 
     `wanted` is at most what there is. The second loop of `pba_shrink_scan()`; the counts are the caller's.
-    Whether a page is wanted is as good as random: it is added to the place that the next one is written to,
-    since a branch would be guessed wrongly every other time.
+    Whether a page is wanted is as good as random, and a branch would be guessed wrongly every other time: so
+    each page is written to the place of the next wanted one and to that of the next kept one, below it, and
+    only one of the two moves on.
     """
+    cached = state.cached
     nr_cached = np.uint64(state.vars[NR_CACHED])
-    last = np.uint64(len(state.cached) - 1)
-    taken = np.uint64(0)
+    last = np.uint64(len(cached) - 1)
+    one = np.uint64(1)
+    taken, kept = np.uint64(0), np.uint64(0)
     lowest = nr_cached
-    while taken < np.uint64(wanted):
-        lowest -= np.uint64(1)
-        page = state.cached[lowest]
-        state.cached[last - taken] = page
-        taken += np.uint64(is_wanted(state, np.int64(page), target))
-    kept = lowest
-    for i in range(lowest, nr_cached):
-        page = state.cached[i]
-        state.cached[kept] = page
-        kept += np.uint64(not is_wanted(state, np.int64(page), target))
-    state.vars[NR_CACHED] = np.int64(kept)
+    nr_wanted = np.uint64(wanted)
+    spare = last - nr_wanted
+    while taken < nr_wanted:
+        lowest -= one
+        page = cached[lowest]
+        cached[last - taken] = page
+        cached[spare - kept] = page
+        is_taken = np.uint64(is_wanted(state, np.int64(page), target))
+        taken += is_taken
+        kept += is_taken ^ one
+    first = spare + one - kept
+    for i in range(kept):
+        cached[lowest + i] = cached[first + i]
+    state.vars[NR_CACHED] = np.int64(lowest + kept)
 
 
 @kernel_function

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from pba.engine import ahead
 from pba.engine.compile import compile_trace
 from pba.errors import PbaError, StudyError, option
 from pba.machine import Machine, Thresholds
@@ -15,7 +16,7 @@ from pba.printable import printable
 from pba.progress import Progress, heard
 from pba.results import COUNTER_COLUMNS
 from pba.study.cluster import Dask, check_dask, executor_for
-from pba.study.executors import Executor
+from pba.study.executors import Executor, OnThreads
 from pba.study.folder import COMPLETE, RUNNING, Folder, Record
 from pba.study.inputs import versions
 from pba.study.replays import KeptPoints, Replays, trace_sha256
@@ -96,6 +97,8 @@ def sweep(
     workers, progress = check_workers(workers), heard(progress)
     check_dask(dask)
     grid = Grid() if grid is None else grid  # not by its truth: a grid that says all has no length
+    if dask is None or isinstance(dask, OnThreads):
+        ahead.begin()
     try:
         progress.stage("reading the traces")
         named, rules = read_traces(traces), _settings(machine)
