@@ -8,7 +8,7 @@
 Then `pba.recordings`, `pba.read_trace`, `pba.generate`, `pba.replay`, `pba.replay_bounds`; traces of traces
 with `pba.cut`, `pba.join`, `pba.merge`, `pba.repeat`, `pba.scale`, `pba.minimise`; many replays of one trace
 with `pba.compile_trace`; `pba.tune`, `pba.tune_batch`, `pba.load_run`; `pba.sweep`, `pba.load_sweep`; a replay
-over time with `pba.watch`; for Jupyter `pba.interact` and `pba.explore`.
+over time with `pba.watch`, policies side by side with `pba.compare`; for Jupyter `pba.interact` and `pba.explore`.
 Everything heavy is imported when it is first asked for.
 """
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pba.engine.replay import machine_of, replay
     from pba.explore import (
         df_bursts,
+        df_compare,
         df_drawdown,
         df_front,
         df_lifetimes,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         df_timeline,
         df_watch,
         plot_bursts,
+        plot_compare,
         plot_drawdown,
         plot_front,
         plot_lifetimes,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from pba.imports.read import read_trace
     from pba.policies.policy import Policy
     from pba.probe.bounds import ReplayBounds, replay_bounds
+    from pba.probe.compare import Comparison, compare
     from pba.probe.derive import cut, join, merge, repeat, scale
     from pba.probe.generate import generate
     from pba.probe.minimise import minimise
@@ -88,10 +91,13 @@ _LAZY = {
     "ReplayBounds": "pba.probe.bounds",
     "replay_bounds": "pba.probe.bounds",
     "generate": "pba.probe.generate",
+    "compare": "pba.probe.compare",
+    "Comparison": "pba.probe.compare",
     "watch": "pba.probe.watch",
     "Watch": "pba.probe.watch",
     "interact": "pba.sliders",
     "df_bursts": "pba.explore",
+    "df_compare": "pba.explore",
     "df_drawdown": "pba.explore",
     "df_front": "pba.explore",
     "df_lifetimes": "pba.explore",
@@ -102,6 +108,7 @@ _LAZY = {
     "df_timeline": "pba.explore",
     "df_watch": "pba.explore",
     "plot_bursts": "pba.explore",
+    "plot_compare": "pba.explore",
     "plot_drawdown": "pba.explore",
     "plot_front": "pba.explore",
     "plot_lifetimes": "pba.explore",
@@ -123,6 +130,7 @@ _LAZY = {
 
 __all__ = [
     "Aim",
+    "Comparison",
     "CompiledTrace",
     "Grid",
     "Machine",
@@ -137,9 +145,11 @@ __all__ = [
     "Trace",
     "Watch",
     "__version__",
+    "compare",
     "compile_trace",
     "cut",
     "df_bursts",
+    "df_compare",
     "df_drawdown",
     "df_front",
     "df_lifetimes",
@@ -158,6 +168,7 @@ __all__ = [
     "merge",
     "minimise",
     "plot_bursts",
+    "plot_compare",
     "plot_drawdown",
     "plot_front",
     "plot_lifetimes",

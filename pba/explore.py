@@ -24,6 +24,7 @@ from pba.analysis.phases import phases_table
 from pba.analysis.rates import rates_table
 from pba.errors import PbaError
 from pba.imports.read import as_trace
+from pba.report.compare_figures import compare_picture, curves_of
 from pba.report.data import folds_table as df_folds
 from pba.report.data import front_table
 from pba.report.data import groups_table as df_groups
@@ -60,17 +61,18 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from pba.probe.compare import Comparison
     from pba.probe.watch import Watch
     from pba.report.style import Picture
     from pba.results import ReplayResult
     from pba.trace.table import Trace
 
 __all__ = [
-    "df_bursts", "df_choices", "df_drawdown", "df_folds", "df_front", "df_groups", "df_lifetimes",
+    "df_bursts", "df_choices", "df_compare", "df_drawdown", "df_folds", "df_front", "df_groups", "df_lifetimes",
     "df_live", "df_passes", "df_phases", "df_points", "df_rates", "df_recordings", "df_timeline",
     "df_watch",
-    "load_run", "plot_bursts", "plot_drawdown", "plot_front", "plot_lifetimes", "plot_live", "plot_passes",
-    "plot_phases", "plot_points", "plot_rates", "plot_recordings", "plot_region", "plot_timeline",
+    "load_run", "plot_bursts", "plot_compare", "plot_drawdown", "plot_front", "plot_lifetimes", "plot_live",
+    "plot_passes", "plot_phases", "plot_points", "plot_rates", "plot_recordings", "plot_region", "plot_timeline",
     "plot_watch",
 ]  # fmt: skip
 
@@ -485,6 +487,53 @@ def plot_watch(watch: Watch, against: Watch | None = None) -> Picture:
         It displays itself; `.data` is its table, `.figure` Matplotlib's figure.
     """
     return watch_picture(watch, against)
+
+
+def df_compare(comparison: Comparison, trace: str | None = None) -> pd.DataFrame:
+    """Return a trace under each policy over time, as `plot_compare` draws it.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        What `pba.compare` returned.
+    trace : str, optional
+        Which of its traces; it may be left out where there is but one.
+
+    Returns
+    -------
+    DataFrame
+        A row per choice and step of time: `choice`, `seconds`, `pmd_splits` so far, `held_back` (pages),
+        `not_block_mapped` (per cent of memory).
+
+    Raises
+    ------
+    PbaError
+        If there are several traces and none is named, or none of that name.
+    """
+    return curves_of(comparison, comparison.named(trace))
+
+
+def plot_compare(comparison: Comparison, trace: str | None = None) -> Picture:
+    """Draw a trace under each policy over time: splits, memory held back, what is not block-mapped.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        What `pba.compare` returned.
+    trace : str, optional
+        Which of its traces; it may be left out where there is but one.
+
+    Returns
+    -------
+    Picture
+        It displays itself; `.data` is its table, `.figure` Matplotlib's figure.
+
+    Raises
+    ------
+    PbaError
+        If there are several traces and none is named, or none of that name.
+    """
+    return compare_picture(comparison, comparison.named(trace))
 
 
 def _length_in_ns(value: int | str, what: str) -> int:

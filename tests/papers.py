@@ -3,7 +3,8 @@
     python -m tests.papers
 
 writes them anew: the map of rooms in pba/README.md from `tests/test_walls.py`, the table of recordings in
-data/README.md from `data/recordings.toml` and the recordings' own files. `tests/test_papers.py` holds both.
+data/README.md from `data/recordings.toml` and the recordings' own files, the tables of policies in README.md and
+pba/README.md from replays of all recordings. `tests/test_papers.py` holds both.
 """
 
 from __future__ import annotations
@@ -12,8 +13,13 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
+import pba
+from pba.policies.registry import definition
+from pba.probe.compare import cell
+from pba.probe.measures import MEASURES
 from pba.trace import corpus
 from tests.test_walls import FLOOR, LAYERS
 
@@ -74,9 +80,40 @@ def recordings() -> str:
     return "\n".join(lines)
 
 
+@cache
+def _compared() -> pba.Comparison:
+    """Return all policies on all recordings, at the patch's thresholds."""
+    return pba.compare(policies=["all"])
+
+
+def policies() -> str:
+    """Return the policies that answer the question, a row each, with the figures that matter most."""
+    wanted = ("v6", "untracked", "whole-blocks-only", "scattered", "pte-mapped", "freetype")
+    measures = ("pmd_splits", "mapped_end", "tlb_flushes", "held_back_mean")
+    heads = ("PMD splits", "block-mapped at the end, %", "TLB flushes", "pages held back")
+    lines = [f"| policy | {' | '.join(heads)} |", f"|---|{'---:|' * len(heads)}"]
+    totals = _compared().totals
+    for name in wanted:
+        cells = [cell(totals.at[measure, name], MEASURES[measure].unit) for measure in measures]
+        lines.append(f"| `{name}`: {definition(name).line} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def measures() -> str:
+    """Return every measure of every policy, a column each, and what the measures are."""
+    found = _compared()
+    lines = [f"| | unit | {' | '.join(found.choices)} |", f"|---|---|{'---:|' * len(found.choices)}"]
+    lines += [f"| {' | '.join(row)} |" for row in found.rows()]
+    lines.append("")
+    lines += [f"- *{one.label}* ({one.over}): {one.meaning}." for one in MEASURES.values()]
+    return "\n".join(lines)
+
+
 MADE: dict[str, tuple[Path, Callable[[], str]]] = {
     "rooms": (ROOT / "pba/README.md", rooms),
     "recordings": (ROOT / "data/README.md", recordings),
+    "policies": (ROOT / "README.md", policies),
+    "measures": (ROOT / "pba/README.md", measures),
 }
 """What is made, by the name that its place is marked with."""
 

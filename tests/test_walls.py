@@ -118,7 +118,8 @@ LAYERS: tuple[dict[str, Room], ...] = (
     },
     {
         "probe": Room(
-            "questions that take replays: bounds, minimising, how like a made trace is, a replay over time",
+            "questions that take replays: bounds, minimising, how like a made trace is, a replay over time, policies "
+            "side by side",
             "replays; no study",
         ),
         "study": Room(

@@ -37,6 +37,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("report", "report", ANSWER),
     ("study", "study", ANSWER),
     ("replay", "replay", ANSWER),
+    ("compare", "compare", ANSWER),
     ("policies", "policies", ANSWER),
     ("info", "info", TRACES),
     ("plot", "plot", TRACES),
@@ -54,6 +55,7 @@ EPILOG = """[bold]Examples[/bold]
 
   pba tune                        search thresholds on the recordings of pba
   pba sweep                       every point of a grid of thresholds, exactly
+  pba compare                     policies side by side: does tracking blocks help?
   pba report runs/quickstart      write HTML, Markdown and text about a search
   pba record -o x.parquet -- make record the page tables of a build (as root)
   pba info x.parquet              what is in it, and how far to trust it

@@ -60,7 +60,7 @@ def write_report(run: Run, folder: str | Path, force: bool = False) -> list[Path
         written), or a file cannot be written.
     """
     folder = Path(folder)
-    _refuse_file(folder)
+    refuse_file(folder)
     write_files(_contents(run, folder), folder / "figures", force)
     return report_paths(run, folder)
 
@@ -85,15 +85,16 @@ def write_pictures(
     unknown = [name for name in formats if name not in FIGURE_KINDS]
     if unknown or not formats:
         raise OutputError(f"format {unknown[0] if unknown else ''!r} is unknown", "use svg, png, csv")
-    _refuse_file(folder)
+    refuse_file(folder)
     contents: dict[Path, bytes] = {}
     for picture in pictures:
-        contents |= _picture_contents(picture, folder / picture.name, formats)
+        contents |= picture_contents(picture, folder / picture.name, formats)
     write_files(contents, folder, force)
     return list(contents)
 
 
-def _refuse_file(folder: Path) -> None:
+def refuse_file(folder: Path) -> None:
+    """Raise `OutputError` if a folder is a file."""
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder}: is a file, not a folder", "name a folder")
 
@@ -161,11 +162,11 @@ def _contents(run: Run, folder: Path) -> dict[Path, bytes]:
     contents |= {folder / name: sendable(run, name).encode(errors="backslashreplace") for name in _sent(run)}
     contents[folder / TRIALS] = _csv(run.points.sort_index().rename_axis("number").reset_index())
     for picture in pictures:
-        contents |= _picture_contents(picture, folder / "figures" / picture.name, FIGURE_KINDS)
+        contents |= picture_contents(picture, folder / "figures" / picture.name, FIGURE_KINDS)
     return contents
 
 
-def _picture_contents(picture: Picture, base: Path, formats: tuple[str, ...]) -> dict[Path, bytes]:
+def picture_contents(picture: Picture, base: Path, formats: tuple[str, ...]) -> dict[Path, bytes]:
     """Return a figure's files; `base` is their path without the ending."""
     make: dict[str, Callable[[], bytes]] = {
         "svg": lambda: picture.svg().encode(),
