@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pba._jit import engine_entry, kernel_function, kernel_inline
+from pba._jit import engine_entry, kernel_inline
 from pba.engine.members import (
     ACTIVE,
     BATCH,
