@@ -7,8 +7,9 @@
 
 Then `pba.recordings`, `pba.read_trace`, `pba.generate`, `pba.replay`, `pba.replay_bounds`; traces of traces
 with `pba.cut`, `pba.join`, `pba.merge`, `pba.repeat`, `pba.scale`, `pba.minimise`; many replays of one trace
-with `pba.compile_trace`; `pba.tune`, `pba.tune_batch`, `pba.load_run`; `pba.sweep`, `pba.load_sweep`; a replay
-over time with `pba.watch`, policies side by side with `pba.compare`; for Jupyter `pba.interact` and `pba.explore`.
+with `pba.compile_trace`; `pba.tune`, `pba.tune_batch`, `pba.load_run`; `pba.sweep`, `pba.load_sweep`; policies
+side by side with `pba.compare`; a replay over time with `pba.watch`, memory at chosen events with `pba.inside`;
+for Jupyter `pba.interact` and `pba.explore`.
 Everything heavy is imported when it is first asked for.
 """
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         df_compare,
         df_drawdown,
         df_front,
+        df_inside,
         df_lifetimes,
         df_live,
         df_passes,
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
         plot_compare,
         plot_drawdown,
         plot_front,
+        plot_inside,
         plot_lifetimes,
         plot_live,
         plot_passes,
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
     from pba.probe.compare import Comparison, compare
     from pba.probe.derive import cut, join, merge, repeat, scale
     from pba.probe.generate import generate
+    from pba.probe.inside import Inside, inside
     from pba.probe.minimise import minimise
     from pba.probe.watch import Watch, watch
     from pba.results import ReplayResult
@@ -93,6 +97,8 @@ _LAZY = {
     "generate": "pba.probe.generate",
     "compare": "pba.probe.compare",
     "Comparison": "pba.probe.compare",
+    "inside": "pba.probe.inside",
+    "Inside": "pba.probe.inside",
     "watch": "pba.probe.watch",
     "Watch": "pba.probe.watch",
     "interact": "pba.sliders",
@@ -100,6 +106,7 @@ _LAZY = {
     "df_compare": "pba.explore",
     "df_drawdown": "pba.explore",
     "df_front": "pba.explore",
+    "df_inside": "pba.explore",
     "df_lifetimes": "pba.explore",
     "df_live": "pba.explore",
     "df_passes": "pba.explore",
@@ -111,6 +118,7 @@ _LAZY = {
     "plot_compare": "pba.explore",
     "plot_drawdown": "pba.explore",
     "plot_front": "pba.explore",
+    "plot_inside": "pba.explore",
     "plot_lifetimes": "pba.explore",
     "plot_live": "pba.explore",
     "plot_passes": "pba.explore",
@@ -133,6 +141,7 @@ __all__ = [
     "Comparison",
     "CompiledTrace",
     "Grid",
+    "Inside",
     "Machine",
     "Metadata",
     "PbaError",
@@ -152,6 +161,7 @@ __all__ = [
     "df_compare",
     "df_drawdown",
     "df_front",
+    "df_inside",
     "df_lifetimes",
     "df_live",
     "df_passes",
@@ -160,6 +170,7 @@ __all__ = [
     "df_timeline",
     "df_watch",
     "generate",
+    "inside",
     "interact",
     "join",
     "load_run",
@@ -171,6 +182,7 @@ __all__ = [
     "plot_compare",
     "plot_drawdown",
     "plot_front",
+    "plot_inside",
     "plot_lifetimes",
     "plot_live",
     "plot_passes",

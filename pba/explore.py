@@ -42,6 +42,7 @@ from pba.report.figures import (
 from pba.report.figures import (
     region_picture as plot_region,
 )
+from pba.report.inside_figures import inside_picture, table_of
 from pba.report.replay_figures import watch_picture
 from pba.report.trace_figures import (
     bursts_picture,
@@ -62,18 +63,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from pba.probe.compare import Comparison
+    from pba.probe.inside import Inside
     from pba.probe.watch import Watch
     from pba.report.style import Picture
     from pba.results import ReplayResult
     from pba.trace.table import Trace
 
 __all__ = [
-    "df_bursts", "df_choices", "df_compare", "df_drawdown", "df_folds", "df_front", "df_groups", "df_lifetimes",
-    "df_live", "df_passes", "df_phases", "df_points", "df_rates", "df_recordings", "df_timeline",
+    "df_bursts", "df_choices", "df_compare", "df_drawdown", "df_folds", "df_front", "df_groups", "df_inside",
+    "df_lifetimes", "df_live", "df_passes", "df_phases", "df_points", "df_rates", "df_recordings", "df_timeline",
     "df_watch",
-    "load_run", "plot_bursts", "plot_compare", "plot_drawdown", "plot_front", "plot_lifetimes", "plot_live",
-    "plot_passes", "plot_phases", "plot_points", "plot_rates", "plot_recordings", "plot_region", "plot_timeline",
-    "plot_watch",
+    "load_run", "plot_bursts", "plot_compare", "plot_drawdown", "plot_front", "plot_inside", "plot_lifetimes",
+    "plot_live", "plot_passes", "plot_phases", "plot_points", "plot_rates", "plot_recordings", "plot_region",
+    "plot_timeline", "plot_watch",
 ]  # fmt: skip
 
 plot_points = front_picture
@@ -534,6 +536,38 @@ def plot_compare(comparison: Comparison, trace: str | None = None) -> Picture:
         If there are several traces and none is named, or none of that name.
     """
     return compare_picture(comparison, comparison.named(trace))
+
+
+def df_inside(inside: Inside) -> pd.DataFrame:
+    """Return what blocks hold at chosen events, as `plot_inside` draws them.
+
+    Parameters
+    ----------
+    inside : Inside
+        What `pba.inside` returned.
+
+    Returns
+    -------
+    DataFrame
+        The rows of `Inside.per_block` for the blocks that are drawn, twelve at most.
+    """
+    return table_of(inside)
+
+
+def plot_inside(inside: Inside) -> Picture:
+    """Draw memory at chosen events: blocks page by page, what maps them, and the cached list from its head.
+
+    Parameters
+    ----------
+    inside : Inside
+        What `pba.inside` returned.
+
+    Returns
+    -------
+    Picture
+        It displays itself; `.data` is its table, `.figure` Matplotlib's figure.
+    """
+    return inside_picture(inside)
 
 
 def _length_in_ns(value: int | str, what: str) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from pba import pool
 from pba.errors import PbaError, TraceError, option
-from pba.events import OP_BG_ALLOC, OP_BG_FREE
+from pba.events import OP_ALLOC, OP_BG_ALLOC, OP_BG_FREE, OP_FREE
 from pba.kernel import replay as kernel
 from pba.kernel.memory import StartMemory, place_memory
 from pba.kernel.state import (
@@ -19,6 +20,7 @@ from pba.kernel.state import (
     COUNTERS,
     FREE_PAGES,
     LEAF_PMD,
+    NIL,
     NR_CACHED,
     NR_DEFERRED,
     NR_EVENTS,
@@ -142,6 +144,47 @@ def replay_windows(
     found = _outcome(trace, thresholds, machine, state, V6)
     _give_back(machine, state, V6)
     return found, rows, blocks
+
+
+class Moment(NamedTuple):
+    """Copies of what a state holds at a moment; see `pba.kernel.state.State`."""
+
+    cached: NDArray[np.int32]  # pfns from the list's tail to its head
+    buddy_order: NDArray[np.int8]  # (N,)
+    block_nr_free: NDArray[np.int32]  # (N >> block,)
+    leaf: NDArray[np.uint8]  # (N >> block,)
+    live: NDArray[np.int32]  # pfns of live page tables
+    pmd_splits: int  # so far
+
+
+def states_at(
+    trace: Trace, thresholds: Thresholds, machine: Machine, wanted: Sequence[int]
+) -> Iterator[Moment]:
+    """Replay a trace under v6, and yield what its state holds after each of some numbers of events, ascending."""
+    thresholds.check(machine)
+    check_trace(trace, machine)
+    state = _borrow(machine, None, V6)
+    tunables, holders, events = prepare(trace, thresholds)
+    done = 0
+    for end in wanted:
+        kernel.replay_events(state, tunables, holders, events, (done, end))
+        done = end
+        yield Moment(
+            state.cached[: state.vars[NR_CACHED]].copy(), state.buddy_order.copy(), state.block_nr_free.copy(),
+            state.leaf.copy(), _live_pages(trace, end, holders), int(state.vars[PMD_SPLITS]),
+        )  # fmt: skip
+    _give_back(machine, state, V6)
+
+
+def _live_pages(trace: Trace, end: int, holders: Holders) -> NDArray[np.int32]:
+    """Return the pages of the page tables that live after so many events: a slot keeps its page after its free."""
+    op, slot = trace.op[:end], trace.slot[:end]
+    about_tables = ((op == OP_ALLOC) | (op == OP_FREE)) & (slot >= 0)
+    ops, slots = op[about_tables][::-1], slot[about_tables][::-1]
+    of_slot, last = np.unique(slots, return_index=True)
+    pages: NDArray[np.int32] = holders.page[of_slot[ops[last] == OP_ALLOC]]
+    found: NDArray[np.int32] = pages[pages != NIL]
+    return found
 
 
 class _Described(Protocol):
