@@ -58,6 +58,7 @@ from pba.kernel.state import (
     SCAN_CALLS,
     SCAN_STOPS,
     SHRINK_CALLS,
+    WALKED_TO,
     Flag,
     Int,
 )
@@ -202,6 +203,7 @@ def _act(engine: EngineState, search: Search) -> Flag:
         count_scan(search.members, _span(search), member[TAKEN], nr_freed)
         engine.progress[IN_PASS] = TO_DECIDE
         return True
+    var[WALKED_TO] = 0
     event = engine.composites.pass_event[engine.progress[STRETCH]]
     if engine.events.op[event] == OP_DROP and drops_again(
         engine.progress[CALL_FREED], engine.progress[DROP_SHIFT]

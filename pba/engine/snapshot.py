@@ -51,9 +51,14 @@ def copy_state(state: State) -> State:
 
 @kernel_inline
 def _copy(to: NDArray[Any], at: Int, source: NDArray[Any], first: Int, length: Int) -> Int:
-    """Copy `length` elements from `source[first]` on to `to[at]` on; return where the next ones go."""
-    for i in range(length):
-        to[at + i] = source[first + i]
+    """Copy `length` elements from `source[first]` on to `to[at]` on; return where the next ones go.
+
+    Places are unsigned: with signed ones each is asked whether it counts from the end, and the loop is compiled
+    to gathers, not to copies of whole registers.
+    """
+    from_here, to_here = np.uint64(first), np.uint64(at)
+    for i in range(np.uint64(length)):
+        to[to_here + i] = source[from_here + i]
     return at + length
 
 
@@ -64,7 +69,7 @@ def snapshot_size(engine: EngineState) -> tuple[Int, Int]:
     orders = state.orders
     chunk = 1 << orders.max_page
     nr_touched = np.int64(0)
-    for i in range(len(state.touched)):
+    for i in range(np.uint64(len(state.touched))):
         nr_touched += state.touched[i]
     wide = nr_touched * (2 * chunk + (chunk >> orders.block))
     wide += 2 * MAX_LISTS + state.vars[NR_CACHED] + len(engine.holders.page) + len(engine.holders.chunk)

@@ -26,6 +26,7 @@ from pba.kernel.state import (
     REFILLS_BLOCK,
     REFILLS_MID,
     REFILLS_MIN,
+    WALKED_TO,
     Flag,
     Int,
     State,
@@ -56,6 +57,7 @@ def cached_list_add_nonblock(state: State, page: Int, nr_pages: Int) -> None:
     """Add pages that lie in no managed block."""
     cached_list_add_pages(state, page, nr_pages)
     state.vars[NR_NONBLOCK] += nr_pages
+    state.vars[WALKED_TO] = 0
 
 
 @kernel_function
@@ -86,6 +88,7 @@ def mark_block_noncached(state: State, block: Int) -> None:
     """`mark_block_noncached()`: all pages of the block lose `in_block`, also those still cached or in use."""
     state.vars[NR_NONBLOCK] += state.block_nr_free[block]
     state.block_nr_free[block] = NOT_MANAGED
+    state.vars[WALKED_TO] = 0
 
 
 @kernel_function

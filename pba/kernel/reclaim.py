@@ -18,6 +18,7 @@ from pba.kernel.state import (
     NR_CACHED,
     NR_DEFERRED,
     SHRINK_CALLS,
+    WALKED_TO,
     Flag,
     Int,
     State,
@@ -87,6 +88,7 @@ def do_shrink_slab(state: State, tunables: Tunables, priority: Int) -> Int:
         total -= nr_scanned
         scanned += nr_scanned
     state.vars[NR_DEFERRED] = nr_deferred_after(nr_deferred, freeable, scanned)
+    state.vars[WALKED_TO] = 0
     return freed
 
 

@@ -50,6 +50,10 @@ from pba.kernel.state import (
 FNV_OFFSET = 1469598103934665603
 """What the vectors were hashed with: FNV-1a's own, 14695981039346656037, less its last digit."""
 FNV_PRIME = 1099511628211
+PFN_BYTES = 4
+"""Bytes of a pfn that are not always 0: `State.cached` holds 32 bits of it."""
+FNV_ZEROS = FNV_PRIME**4 % 2**64
+"""What the four bytes of 0 after them multiply a hash by."""
 AREA_LIMIT = 1 << AREA_BITS
 GAP_BITS = 30
 LONG_GAP_NS = 1 << GAP_BITS
@@ -459,8 +463,10 @@ def cache_hash(state: State) -> np.uint64:
     """64-bit FNV-1a, from `FNV_OFFSET`, over the pfns from head to tail, each as 8 bytes little-endian."""
     value = np.uint64(FNV_OFFSET)
     prime = np.uint64(FNV_PRIME)
+    zeros = np.uint64(FNV_ZEROS)
     for i in range(laid_out(state) - 1, -1, -1):
         page = np.uint64(state.cached[i])
-        for byte in range(8):
+        for byte in range(PFN_BYTES):
             value = (value ^ ((page >> np.uint64(8 * byte)) & np.uint64(255))) * prime
+        value *= zeros
     return value

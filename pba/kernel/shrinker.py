@@ -38,6 +38,7 @@ from pba.kernel.state import (
     SCAN_STOPS,
     UNPROTECT_CALLS,
     UNPROTECT_PAGES,
+    WALKED_TO,
     WHOLE_BLOCKS_RELEASED,
     Flag,
     Int,
@@ -177,6 +178,18 @@ def is_wanted(state: State, page: Int, target: Int) -> Flag:
     return block == target
 
 
+@kernel_inline
+def _where_walk_begins(state: State, target: Int) -> Int:
+    """Return the place of the stack above which no page of block `target` (NIL: of no block) stands.
+
+    Nothing is freed to the cache during a visit of reclaim, so a scan for pages of no block can go on where the
+    one before it ended, past the pages that it kept.
+    """
+    nr_cached = state.vars[NR_CACHED]
+    walked_to = state.vars[WALKED_TO]
+    return min(walked_to, nr_cached) if target == NIL and walked_to > 0 else nr_cached
+
+
 @kernel_function
 def take_pages(state: State, target: Int, wanted: Int) -> None:
     """Move pages of block `target` (NIL: of no block) to the release list, as a walk from the head goes.
@@ -187,11 +200,11 @@ def take_pages(state: State, target: Int, wanted: Int) -> None:
     only one of the two moves on.
     """
     cached = state.cached
-    nr_cached = np.uint64(state.vars[NR_CACHED])
+    begin = np.uint64(_where_walk_begins(state, target))
     last = np.uint64(len(cached) - 1)
     one = np.uint64(1)
     taken, kept = np.uint64(0), np.uint64(0)
-    lowest = nr_cached
+    lowest = begin
     nr_wanted = np.uint64(wanted)
     spare = last - nr_wanted
     while taken < nr_wanted:
@@ -205,7 +218,13 @@ def take_pages(state: State, target: Int, wanted: Int) -> None:
     first = spare + one - kept
     for i in range(kept):
         cached[lowest + i] = cached[first + i]
-    state.vars[NR_CACHED] = np.int64(lowest + kept)
+    above = np.uint64(state.vars[NR_CACHED]) - begin
+    if taken > 0:
+        for i in range(above):
+            cached[lowest + kept + i] = cached[begin + i]
+    state.vars[NR_CACHED] = np.int64(lowest + kept + above)
+    if target == NIL:
+        state.vars[WALKED_TO] = np.int64(lowest)
 
 
 @kernel_function

@@ -97,8 +97,10 @@ COUNTERS: Final = (
     CACHED_AFTER_PASSES,  # NR_CACHED right after each pass, summed: at most the memory's pages (31 bits) x
     # passes, so it fits for as long as there are no more than 2**32 passes, 60 GB of them
     NR_EVENTS,  # events replayed
+    WALKED_TO,  # during a visit of reclaim: no page of no block stands at this place of the stack or above; 0:
+    # nothing is known
     NR_VARS,
-) = range(len(COUNTERS) + 13)
+) = range(len(COUNTERS) + 14)
 
 AREA_BITS: Final = 61
 """`cached_page_ns` outgrows 64 bits on long traces; it is kept in two parts."""
