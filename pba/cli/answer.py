@@ -31,7 +31,7 @@ def write_report(run: Run) -> list[Path]:
 
 def show(run: Run, console: Console) -> None:
     """Print what the run found: the answer, the choices, the groups, and how sure it is."""
-    from pba.report.answers import folds, held_out, searched, silent, verdict
+    from pba.report.answers import caveats, searched, verdict
     from pba.units import plural
 
     tried = int(run.points["searched"].sum())
@@ -44,9 +44,8 @@ def show(run: Run, console: Console) -> None:
     console.print()
     show_choices(run, console)
     show_groups(run, console)
-    for told in (folds(run), held_out(run), silent(run), searched(run), *_notes(run)):
-        if told:
-            console.print(f"- {shown(told, LONGEST_MESSAGE)}")
+    for told in (*caveats(run), searched(run), *_notes(run)):
+        console.print(f"- {shown(told, LONGEST_MESSAGE)}")
     console.print(f"- rule: {shown(run.rule, LONGEST_MESSAGE)}", style="dim")
 
 

@@ -35,9 +35,10 @@ def answers(run: Run) -> tuple[Answer, ...]:
     """Return the questions with their answers, the most wanted first."""
     if run.decision is None:
         return (Answer("Which thresholds?", (_so_far(run),)),)
-    found = [Answer("Which thresholds?", which(run)), Answer("And without tuning?", plain(run))]
-    if run.decision.groups:
-        found.append(Answer("On which machines?", machines(run)))
+    found = [
+        Answer("Which thresholds?", (verdict(run),)), Answer("How exactly?", which(run)[1:]),
+        Answer("And without tuning?", plain(run)),
+    ]  # fmt: skip
     return (*found, Answer("How sure is that?", sure(run)))
 
 
@@ -165,26 +166,6 @@ def plain(run: Run) -> tuple[str, ...]:
     return tuple(text)
 
 
-def machines(run: Run) -> tuple[str, ...]:
-    """Say what the recommended point does in each group of recordings, and what each would choose alone."""
-    decision = decided(run)
-    text = []
-    for group in decision.groups:
-        moved = listing(
-            [aim_moves(aim, change) for aim, change in zip(run.aims, group["changes"], strict=True)]
-        )
-        told = f"{group['name']} ({plural(len(group['recordings']), 'recording')}): {moved}."
-        own = group.get("own")
-        if own and own["point"] != list(decision.recommended):
-            values = listing(
-                [with_unit(aim, value) for aim, value in zip(run.aims, own["values"], strict=True)]
-            )
-            name = _called(own["alternative"]) if own["alternative"] else own["words"]
-            told += f" Alone it would have {name}: {values}."
-        text.append(told)
-    return tuple(text)
-
-
 def per_recording(run: Run) -> str:
     """Say on how many recordings each aim falls, rises and stays."""
     table = recordings_table(run)
@@ -229,12 +210,32 @@ def hinges(run: Run) -> tuple[str, ...]:
 
 
 def sure(run: Run) -> tuple[str, ...]:
-    """Say what the answer rests on: folds, held-out recordings, pressure, quality, the search."""
-    parts = (
-        folds(run), held_out(run), per_recording(run), *hinges(run), silent(run), _quality(run), _few(run),
-        _lopsided(run), searched(run),
-    )  # fmt: skip
+    """Say what else the answer rests on: how recordings go, the search."""
+    return tuple(part for part in (per_recording(run), searched(run)) if part)
+
+
+def caveats(run: Run) -> tuple[str, ...]:
+    """Say what may turn the answer round: held-out recordings, folds, pressure, quality, what hangs on one recording.
+
+    The report has these in its first screen, and the terminal's summary prints the same.
+    """
+    if run.decision is None:
+        return ()
+    parts = (held_out(run), folds(run), *hinges(run), silent(run), _quality(run), _few(run), _lopsided(run))
     return tuple(part for part in parts if part)
+
+
+def groups_in_short(run: Run) -> tuple[str, ...]:
+    """Say in a line each what the recommended point does in each group: `x86 (11 recordings): PMD splits 52 to 23`."""
+    told = []
+    for group in decided(run).groups if run.decision else ():
+        moved = []
+        for aim, change in zip(run.aims, group["changes"], strict=True):
+            ends = " to ".join(write_value(aim, change[side]) for side in ("before", "after"))
+            shown = interval_text(change)
+            moved.append(f"{aim.title} {ends}" + (f", {shown}" if shown not in ("0", "") else ""))
+        told.append(f"{group['name']} ({plural(len(group['recordings']), 'recording')}): {'; '.join(moved)}.")
+    return tuple(told)
 
 
 def folds(run: Run) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pba.report.answers import folds
+from pba.report.answers import caveats, folds, groups_in_short
 from pba.report.data import LETTERS, THRESHOLDS, folds_table, groups_table, strip_table, write_value
 from pba.report.document import NUMBER, Column, Section, Table
 from pba.study.decision.decision import RECOMMENDED
@@ -25,7 +25,7 @@ def choices_section(run: Run) -> tuple[Section, ...]:
     for aim in run.aims:
         columns += [
             Column(aim.unit or aim.name, group=aim.title),
-            Column("against the patch", group=aim.title),
+            Column("change", group=aim.title),
         ]
     columns += [Column(LETTERS[name], group="thresholds, pages") for name in THRESHOLDS]
     rows = []
@@ -36,12 +36,20 @@ def choices_section(run: Run) -> tuple[Section, ...]:
         cells += [_pages(int(row[name])) for name in THRESHOLDS]
         rows.append(tuple(cells))
     text = (
-        f"{run.rule} In brackets: where the change may lie for other recordings of this kind (95 % bootstrap interval "
-        "over recordings, BCa, paired).",
+        f"{run.rule} Changes are against the patch. In brackets: where they may lie for other recordings of this kind "
+        "(95 % bootstrap interval over recordings, BCa, paired).",
     )
     marked = (len(rows) - 1,)
     shown = Table("What can be chosen", tuple(columns), tuple(rows), marked=marked)
     return (Section("choices", "What can be chosen", text, tables=(shown,), leads=True),)
+
+
+def caveats_section(run: Run) -> tuple[Section, ...]:
+    """Say what groups and held-out recordings say, and what else the answer hangs on."""
+    told = (*groups_in_short(run), *caveats(run))
+    if run.decision is None or not told:
+        return ()
+    return (Section("caveats", "What groups and left-out recordings say", bullets=told, leads=True),)
 
 
 def _pages(pages: int) -> str:

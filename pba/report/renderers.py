@@ -33,6 +33,9 @@ _GAP: Final = 2
 _UNIT: Final = re.compile(r"(?<=\d) (?=%|(?:[KMGT]iB|s|min|pages?|splits?)\b)")
 """The space between a number and its unit, where no line should break."""
 
+_INTERVAL: Final = re.compile(r"\([+\u2212]?[\d.,]+ to [+\u2212]?[\d.,]+\)")
+"""An interval in brackets, which stays on one line."""
+
 Renderer = Callable[[Document, Sequence[Picture]], str]
 
 
@@ -86,7 +89,9 @@ def render_html(document: Document, pictures: Sequence[Picture]) -> str:
     script = files("pba.report").joinpath("templates/report.js").read_text(encoding="utf-8")
     # The page runs this script alone, whatever a name in it may say.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    more = {"script": Markup(script), "script_hash": f"sha256-{digest}"}
+    # A strip of many aims needs the page's whole width.
+    wide = any(len(table.columns) > 8 for section in document.leading for table in section.tables)
+    more = {"script": Markup(script), "script_hash": f"sha256-{digest}", "wide": wide}
     return _render("report.html.j2", filters, document, pictures, **more)
 
 
@@ -95,6 +100,7 @@ def typeset(text: str) -> str:
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
     text = re.sub(r"(?<![\w.\u2212-])-(?=\d)", "\u2212", text)
     text = _UNIT.sub("\u00a0", text)
+    text = _INTERVAL.sub(lambda match: match[0].replace(" ", "\u00a0"), text)
     return re.sub(r"`([^`]*)`", r"<code>\1</code>", text)
 
 

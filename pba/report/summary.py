@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from pba.report.answers import answers, hinges, per_recording
+from pba.report.costs import costs_section
 from pba.report.data import (
     LETTERS,
     THRESHOLDS,
@@ -19,6 +20,7 @@ from pba.report.data import (
     write_value,
 )
 from pba.report.decided import (
+    caveats_section,
     choices_section,
     folds_section,
     machines_section,
@@ -44,12 +46,12 @@ _NAME = Column("recording", left=True, key=True)
 def summarize_run(run: Run) -> Document:
     """Return everything that a report says about a run."""
     parts = (
-        choices_section, _front, machines_section, _recommendation, region_section, folds_section, why_section,
-        _recordings, _what_was_run, _limits, _reproduce,
+        choices_section, _front, caveats_section, machines_section, _recommendation, costs_section, region_section,
+        _points, folds_section, why_section, _recordings, _what_was_run, _limits, _reproduce,
     )  # fmt: skip
     return Document(
-        title=TITLE,
-        subject=f'Study "{run.study.name}", on {PATCH}',
+        title=run.study.description or TITLE,
+        subject=f'{TITLE}. Study "{run.study.name}", on {PATCH}',
         warnings=tuple(_warnings(run)),
         answers=answers(run),
         sections=tuple(section for part in parts for section in part(run)),
@@ -103,7 +105,7 @@ def _facts(run: Run) -> tuple[tuple[str, str], ...]:
     return (
         ("pba", f"{run.versions.get('pba', 'unknown')} ({others})"),
         ("study", f"{study.name}: {study.description}" if study.description else study.name),
-        ("points", _points(run)),
+        ("points", _how_many(run)),
         ("search", f"Optuna, sampler {study.sampler}, random seed {study.seed}"),
         ("space", f"{space}; pages"),
         (
@@ -121,7 +123,7 @@ def _towards(aim: Aim) -> str:
     return "less is better" if aim.sign > 0 else "more is better"
 
 
-def _points(run: Run) -> str:
+def _how_many(run: Run) -> str:
     """Say how many points were tried, of how many that were asked for or that there are."""
     total = distinct_points(run.study)
     asked = f"; the study asks for {number(run.study.points)}, the space has no more"
@@ -190,13 +192,26 @@ def _words(*words: object) -> str:
 
 def _recommendation(run: Run) -> tuple[Section, ...]:
     text = [per_recording(run), *hinges(run), *_shrinker(run)]
-    silent = [] if run.decision is None else run.decision.silent
-    bullets = tuple(f"{row['recording']} does not react: {row['reason']}." for row in silent)
     title = "Recommendation, recording by recording"
-    section = Section(
-        "recommendation", title, tuple(text), bullets, figure="recordings", tables=(_comparison(run),)
-    )
-    return (section,)
+    tables = (_comparison(run), *_apart(run))
+    return (Section("recommendation", title, tuple(text), figure="recordings", tables=tables),)
+
+
+def _apart(run: Run) -> tuple[Table, ...]:
+    """Show the recordings on which no threshold changes anything, with the reason."""
+    rows = recordings_table(run)
+    rows = rows[rows["silent"] != ""]
+    if rows.empty:
+        return ()
+    columns = (_NAME, *(Column(aim.title) for aim in run.aims), Column("why", left=True))
+    cells = tuple(
+        (
+            str(row["trace"]), *(write_value(aim, row[f"patch_{aim.name}"]) for aim in run.aims),
+            str(row["silent"]),
+        )
+        for row in rows.to_dict("records")
+    )  # fmt: skip
+    return (Table("Recordings that do not react: the same whatever the thresholds", columns, cells),)
 
 
 def _shrinker(run: Run) -> list[str]:
@@ -219,6 +234,8 @@ def _shrinker(run: Run) -> list[str]:
 
 def _comparison(run: Run) -> Table:
     table, patch, best = recordings_table(run), point(run, run.patch), point(run, run.recommended)
+    if (table["silent"] == "").any():
+        table = table[table["silent"] == ""]
     groups: list[tuple[str, str, Callable[[float], str]]] = [
         (aim.name, aim.title, partial(write_value, aim)) for aim in run.aims
     ]
@@ -247,6 +264,8 @@ def _comparison(run: Run) -> Table:
         )
         rows.append((str(place), str(row["trace"]), *cells(before, after)))
     rows.append(("", "all together", *cells(patch, best)))
+    left_out = len(run.traces) - len(table)
+    rows[-1] = ("", "all together" if not left_out else f"all {len(run.traces)} together", *rows[-1][2:])
     return Table("Patch against recommended", tuple(columns), tuple(rows), totals=1)
 
 
@@ -255,16 +274,25 @@ def _mib(value: float) -> str:
 
 
 def _front(run: Run) -> tuple[Section, ...]:
-    front = front_table(run)
-    shown = thinned(front, MOST_FRONT_ROWS)
+    """Show the figure of the front, in the first screen once the run has decided."""
     exact = run.decision is not None and bool(run.decision.front)
     of = "every point of the grid" if exact else "the tried points"
-    text = [
+    front = front_table(run)
+    text = (
         f"The front of {of} has {plural(len(front), 'outcome')}: nothing is better in one aim without being worse in "
-        "another. The thresholds are those of the point nearest to the patch's, of all that share the outcome."
-    ]
+        "another.",
+    )
+    section = Section("front", "The front: what can be had", text, figure="front")
+    return (replace(section, leads=run.decision is not None),)
+
+
+def _points(run: Run) -> tuple[Section, ...]:
+    """Show the front point by point."""
+    front = front_table(run)
+    shown = thinned(front, MOST_FRONT_ROWS)
+    text = ["The thresholds are those of the point nearest to the patch's, of all that share the outcome."]
     if len(shown) < len(front):
-        text.append(f"The table shows {len(shown)} of them, spread over the front.")
+        text.append(f"The table shows {len(shown)} of {number(len(front))}, spread over the front.")
     columns = (
         *(Column(LETTERS[name], group="thresholds", key=name == THRESHOLDS[0]) for name in THRESHOLDS),
         *(Column(aim.title) for aim in run.aims), Column("points"),
@@ -277,8 +305,7 @@ def _front(run: Run) -> tuple[Section, ...]:
         for row in shown.to_dict("records")
     ]  # fmt: skip
     table = Table(f"The front, by {run.aims[0].title}", columns, tuple(rows))
-    section = Section("front", "The front: what can be had", tuple(text), figure="front", tables=(table,))
-    return (replace(section, leads=run.decision is not None),)
+    return (Section("front-points", "The front, point by point", tuple(text), tables=(table,)),)
 
 
 def _limits(run: Run) -> tuple[Section, ...]:

@@ -120,6 +120,18 @@ def test_patch_and_recommended_are_in_sight_on_a_phone(page: Any) -> None:
         assert limits["x"] <= middle <= limits["x"] + limits["width"], name
 
 
+def test_the_first_screen_answers(browser: Any, report: str) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(report)
+    for seen in ("h1", ".first dd", "#choices tbody tr.marked", "#caveats li >> nth=0"):
+        box = page.locator(seen).bounding_box()
+        assert box["y"] >= 0 and box["y"] + box["height"] <= 900, seen
+    for name in ("patch", "recommended"):
+        box = page.locator(f".spot[data-text*='{name}']").last.bounding_box()
+        assert box["y"] + box["height"] <= 900, name
+    page.close()
+
+
 def test_without_scripts_nothing_is_missing(browser: Any, report: str) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()

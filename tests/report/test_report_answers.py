@@ -8,15 +8,15 @@ import pytest
 
 from pba.report.answers import (
     answers,
+    caveats,
     folds,
+    groups_in_short,
     held_out,
     hinges,
-    machines,
     per_recording,
     plain,
     searched,
     silent,
-    sure,
     verdict,
     which,
 )
@@ -146,12 +146,12 @@ def test_every_plain_alternative_is_told_with_its_numbers():
 
 def test_groups_are_told_one_by_one():
     run = CORNERS["usual"]
-    said = machines(run)
-    assert [line.split(" (")[0] for line in said] == ["small", "large"]
+    said = groups_in_short(run)
+    assert [line.split(":")[0] for line in said] == ["small (1 recording)", "large (2 recordings)"]
     own = [outcome(*run.decision.recommended, place)["pmd_splits"] for place in (1, 2)]
     before = [outcome(16, 64, 512, place)["pmd_splits"] for place in (1, 2)]
-    assert f"PMD splits fall from {sum(before)} to {sum(own)}" in said[1]
-    assert machines(make_run()) == ()
+    assert f"PMD splits {sum(before)} to {sum(own)}, -" in said[1]
+    assert groups_in_short(make_run()) == () == groups_in_short(CORNERS["incomplete"])
 
 
 def test_choices_without_a_recording_are_summed_up_on_it():
@@ -244,20 +244,36 @@ def test_every_question_is_answered():
     for name, run in CORNERS.items():
         found = answers(run)
         assert all(answer.text and all(answer.text) for answer in found), name
-        assert len(found) == (1 if name == "incomplete" else 4 if run.decision.groups else 3)
+        assert len(found) == (1 if name == "incomplete" else 4)
+
+
+def test_the_first_screen_and_the_terminal_have_the_same_caveats(capsys):
+    from rich.console import Console
+
+    from pba.cli.answer import show
+
+    for name, run in CORNERS.items():
+        if run.decision is None:
+            assert caveats(run) == ()
+            continue
+        (told,) = (part for part in summarize_run(run).sections if part.key == "caveats")
+        assert told.leads and told.bullets == (*groups_in_short(run), *caveats(run)), name
+        show(run, Console(highlight=False, width=100))
+        printed = " ".join(capsys.readouterr().out.split())
+        assert all(" ".join(line.split()) in printed for line in caveats(run)), name
 
 
 def test_a_handful_of_splits_is_called_one():
-    assert "only 36 splits" not in text(sure(make_run(model=equal_everywhere)))
+    assert "only 36 splits" not in text(caveats(make_run(model=equal_everywhere)))
     few = make_run(model=lambda u, m, b, trace: {**outcome(u, m, b, trace), "pmd_splits": 4})
-    assert "only 12 splits in all, so that a single one more or less is 8.3 %" in text(sure(few))
+    assert "only 12 splits in all, so that a single one more or less is 8.3 %" in text(caveats(few))
 
 
 def test_a_recording_that_decides_alone_is_named():
     heavy = make_run(model=lambda u, m, b, trace: {
         **outcome(u, m, b, trace), "mean_cached_pages": (100.0 if trace == 1 else 1.0)})  # fmt: skip
-    assert "postgres-pgbench alone has 98 % of all mean cached pages" in text(sure(heavy))
-    assert "alone has" not in text(sure(make_run()))
+    assert "postgres-pgbench alone has 98 % of all mean cached pages" in text(caveats(heavy))
+    assert "alone has" not in text(caveats(make_run()))
 
 
 def test_one_threshold_at_a_time_adds_up():
@@ -275,10 +291,10 @@ def test_imperfect_data_is_named_where_the_answers_are():
     traces = traces_table()
     traces.loc[1, "lost_events"] = 12
     run = make_run(traces=traces)
-    assert "Imperfect data in 1 of 3 recordings (postgres-pgbench)" in text(sure(run))
+    assert "Imperfect data in 1 of 3 recordings (postgres-pgbench)" in text(caveats(run))
     assert section(run, "recordings").bullets == ("postgres-pgbench: 12 events lost.",)
     clean = make_run()
-    assert "No recording lost events" in text(sure(clean))
+    assert "No recording lost events" in text(caveats(clean))
     assert section(clean, "recordings").bullets == ()
 
 

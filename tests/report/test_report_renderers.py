@@ -63,12 +63,13 @@ def test_every_format_has_every_figure_of_every_table(name, corner):
 def test_the_first_screen_has_the_answer_the_choices_and_the_front(name):
     document = corner_document("usual")
     text = plain(rendered(name, "usual"))
-    assert [section.key for section in document.leading] == ["choices", "front"]
+    assert [section.key for section in document.leading] == ["choices", "front", "caveats"]
     titles = [section.title for section in (*document.leading, *document.following)]
     assert sorted(titles) == sorted(section.title for section in document.sections)
     first, second = (answer.text[0].replace("`", "") for answer in document.answers[:2])
-    strip, front = (section.text[0] for section in document.leading)
-    places = [text.index(" ".join(words.split())) for words in (first, strip, front, second)]
+    strip, front = (section.text[0] for section in document.leading[:2])
+    caveat = document.leading[2].bullets[0]
+    places = [text.index(" ".join(words.split())) for words in (first, strip, front, caveat, second)]
     assert places == sorted(places)
     assert text.count(" ".join(strip.split())) == 1
 
@@ -139,6 +140,7 @@ class _Page(HTMLParser):
         self.open: list[str] = []
         self.ids: list[str] = []
         self.urls: list[str] = []
+        self.tables: list[str] = []
         self.tags: list[tuple[str, dict[str, str | None]]] = []
 
     def handle_starttag(self, tag, attrs):
@@ -146,7 +148,14 @@ class _Page(HTMLParser):
         self.tags.append((tag, values))
         if values.get("id"):
             self.ids.append(values["id"])
-        self.urls += [values[name] for name in ("src", "href", "srcset", "action") if values.get(name)]
+        found = [values[name] for name in ("src", "href", "srcset", "action") if values.get(name)]
+        # What a reader may click is not loaded: the figures' tables lie beside the page.
+        is_table = (
+            tag == "a"
+            and bool(found)
+            and all(re.fullmatch(r"figures/[a-z-]+\.csv", str(url)) for url in found)
+        )
+        (self.tables if is_table else self.urls).extend(found)
         if tag not in self.VOID:
             self.open.append(tag)
 
@@ -174,6 +183,7 @@ def test_html_is_well_formed_and_needs_nothing_from_outside(corner):
     assert len(parsed.ids) == len(set(parsed.ids))
     assert all(url.startswith(("#", "data:,", "data:image/png;base64,")) for url in parsed.urls)
     assert {url[1:] for url in parsed.urls if url.startswith("#")} <= set(parsed.ids)
+    assert parsed.tables == [f"figures/{picture.name}.csv" for picture in corner_pictures(corner)]
     assert (
         not re.search(r"url\((?!['\"]?#)", text)
         and "@import" not in text
