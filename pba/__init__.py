@@ -8,7 +8,8 @@
 Then `pba.recordings`, `pba.read_trace`, `pba.generate`, `pba.replay`, `pba.replay_bounds`; traces of traces
 with `pba.cut`, `pba.join`, `pba.merge`, `pba.repeat`, `pba.scale`, `pba.minimise`; many replays of one trace
 with `pba.compile_trace`; `pba.tune`, `pba.tune_batch`, `pba.load_run`; `pba.sweep`, `pba.load_sweep`; policies
-side by side with `pba.compare`; a replay over time with `pba.watch`, memory at chosen events with `pba.inside`;
+side by side with `pba.compare`; a replay over time with `pba.watch`, where its splits come from with `pba.splits`,
+memory at chosen events with `pba.inside`;
 for Jupyter `pba.interact` and `pba.explore`.
 Everything heavy is imported when it is first asked for.
 """
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         df_passes,
         df_phases,
         df_rates,
+        df_splits,
         df_timeline,
         df_watch,
         plot_bursts,
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
         plot_passes,
         plot_phases,
         plot_rates,
+        plot_splits,
         plot_timeline,
         plot_watch,
     )
@@ -60,6 +63,7 @@ if TYPE_CHECKING:
     from pba.probe.generate import generate
     from pba.probe.inside import Inside, inside
     from pba.probe.minimise import minimise
+    from pba.probe.splits import Splits, splits
     from pba.probe.watch import Watch, watch
     from pba.results import ReplayResult
     from pba.sliders import interact
@@ -99,6 +103,8 @@ _LAZY = {
     "Comparison": "pba.probe.compare",
     "inside": "pba.probe.inside",
     "Inside": "pba.probe.inside",
+    "splits": "pba.probe.splits",
+    "Splits": "pba.probe.splits",
     "watch": "pba.probe.watch",
     "Watch": "pba.probe.watch",
     "interact": "pba.sliders",
@@ -112,6 +118,7 @@ _LAZY = {
     "df_passes": "pba.explore",
     "df_phases": "pba.explore",
     "df_rates": "pba.explore",
+    "df_splits": "pba.explore",
     "df_timeline": "pba.explore",
     "df_watch": "pba.explore",
     "plot_bursts": "pba.explore",
@@ -124,6 +131,7 @@ _LAZY = {
     "plot_passes": "pba.explore",
     "plot_phases": "pba.explore",
     "plot_rates": "pba.explore",
+    "plot_splits": "pba.explore",
     "plot_timeline": "pba.explore",
     "plot_watch": "pba.explore",
     "tune": "pba.study.tune",
@@ -149,6 +157,7 @@ __all__ = [
     "Quality",
     "ReplayBounds",
     "ReplayResult",
+    "Splits",
     "SweepResult",
     "Thresholds",
     "Trace",
@@ -167,6 +176,7 @@ __all__ = [
     "df_passes",
     "df_phases",
     "df_rates",
+    "df_splits",
     "df_timeline",
     "df_watch",
     "generate",
@@ -188,6 +198,7 @@ __all__ = [
     "plot_passes",
     "plot_phases",
     "plot_rates",
+    "plot_splits",
     "plot_timeline",
     "plot_watch",
     "read_trace",
@@ -196,6 +207,7 @@ __all__ = [
     "replay",
     "replay_bounds",
     "scale",
+    "splits",
     "sweep",
     "tune",
     "tune_batch",

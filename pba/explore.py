@@ -43,6 +43,7 @@ from pba.report.figures import (
     region_picture as plot_region,
 )
 from pba.report.inside_figures import inside_picture, table_of
+from pba.report.origins_figures import splits_picture
 from pba.report.replay_figures import watch_picture
 from pba.report.trace_figures import (
     bursts_picture,
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
 
     from pba.probe.compare import Comparison
     from pba.probe.inside import Inside
+    from pba.probe.splits import Splits
     from pba.probe.watch import Watch
     from pba.report.style import Picture
     from pba.results import ReplayResult
@@ -71,11 +73,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "df_bursts", "df_choices", "df_compare", "df_drawdown", "df_folds", "df_front", "df_groups", "df_inside",
-    "df_lifetimes", "df_live", "df_passes", "df_phases", "df_points", "df_rates", "df_recordings", "df_timeline",
+    "df_lifetimes", "df_live", "df_passes", "df_phases", "df_points", "df_rates", "df_recordings",
+    "df_splits", "df_timeline",
     "df_watch",
     "load_run", "plot_bursts", "plot_compare", "plot_drawdown", "plot_front", "plot_inside", "plot_lifetimes",
     "plot_live", "plot_passes", "plot_phases", "plot_points", "plot_rates", "plot_recordings", "plot_region",
-    "plot_timeline", "plot_watch",
+    "plot_splits", "plot_timeline", "plot_watch",
 ]  # fmt: skip
 
 plot_points = front_picture
@@ -489,6 +492,41 @@ def plot_watch(watch: Watch, against: Watch | None = None) -> Picture:
         It displays itself; `.data` is its table, `.figure` Matplotlib's figure.
     """
     return watch_picture(watch, against)
+
+
+def df_splits(splits: Splits) -> pd.DataFrame:
+    """Return where the splits of a replay come from, a row per split of a PMD leaf.
+
+    Parameters
+    ----------
+    splits : Splits
+        What `pba.splits` returned.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `Splits.table`, where the columns are described.
+    """
+    return splits.table
+
+
+def plot_splits(splits: Splits, against: Splits | None = None) -> Picture:
+    """Draw each block over time, darker where more of it is in use, with its split marked.
+
+    Parameters
+    ----------
+    splits : Splits
+        What `pba.splits` returned.
+    against : Splits, optional
+        Another one of the same trace, in a panel above.
+
+    Returns
+    -------
+    Picture
+        It displays itself; `.data` is its table, `.figure` Matplotlib's figure.
+    """
+    named = {} if against is None else {"before": against}
+    return splits_picture({**named, "now": splits} if named else {"replay": splits})
 
 
 def df_compare(comparison: Comparison, trace: str | None = None) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pba import pool
 from pba.errors import PbaError, TraceError, option
 from pba.events import OP_ALLOC, OP_BG_ALLOC, OP_BG_FREE, OP_FREE
+from pba.kernel import origins as kernel_origins
 from pba.kernel import replay as kernel
 from pba.kernel.memory import StartMemory, place_memory
 from pba.kernel.state import (
@@ -120,7 +121,7 @@ def _outcome(
 
 def replay_windows(
     trace: Trace, thresholds: Thresholds, machine: Machine, ends: NDArray[np.int64]
-) -> tuple[ReplayResult, NDArray[np.int64], NDArray[np.int64]]:
+) -> tuple[ReplayResult, kernel.Windows]:
     """Replay a trace event by event, and write down what holds at the end of each window of it.
 
     Parameters
@@ -132,18 +133,55 @@ def replay_windows(
     -------
     result : ReplayResult
         As that of `replay`, to the bit.
-    rows, blocks : ndarray of int64
-        See `pba.kernel.replay.Windows`.
+    windows : Windows
+        What is written down.
     """
     thresholds.check(machine)
     check_trace(trace, machine)
-    rows = np.zeros((len(ends), kernel.WINDOW_COLUMNS), np.int64)
-    blocks = np.zeros((len(ends), kernel.BLOCK_COLUMNS), np.int64)
+    windows = _windows(ends)
     state = _borrow(machine, None, V6)
-    kernel.replay_windows(state, *prepare(trace, thresholds), kernel.Windows(ends, rows, blocks))
+    kernel.replay_windows(state, *prepare(trace, thresholds), windows)
     found = _outcome(trace, thresholds, machine, state, V6)
     _give_back(machine, state, V6)
-    return found, rows, blocks
+    return found, windows
+
+
+def _windows(ends: NDArray[np.int64]) -> kernel.Windows:
+    """Return windows of which nothing is written down yet."""
+    rows = np.zeros((len(ends), kernel.WINDOW_COLUMNS), np.int64)
+    return kernel.Windows(ends, rows, np.zeros((len(ends), kernel.BLOCK_COLUMNS), np.int64))
+
+
+def replay_origins(
+    trace: Trace, thresholds: Thresholds, machine: Machine, ends: NDArray[np.int64]
+) -> tuple[ReplayResult, kernel_origins.Origins]:
+    """Replay a trace event by event, and write down each split of a PMD leaf, and each window with its blocks.
+
+    Parameters
+    ----------
+    ends : ndarray of int64
+        The event after the last of each window, never descending; the last one is the number of events.
+
+    Returns
+    -------
+    result : ReplayResult
+        As that of `replay`, to the bit.
+    log : Origins
+        What is written down; of its rows only those that there are.
+    """
+    thresholds.check(machine)
+    check_trace(trace, machine)
+    blocks = machine.memory_pages >> machine.orders.block
+    log = kernel_origins.Origins(
+        _windows(ends), np.empty((len(ends), blocks), np.int32),
+        np.zeros((blocks, kernel_origins.ORIGIN_COLUMNS), np.int64), np.zeros(blocks, np.uint8),
+        np.zeros(1, np.int64),
+    )  # fmt: skip
+    state = _borrow(machine, None, V6)
+    kernel_origins.replay_origins(state, *prepare(trace, thresholds), log)
+    found = _outcome(trace, thresholds, machine, state, V6)
+    _give_back(machine, state, V6)
+    return found, log._replace(rows=log.rows[: log.nr_rows[0]])
 
 
 class Moment(NamedTuple):

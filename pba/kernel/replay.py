@@ -194,6 +194,13 @@ def add_area(state: State, elapsed: Int) -> None:
     state.vars[AREA_LOW] = low & (AREA_LIMIT - 1)
 
 
+@kernel_inline
+def tick(state: State, time_ns: Int) -> None:
+    """Let time pass up to an event."""
+    add_area(state, time_ns - state.vars[LAST_TIME])
+    state.vars[LAST_TIME] = time_ns
+
+
 @kernel_function
 def take_page(state: State, holders: Holders, slot: Int) -> None:
     """Event `A`: a page-table page is allocated, or the allocation fails."""
@@ -262,7 +269,7 @@ def background_event(state: State, holders: Holders, op: Int, about: Operand) ->
 
 
 @kernel_inline
-def _event(state: State, tunables: Tunables, holders: Holders, op: Int, about: Operand) -> None:
+def event(state: State, tunables: Tunables, holders: Holders, op: Int, about: Operand) -> None:
     """One event of any kind. A free of what is not live (slot -1) does nothing."""
     slot, arg = about
     if op == OP_ALLOC:
@@ -281,7 +288,7 @@ def _event(state: State, tunables: Tunables, holders: Holders, op: Int, about: O
 def replay_stretch(state: State, holders: Holders, events: Events, first: Int, end: Int) -> Int:
     """Replay allocations and frees from event `first` on for as long as the cached list alone serves them.
 
-    Does what `_event` does for such an event. Which of the two an event is cannot be predicted, so there
+    Does what `event` does for such an event. Which of the two an event is cannot be predicted, so there
     is no branch on it: both are a page that moves between its holder and the list's head, and is written
     to where it goes and, once more, to where it comes from. Returns the first event that needs more, or
     `end`.
@@ -358,11 +365,9 @@ def replay_events(
     while at < end:
         at = replay_stretch(state, holders, events, at, end)
         if at < end:
-            time_ns = events.time_ns[at]
-            add_area(state, time_ns - var[LAST_TIME])
-            var[LAST_TIME] = time_ns
+            tick(state, events.time_ns[at])
             about = Operand(np.int64(events.slot[at]), np.int64(events.arg[at]))
-            _event(state, tunables, holders, events.op[at], about)
+            event(state, tunables, holders, events.op[at], about)
             var[PEAK_CACHED] = max(var[PEAK_CACHED], var[NR_CACHED])
             at += 1
 
@@ -414,24 +419,24 @@ def replay_windows(
         least: Int = var[NR_CACHED]
         most: Int = least
         while at < windows.ends[window]:
-            time_ns = events.time_ns[at]
-            add_area(state, time_ns - var[LAST_TIME])
-            var[LAST_TIME] = time_ns
+            tick(state, events.time_ns[at])
             about = Operand(np.int64(events.slot[at]), np.int64(events.arg[at]))
-            _event(state, tunables, holders, events.op[at], about)
+            event(state, tunables, holders, events.op[at], about)
             least = min(least, var[NR_CACHED])
             most = max(most, var[NR_CACHED])
             at += 1
         var[NR_EVENTS] = at
-        var[PEAK_CACHED] = max(var[PEAK_CACHED], most)
-        _write_window(state, windows.rows[window], least, most)
-        _write_blocks(state, windows.blocks[window])
+        write_window(state, windows, window, (least, most))
 
 
 @kernel_inline
-def _write_window(state: State, row: NDArray[np.int64], least: Int, most: Int) -> None:
-    """Write a row of `Windows.rows`."""
+def write_window(state: State, windows: Windows, window: Int, ends: tuple[Int, Int]) -> None:
+    """Write down a window whose least and most cached pages are `ends`."""
     var = state.vars
+    least, most = ends
+    var[PEAK_CACHED] = max(var[PEAK_CACHED], most)
+    _write_blocks(state, windows.blocks[window])
+    row = windows.rows[window]
     row[0] = var[NR_CACHED]
     row[1] = least
     row[2] = most

@@ -169,7 +169,7 @@ def nothing_listed(state: State) -> Int:
 def rival_stretch(state: State, holders: Holders, events: Events, first: Int, end: Int) -> Int:
     """In place of `replay_stretch`: all events but passes, frees of what is not live and long gaps.
 
-    Does what `_event` does for such an event. Returns the first that needs more, or `end`.
+    Does what `event` does for such an event. Returns the first that needs more, or `end`.
     """
     var = state.vars
     at = first

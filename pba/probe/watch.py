@@ -6,10 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pba import model, shown
 from pba.analysis.pages import windows_of
 from pba.errors import PbaError
 from pba.imports.read import as_trace
+from pba.kernel.replay import Windows
 from pba.machine import Machine, Thresholds
 from pba.results import ReplayResult
 from pba.sparkline import sparkline, sparkline_svg
@@ -143,20 +147,35 @@ def watch(
     PbaError
         If the number of windows is out of its range, or the trace has no event.
     """
-    import pandas as pd
+    trace = as_trace(trace)
+    edges, ends = windows_asked(trace, windows)
+    machine = machine or model.machine_of(trace)
+    result, found = model.replay_windows(trace, thresholds or Thresholds.patch(machine), machine, ends)
+    return watch_of(result, edges, found)
 
+
+def windows_asked(trace: Trace, windows: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return where windows of a trace begin and end in s, and the event after the last of each.
+
+    Raises
+    ------
+    PbaError
+        If their number is out of its range, or the trace has no event.
+    """
     if isinstance(windows, bool) or not 1 <= windows <= MOST_WINDOWS:
         raise PbaError(f"windows = {windows} is out of range", f"it ranges from 1 to {MOST_WINDOWS:,}")
-    trace = as_trace(trace)
     if not len(trace):
         raise PbaError(f"{trace.name}: nothing to watch: it has no event", "pba info says what is in a trace")
-    machine = machine or model.machine_of(trace)
     edges, bounds = windows_of(trace, windows)
-    result, rows, blocks = model.replay_windows(
-        trace, thresholds or Thresholds.patch(machine), machine, bounds[1:].copy()
-    )
+    return edges, bounds[1:].copy()
+
+
+def watch_of(result: ReplayResult, edges: NDArray[np.float64], found: Windows) -> Watch:
+    """Return a replay over time from what the kernel wrote down."""
+    import pandas as pd
+
     return Watch(
         result,
-        pd.DataFrame({"seconds": edges[1:], **dict(zip(OVER_TIME, rows.T, strict=True))}),
-        pd.DataFrame({"seconds": edges[1:], **dict(zip(BLOCKS, blocks.T, strict=True))}),
+        pd.DataFrame({"seconds": edges[1:], **dict(zip(OVER_TIME, found.rows.T, strict=True))}),
+        pd.DataFrame({"seconds": edges[1:], **dict(zip(BLOCKS, found.blocks.T, strict=True))}),
     )

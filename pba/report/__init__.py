@@ -4,6 +4,6 @@
 the words a form. The same run gives the same bytes.
 """
 
-from pba.report.write import report_paths, write_report
+from pba.report.write import write_report
 
-__all__ = ["report_paths", "write_report"]
+__all__ = ["write_report"]

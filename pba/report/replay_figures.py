@@ -79,11 +79,20 @@ class WatchFigure:
         In inches, at 100 pixels each.
     with_front : bool
         Whether there is a panel for the front.
+    called : str
+        What the replay that is shown is called in the legend.
     """
 
     def __init__(
-        self, behind: Watch | None, *, width: float = 10.0, height: float = 5.0, with_front: bool = True
+        self,
+        behind: Watch | None,
+        *,
+        width: float = 10.0,
+        height: float = 5.0,
+        with_front: bool = True,
+        called: str = "now",
     ) -> None:
+        self._called = called
         self.behind, self._name = behind, "" if behind is None else _name(behind)
         self.front: Front | None = None
         with style():
@@ -108,7 +117,7 @@ class WatchFigure:
         columns = [2.2, 1] if with_front else [1]
         grid = self.figure.add_gridspec(
             2, len(columns), width_ratios=columns, height_ratios=[2.1, 1],
-            left=0.075, right=0.985, top=0.88, bottom=0.19, hspace=0.1, wspace=0.17,
+            left=0.085, right=0.985, top=0.88, bottom=0.19, hspace=0.1, wspace=0.17,
         )  # fmt: skip
         self.cached: Axes = self.figure.add_subplot(grid[0, 0])
         self.blocks: Axes = self.figure.add_subplot(grid[1, 0], sharex=self.cached)
@@ -128,7 +137,9 @@ class WatchFigure:
 
     def _make_lines(self) -> None:
         """Make the lines that replays are drawn with."""
-        (self._now,) = self.cached.plot([], [], color=RECOMMENDED, linewidth=1.2, zorder=5, label="now")
+        (self._now,) = self.cached.plot(
+            [], [], color=RECOMMENDED, linewidth=1.2, zorder=5, label=self._called
+        )
         (self._splits,) = self.cached.plot([], [], color=RECOMMENDED, markeredgecolor=SURFACE,
                                            markeredgewidth=0.5, label=SPLITS, **_SPLIT)  # fmt: skip
         if self.against is not None:
@@ -136,7 +147,7 @@ class WatchFigure:
                                                     label="exact front")  # fmt: skip
             (self._point,) = self.against.plot([], [], marker="o", markersize=7, markerfacecolor=RECOMMENDED,
                                                markeredgecolor=SURFACE, linestyle="none", zorder=8,
-                                               label="now")  # fmt: skip
+                                               label=self._called)  # fmt: skip
 
     def _draw_behind(self, behind: Watch) -> None:
         """Draw the curve and the point that stay."""
@@ -279,9 +290,9 @@ class WatchFigure:
             )
 
 
-def watch_picture(watch: Watch, against: Watch | None = None) -> Picture:
+def watch_picture(watch: Watch, against: Watch | None = None, called: str = "now") -> Picture:
     """Draw a replay over time, before another one's curve."""
-    drawn = WatchFigure(against, with_front=False)
+    drawn = WatchFigure(against, with_front=False, width=8.6, height=4.8, called=called)
     drawn.show(watch)
     splits, mean = watch.aims
     least, most = int(watch.over_time["least_cached"].min()), int(watch.over_time["most_cached"].max())

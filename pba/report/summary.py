@@ -28,6 +28,7 @@ from pba.report.decided import (
     why_section,
 )
 from pba.report.document import NUMBER, Column, Document, Section, Table
+from pba.report.replayed import Replayed, mechanism_section, origins_section
 from pba.report.words import listing, mib, relative
 from pba.study.aims import OVER, Aim
 from pba.study.space import distinct_points
@@ -43,11 +44,13 @@ MOST_FRONT_ROWS: Final = 16
 _NAME = Column("recording", left=True, key=True)
 
 
-def summarize_run(run: Run) -> Document:
-    """Return everything that a report says about a run."""
-    parts = (
-        choices_section, _front, caveats_section, machines_section, _recommendation, costs_section, region_section,
-        _points, folds_section, why_section, _recordings, _what_was_run, _limits, _reproduce,
+def summarize_run(run: Run, found: Replayed | None = None) -> Document:
+    """Return everything that a report says about a run; with its replays over time, if they were made."""
+    replays = found or Replayed({}, "")
+    parts: tuple[Callable[[Run], tuple[Section, ...]], ...] = (
+        choices_section, _front, caveats_section, machines_section, _recommendation,
+        lambda run: mechanism_section(run, replays), costs_section, lambda run: origins_section(run, replays),
+        region_section, _points, folds_section, why_section, _recordings, _what_was_run, _limits, _reproduce,
     )  # fmt: skip
     return Document(
         title=run.study.description or TITLE,

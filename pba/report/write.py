@@ -22,18 +22,7 @@ if TYPE_CHECKING:
 DOCUMENTS: Final = ("report.html", "report.md", "report.txt")
 LETTER, MMTESTS, KERNEL_PATCH, SUMMARY = "cover-letter.txt", "mmtests.txt", "thresholds.patch", "summary.json"
 TRIALS: Final = "trials.csv"
-FIGURES: Final = ("front", "recordings")
-MAP: Final = "region"
-"""The figure of a run that swept a grid."""
 FIGURE_KINDS: Final = ("svg", "png", "csv")
-
-
-def report_paths(run: Run, folder: str | Path) -> list[Path]:
-    """Return the files of which a report of a run in that folder consists."""
-    folder = Path(folder)
-    names = (*FIGURES, *([] if run.maps.empty else [MAP]))
-    figures = [folder / "figures" / f"{name}.{kind}" for name in names for kind in FIGURE_KINDS]
-    return [*(folder / name for name in (*DOCUMENTS, *_sent(run))), folder / TRIALS, *figures]
 
 
 def write_report(run: Run, folder: str | Path, force: bool = False) -> list[Path]:
@@ -61,8 +50,9 @@ def write_report(run: Run, folder: str | Path, force: bool = False) -> list[Path
     """
     folder = Path(folder)
     refuse_file(folder)
-    write_files(_contents(run, folder), folder / "figures", force)
-    return report_paths(run, folder)
+    contents = _contents(run, folder)
+    write_files(contents, folder / "figures", force)
+    return list(contents)
 
 
 def write_pictures(
@@ -155,9 +145,11 @@ def _contents(run: Run, folder: Path) -> dict[Path, bytes]:
     """Return every file's bytes."""
     from pba.report.figures import all_pictures
     from pba.report.renderers import RENDERERS
+    from pba.report.replayed import replayed
     from pba.report.summary import summarize_run
 
-    document, pictures = summarize_run(run), all_pictures(run)
+    found = replayed(run)
+    document, pictures = summarize_run(run, found), [*all_pictures(run), *found.pictures()]
     contents = {folder / name: RENDERERS[name](document, pictures).encode() for name in DOCUMENTS}
     contents |= {folder / name: sendable(run, name).encode(errors="backslashreplace") for name in _sent(run)}
     contents[folder / TRIALS] = _csv(run.points.sort_index().rename_axis("number").reset_index())
