@@ -162,6 +162,11 @@ class WatchFigure:
                               markerfacecolor=SURFACE, markeredgecolor=PATCH, markeredgewidth=1.8,
                               linestyle="none", zorder=6, label=self._name)  # fmt: skip
 
+    @property
+    def behind_name(self) -> str:
+        """What the replay that stands behind is called."""
+        return self._name
+
     def show(self, watch: Watch, kept: Sequence[Watch] = ()) -> None:
         """Show a replay before the patch's, with the curves of those that were kept."""
         every = [one for one in (self.behind, watch, *kept) if one is not None]
@@ -294,6 +299,9 @@ def watch_picture(watch: Watch, against: Watch | None = None, called: str = "now
     """Draw a replay over time, before another one's curve."""
     drawn = WatchFigure(against, with_front=False, width=8.6, height=4.8, called=called)
     drawn.show(watch)
+    if called != "now" and against is not None:  # both have names: their figures stand beside the picture
+        name = printable(watch.result.trace_name, 40)
+        drawn.figure.suptitle(f"{name} over time: {drawn.behind_name} and {called}", x=0.01, ha="left")
     splits, mean = watch.aims
     least, most = int(watch.over_time["least_cached"].min()), int(watch.over_time["most_cached"].max())
     title = drawn.figure.get_suptitle()
