@@ -8,8 +8,8 @@
 Then `pba.recordings`, `pba.read_trace`, `pba.generate`, `pba.replay`, `pba.replay_bounds`; traces of traces
 with `pba.cut`, `pba.join`, `pba.merge`, `pba.repeat`, `pba.scale`, `pba.minimise`; many replays of one trace
 with `pba.compile_trace`; `pba.tune`, `pba.tune_batch`, `pba.load_run`; `pba.sweep`, `pba.load_sweep`; policies
-side by side with `pba.compare`; a replay over time with `pba.watch`, where its splits come from with `pba.splits`,
-memory at chosen events with `pba.inside`;
+side by side with `pba.compare`, and the least splits of any with `pba.split_floor`; a replay over time with
+`pba.watch`, where its splits come from with `pba.splits`, memory at chosen events with `pba.inside`;
 for Jupyter `pba.interact` and `pba.explore`.
 Everything heavy is imported when it is first asked for.
 """
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         df_bursts,
         df_compare,
         df_drawdown,
+        df_floor,
         df_front,
         df_inside,
         df_lifetimes,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         df_passes,
         df_phases,
         df_rates,
+        df_regret,
         df_splits,
         df_timeline,
         df_watch,
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     from pba.probe.bounds import ReplayBounds, replay_bounds
     from pba.probe.compare import Comparison, compare
     from pba.probe.derive import cut, join, merge, repeat, scale
+    from pba.probe.floor import SplitFloor, split_floor
     from pba.probe.generate import generate
     from pba.probe.inside import Inside, inside
     from pba.probe.minimise import minimise
@@ -98,6 +101,8 @@ _LAZY = {
     "minimise": "pba.probe.minimise",
     "ReplayBounds": "pba.probe.bounds",
     "replay_bounds": "pba.probe.bounds",
+    "split_floor": "pba.probe.floor",
+    "SplitFloor": "pba.probe.floor",
     "generate": "pba.probe.generate",
     "compare": "pba.probe.compare",
     "Comparison": "pba.probe.compare",
@@ -111,6 +116,7 @@ _LAZY = {
     "df_bursts": "pba.explore",
     "df_compare": "pba.explore",
     "df_drawdown": "pba.explore",
+    "df_floor": "pba.explore",
     "df_front": "pba.explore",
     "df_inside": "pba.explore",
     "df_lifetimes": "pba.explore",
@@ -118,6 +124,7 @@ _LAZY = {
     "df_passes": "pba.explore",
     "df_phases": "pba.explore",
     "df_rates": "pba.explore",
+    "df_regret": "pba.explore",
     "df_splits": "pba.explore",
     "df_timeline": "pba.explore",
     "df_watch": "pba.explore",
@@ -157,6 +164,7 @@ __all__ = [
     "Quality",
     "ReplayBounds",
     "ReplayResult",
+    "SplitFloor",
     "Splits",
     "SweepResult",
     "Thresholds",
@@ -169,6 +177,7 @@ __all__ = [
     "df_bursts",
     "df_compare",
     "df_drawdown",
+    "df_floor",
     "df_front",
     "df_inside",
     "df_lifetimes",
@@ -176,6 +185,7 @@ __all__ = [
     "df_passes",
     "df_phases",
     "df_rates",
+    "df_regret",
     "df_splits",
     "df_timeline",
     "df_watch",
@@ -207,6 +217,7 @@ __all__ = [
     "replay",
     "replay_bounds",
     "scale",
+    "split_floor",
     "splits",
     "sweep",
     "tune",

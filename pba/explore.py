@@ -24,6 +24,8 @@ from pba.analysis.phases import phases_table
 from pba.analysis.rates import rates_table
 from pba.errors import PbaError
 from pba.imports.read import as_trace
+from pba.probe.floor import GivesBack, split_floor
+from pba.probe.regret import regret
 from pba.report.compare_figures import compare_picture, curves_of
 from pba.report.data import folds_table as df_folds
 from pba.report.data import front_table
@@ -59,10 +61,12 @@ from pba.study.sweep.result import SweepResult
 from pba.units import time_in_ns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     import pandas as pd
 
+    from pba.machine import Machine
+    from pba.policies.policy import Policy
     from pba.probe.compare import Comparison
     from pba.probe.inside import Inside
     from pba.probe.splits import Splits
@@ -72,10 +76,9 @@ if TYPE_CHECKING:
     from pba.trace.table import Trace
 
 __all__ = [
-    "df_bursts", "df_choices", "df_compare", "df_drawdown", "df_folds", "df_front", "df_groups", "df_inside",
-    "df_lifetimes", "df_live", "df_passes", "df_phases", "df_points", "df_rates", "df_recordings",
-    "df_splits", "df_timeline",
-    "df_watch",
+    "df_bursts", "df_choices", "df_compare", "df_drawdown", "df_floor", "df_folds", "df_front", "df_groups",
+    "df_inside", "df_lifetimes", "df_live", "df_passes", "df_phases", "df_points", "df_rates", "df_recordings",
+    "df_regret", "df_splits", "df_timeline", "df_watch",
     "load_run", "plot_bursts", "plot_compare", "plot_drawdown", "plot_front", "plot_inside", "plot_lifetimes",
     "plot_live", "plot_passes", "plot_phases", "plot_points", "plot_rates", "plot_recordings", "plot_region",
     "plot_splits", "plot_timeline", "plot_watch",
@@ -214,6 +217,65 @@ def plot_drawdown(trace: Trace | str | Path, window_ns: int | str = NATURAL_WIND
         If there is nothing to draw.
     """
     return drawdown_picture(as_trace(trace), _length_in_ns(window_ns, "window_ns"))
+
+
+def df_floor(
+    trace: Trace | str | Path,
+    machine: Machine | None = None,
+    gives_back: GivesBack = "any",
+    memory_from_trace: bool = False,
+    most: int = 8,
+) -> pd.DataFrame:
+    """Return the least that any allocator holds back, for each number of PMD splits.
+
+    Parameters
+    ----------
+    trace : Trace, str or Path
+        A trace, its file, or the name of a recording.
+    machine : Machine, optional
+        By default the trace's.
+    gives_back : {"any", "reclaim"}
+        When protected pages may go back: at any time, or only in visits of reclaim.
+    memory_from_trace : bool
+        Start with the memory that the recording found.
+    most : int
+        Splits in the last row.
+
+    Returns
+    -------
+    DataFrame
+        A row per number of PMD splits: see `pba.SplitFloor.to_frame`.
+    """
+    return split_floor(trace, machine, gives_back=gives_back, memory_from_trace=memory_from_trace).to_frame(
+        most
+    )
+
+
+def df_regret(
+    traces: Sequence[Trace | str | Path] | Trace | str | Path | None = None,
+    policies: Sequence[str | Policy] | None = None,
+    machine: Machine | Callable[[Trace], Machine] | None = None,
+    memory_from_trace: bool = False,
+) -> pd.DataFrame:
+    """Hold policies against the least PMD splits of any allocator that holds back as much memory as they do.
+
+    Parameters
+    ----------
+    traces : Trace, str, Path, or sequence of them, optional
+        As for `pba.compare`: by default all recordings of pba.
+    policies : sequence of str or Policy, optional
+        As for `pba.compare`: by default those of the question that have blocks.
+    machine : Machine or callable, optional
+        As for `pba.compare`: by default each trace's own.
+    memory_from_trace : bool
+        Start with the free memory that the recordings tell of.
+
+    Returns
+    -------
+    DataFrame
+        A row per trace and choice: see `pba.probe.regret.regret`.
+    """
+    return regret(traces, policies, machine, memory_from_trace=memory_from_trace)
 
 
 def df_lifetimes(trace: Trace | str | Path, steps: int = 1000) -> pd.DataFrame:

@@ -296,7 +296,7 @@ def _place_memory(trace: Trace, machine: Machine) -> StartMemory:
     for order, count in enumerate(free):  # a kernel may be built with larger chunks than the model's
         above = max(order - orders.max_page, 0)
         counts[order - above] += count << above
-    held = trace.arg[_held_at_start(trace)].astype(np.int64)
+    held = trace.arg[held_at_start(trace)].astype(np.int64)
     memory = place_memory(orders, machine.memory_pages, counts, held)
     if isinstance(memory, int):
         raise TraceError(
@@ -306,7 +306,7 @@ def _place_memory(trace: Trace, machine: Machine) -> StartMemory:
     return memory
 
 
-def _held_at_start(trace: Trace) -> NDArray[np.intp]:
+def held_at_start(trace: Trace) -> NDArray[np.intp]:
     """Return which events are the chunks that the recording found live at its start."""
     background = trace.metadata.quality.background
     at_start = np.flatnonzero((trace.op == OP_BG_ALLOC) & (trace.time_ns == 0))
@@ -388,7 +388,7 @@ def prepare(
     holders = kernel.new_holders(trace.nr_slots, trace.nr_background_slots)
     op, slot = trace.op, trace.slot
     if memory is not None and len(memory.held):
-        held = _held_at_start(trace)
+        held = held_at_start(trace)
         holders.chunk[slot[held]] = memory.held
         holders.chunk_order[slot[held]] = trace.arg[held]
         op, slot = op.copy(), slot.copy()

@@ -119,7 +119,7 @@ LAYERS: tuple[dict[str, Room], ...] = (
     {
         "probe": Room(
             "questions that take replays: bounds, minimising, how like a made trace is, a replay over time, policies "
-            "side by side",
+            "side by side, the floor under splits",
             "replays; no study",
         ),
         "study": Room(

@@ -38,6 +38,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("study", "study", ANSWER),
     ("replay", "replay", ANSWER),
     ("compare", "compare", ANSWER),
+    ("floor", "floor", ANSWER),
     ("policies", "policies", ANSWER),
     ("info", "info", TRACES),
     ("plot", "plot", TRACES),

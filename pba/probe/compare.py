@@ -225,7 +225,7 @@ def compare(
     progress = heard(progress)
     try:
         progress.stage("reading the traces")
-        read = _read(traces)
+        read = traces_of(traces)
         rule = (lambda _: machine) if isinstance(machine, Machine) else machine or model.machine_of
         jobs = [(trace, rule(trace), choice) for trace in read for choice in choices]
         for _, on_machine, choice in jobs:
@@ -255,7 +255,7 @@ def _choices(policies: Sequence[str | Policy]) -> list[Choice]:
     return found
 
 
-def _read(traces: Sequence[Trace | str | Path] | Trace | str | Path | None) -> list[Trace]:
+def traces_of(traces: Sequence[Trace | str | Path] | Trace | str | Path | None) -> list[Trace]:
     """Return the traces, each once."""
     if traces is None:
         traces = ["*"]

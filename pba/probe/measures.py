@@ -63,6 +63,9 @@ MEASURES: Final[dict[str, Measure]] = {
     ),
     "pages_released": Measure("given back", "pages", "sum", "pages given back to the buddy allocator"),
     "alloc_failures": Measure("failed", "pages", "sum", "allocations of page tables that failed"),
+    "pages_leaked": Measure(
+        "lost", "pages", "sum", "pages lost when a release failed half-way: protected, and on no list"
+    ),
     "no_block": Measure(
         "no block was free", "times", "sum",
         "times a block was wanted and none was free: v6 takes less, freetype would need compaction",
@@ -138,6 +141,7 @@ def measured(trace: Trace, result: ReplayResult) -> dict[str, float]:
         **_after_passes(trace, states),
         "pages_released": count["pages_released"],
         "alloc_failures": count["alloc_failures"],
+        "pages_leaked": count.get("pages_leaked", 0),
         **_chunks(count, is_rival),
         "unprotected": count.get("ptp_unprotected", 0),
     }
