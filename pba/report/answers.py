@@ -22,7 +22,8 @@ from pba.report.data import (
 )
 from pba.report.document import Answer
 from pba.report.words import listing, moves
-from pba.study.decision.decision import BETTER, NO_DIFFERENCE, PATCH, PLAIN_ANSWER, RECOMMENDED, Decision
+from pba.study.decision.decision import BEST_FOUND, PATCH, RECOMMENDED, Decision
+from pba.study.decision.region import in_words
 from pba.study.space import ALTERNATIVES
 from pba.units import fine_percent, number, percent, plural
 
@@ -58,43 +59,40 @@ def which(run: Run) -> tuple[str, ...]:
 def verdict(run: Run) -> str:
     """Say in a sentence what to choose, and why: the first of the report, and of the terminal's summary."""
     decision = decided(run)
-    against = decision.verdict["against"]
-    kind = decision.verdict["kind"]
     if decision.alternative:
-        text = (
-            "Keep the patch's thresholds: by the rule no point is better."
-            if decision.alternative == PATCH
-            else f"Choose {_called(decision.alternative)}, {_thresholds(decision)}, which needs no tuning: "
-            f"{_compared(run, RECOMMENDED, PATCH)} against the patch."
-        )
-        return text
-    chosen = f"{_thresholds(decision)}: {_compared(run, RECOMMENDED, against)} against {_called(against)}"
-    if kind == BETTER:
-        found = list(zip(run.aims, decision.changes_of(RECOMMENDED, against), strict=True))
-        better, worse = ([aim.title for aim, change in found if change["better"] == how] for how in (1, -1))
-        price = f", and so is what is lost in {listing(worse)}" if worse else ""
-        return (
-            f"{chosen}, the best choice that needs no tuning; in {listing(better)} that is more than the choice of "
-            f"recordings explains{price}."
-        )
-    if kind == NO_DIFFERENCE:
-        return (
-            f"The thresholds do not matter here: the best point, {chosen}, is not better by more than the choice of "
-            "recordings explains. Keep the patch's."
-        )
-    assert kind == PLAIN_ANSWER
-    return (
-        f"Choose {_called(against)}, which needs no tuning: the best point, {chosen}, is not better by more than the "
-        "choice of recordings explains."
+        return _without_tuning(run, decision)
+    against = decision.verdict["against"]
+    found = list(zip(run.aims, decision.changes_of(RECOMMENDED, against), strict=True))
+    better, worse = ([aim.title for aim, change in found if change["better"] == how] for how in (1, -1))
+    price = f", and so is what is lost in {listing(worse)}" if worse else ""
+    told = (
+        f"{decision.words}: {_compared(run, RECOMMENDED, against)} against {_called(against)}, the best choice that "
+        "needs no tuning"
     )
+    if len(decision.recordings) == 1:
+        return f"{told}; how far that holds for other programs one recording cannot say."
+    return f"{told}; in {listing(better)} that is more than the choice of recordings explains{price}."
+
+
+def _without_tuning(run: Run, decision: Decision) -> str:
+    """Say that a plain alternative is the answer, and why the best point found is not."""
+    keep, why = decision.alternative == PATCH, ""
+    if (best := decision.passed_over) is not None:
+        why = (
+            f": the best point found, {in_words(best.point)}, is not better by more than the choice of recordings "
+            f"explains ({_compared(run, BEST_FOUND, decision.alternative)})."
+        )
+    if keep and why:
+        return f"The thresholds do not matter here, so keep the patch's{why}"
+    if keep:
+        return "Keep the patch's thresholds: by the rule no point is better."
+    chosen = f"Choose {_called(decision.alternative)}, {decision.words}, which needs no tuning"
+    gained = f"{_compared(run, RECOMMENDED, PATCH)} against the patch."
+    return f"{chosen}{why} With it {gained}" if why else f"{chosen}: {gained}"
 
 
 def _called(name: str) -> str:
     return "the patch" if name == PATCH else f'"{name}"'
-
-
-def _thresholds(decision: Decision) -> str:
-    return decision.words
 
 
 def _block(run: Run) -> str:

@@ -105,16 +105,18 @@ def region_section(run: Run) -> tuple[Section, ...]:
     text = (
         f"The region holds every point of the grid that the rule may choose and whose score is within "
         f"{100 * decision.loss:g} % of the patch's figure from the best: {number(region['points'])} of "
-        f"{number(region['grid'])}. The recommended point is {_level(decision)}; it costs "
-        f"{100 * best['lost']:.1f} % of the patch's figure beside the best.",
-    )
+        f"{number(region['grid'])}. The recommended point is {_level(decision)}"
+        + ("." if best["lost"] is None else
+           f"; it costs {100 * best['lost']:.1f} % of the patch's figure beside the best."),
+    )  # fmt: skip
     table = Table("The region, in pages", columns, rows)
     return (Section("region", "Not a point but a region", text, figure="region", tables=(table,)),)
 
 
 def _level(decision: Decision) -> str:
     if decision.alternative:
-        return f'the plain alternative "{decision.alternative}", which lies inside'
+        inside = "" if decision.passed_over else ", which lies inside"
+        return f'the plain alternative "{decision.alternative}"{inside}'
     return f"the one that lies deepest inside, of {decision.level}"
 
 

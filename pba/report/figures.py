@@ -40,9 +40,9 @@ from pba.report.style import (
     style,
 )
 from pba.report.words import mib
+from pba.study.decision.decision import BEST_FOUND, Decision
 from pba.study.decision.decision import PATCH as PATCH_NAME
 from pba.study.decision.decision import RECOMMENDED as RECOMMENDED_NAME
-from pba.study.decision.decision import Decision
 from pba.study.exact import recommended_of
 from pba.study.space import PATCH_POINT
 from pba.units import number, percent, plural
@@ -66,6 +66,7 @@ _RECOMMENDED_MARK: dict[str, Any] = {
     "marker": "o", "markersize": 7, "markerfacecolor": RECOMMENDED, "markeredgecolor": SURFACE,
     "markeredgewidth": 0.8, "linestyle": "none", "zorder": 7,
 }  # fmt: skip
+_BEST_FOUND_MARK = {**_RECOMMENDED_MARK, "markerfacecolor": SURFACE, "markeredgecolor": RECOMMENDED}
 _PLAIN_MARK: dict[str, Any] = {
     "marker": "s", "markersize": 6.5, "markerfacecolor": PLAIN, "markeredgecolor": SURFACE,
     "markeredgewidth": 0.8, "linestyle": "none", "zorder": 5,
@@ -138,7 +139,7 @@ def sweep_picture(result: SweepResult, setting: str | None = None) -> Picture:
     """
     table = result.front(setting)
     across, up = table["pmd_splits"], table["mean_cached_pages"]
-    best, _ = recommended_of(result, setting)
+    best = recommended_of(result, setting).recommended
     places = {result.patch_aims(setting).floats: (PATCH_NAME, PATCH)}
     found = result.at(*best).xs(setting or result.settings[0], level="setting")
     place = (float(found["pmd_splits"].sum()), float(found["mean_cached_pages"].mean()))
@@ -217,12 +218,14 @@ def _draw_named(run: Run, axes: Axes, table: pd.DataFrame) -> Places:
         if RECOMMENDED_NAME in names:
             axes.plot([across], [up], **_RECOMMENDED_MARK)
         if not {PATCH_NAME, RECOMMENDED_NAME} & set(names):
-            axes.plot([across], [up], **_PLAIN_MARK)
+            axes.plot([across], [up], **(_BEST_FOUND_MARK if BEST_FOUND in names else _PLAIN_MARK))
     return {place: (" = ".join(names), _colour(names)) for place, names in places.items()}
 
 
 def _colour(names: Sequence[str]) -> str:
-    return RECOMMENDED if RECOMMENDED_NAME in names else PATCH if PATCH_NAME in names else PLAIN
+    if {RECOMMENDED_NAME, BEST_FOUND} & set(names):
+        return RECOMMENDED
+    return PATCH if PATCH_NAME in names else PLAIN
 
 
 def scale_note(scale: str) -> str:

@@ -14,7 +14,7 @@ from pba._version import __version__
 from pba.printable import LONGEST_MESSAGE, printable
 from pba.report.answers import verdict
 from pba.report.data import decided, strip_table, thresholds, write_value
-from pba.study.decision.decision import BETTER, NO_DIFFERENCE, PATCH, PLAIN_ANSWER, RECOMMENDED
+from pba.study.decision.decision import PATCH, RECOMMENDED
 from pba.units import plural
 
 if TYPE_CHECKING:
@@ -115,13 +115,11 @@ def _row(outcome: Outcome, folder: Path) -> Row:
 def in_short(run: Run) -> str:
     """Say in a few words what a study answers."""
     decision = decided(run)
-    kind, against = decision.verdict["kind"], decision.verdict["against"]
-    if decision.alternative == PATCH or (not decision.alternative and kind == NO_DIFFERENCE):
-        return "keep the patch's" if decision.alternative else "no difference: keep the patch's"
-    if decision.alternative or kind == PLAIN_ANSWER:
-        return decision.alternative or ("the patch" if against == PATCH else against)
-    assert kind == BETTER
-    return decision.words
+    if not decision.alternative:
+        return decision.words
+    if decision.alternative != PATCH:
+        return decision.alternative
+    return "no difference: keep the patch's" if decision.passed_over else "keep the patch's"
 
 
 def _figures(run: Run) -> tuple[Figure, ...]:

@@ -11,6 +11,8 @@ from pba.report.data import LETTERS, THRESHOLDS
 from pba.report.document import Column, Document, Section, Table
 from pba.report.words import moves
 from pba.study.aims import DEFAULT_AIMS
+from pba.study.decision.decide import Settled
+from pba.study.decision.decision import BEST_FOUND
 from pba.study.decision.region import in_words
 from pba.study.decision.rules import RULES
 from pba.study.definition import Choice
@@ -44,7 +46,7 @@ def plain_sweep(result: SweepResult) -> dict[str, Any]:
     settings = []
     for setting in result.settings:
         place = result.patch_place(setting)
-        best, _ = recommended_of(result, setting)
+        best = recommended_of(result, setting).recommended
         splits, cached = place.aims.floats
         settings.append(
             {
@@ -69,10 +71,11 @@ def describe_sweep(result: SweepResult) -> Document:
     for setting in result.settings:
         title = "" if len(result.settings) == 1 else f" ({setting})"
         front = result.front(setting)
-        best, _ = recommended_of(result, setting)
+        settled = recommended_of(result, setting)
+        best = settled.recommended
         sections += [
             _patch_place(result, setting, title),
-            _recommended(result, setting, best, title),
+            _recommended(result, setting, settled, title),
             _front(front, best, title),
             _plateaus(result, setting, best, title),
         ]
@@ -146,20 +149,28 @@ def _patch_place(result: SweepResult, setting: str, title: str) -> Section:
     return Section("patch" + title, "The patch's thresholds beside the front" + title, bullets=tuple(bullets))
 
 
-def _recommended(result: SweepResult, setting: str, best: Point, title: str) -> Section:
-    cell = result.grid.cell_of(best)
+def _recommended(result: SweepResult, setting: str, settled: Settled, title: str) -> Section:
+    best = settled.recommended
+    told = [f"{best} ({in_words(best)}): {_moves(result, setting, best)}, against the patch's."]
+    if settled.alternative:
+        told[0] = f'"{settled.alternative}", {told[0]} It needs no tuning.'
+    told += [
+        f"The best point by the rule, {one.point} ({in_words(one.point)}), is not better than that by more than the "
+        f"choice of recordings explains: {_moves(result, setting, one.point)}."
+        for one in settled.compared
+        if one.name == BEST_FOUND
+    ]
+    told.append(f"The rule: {RULES[Choice().rule].sentence(DEFAULT_AIMS, Choice())}")
+    return Section("recommended" + title, "Recommended" + title, tuple(told))
+
+
+def _moves(result: SweepResult, setting: str, point: Point) -> str:
+    """Say what the aims do from the patch's point to another one of the grid."""
+    cell = result.grid.cell_of(point)
     patch = result.patch_aims(setting)
     aims = patch if cell is None else result.landscape(setting).aims_at(cell)
     before, after = patch.floats, aims.floats
-    told = (
-        f"{best} ({in_words(best)}): PMD splits {moves(before[0], after[0], number)}, mean cached pages "
-        f"{moves(before[1], after[1], number)}, against the patch's."
-    )
-    return Section(
-        "recommended" + title,
-        "Recommended" + title,
-        (told, f"The rule: {RULES[Choice().rule].sentence(DEFAULT_AIMS, Choice())}"),
-    )
+    return f"PMD splits {moves(before[0], after[0], number)}, mean cached pages {moves(before[1], after[1], number)}"
 
 
 def _lost(have: float, could: float) -> str:

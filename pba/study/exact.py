@@ -9,14 +9,15 @@ from typing import Final
 from pba.machine import Machine
 from pba.progress import Progress
 from pba.study.aims import DEFAULT_AIMS, Aim
-from pba.study.decision.evidence import Chosen, choose
+from pba.study.decision.decide import Settled, settled_on
+from pba.study.decision.decision import Question
 from pba.study.decision.outcomes import GridOutcomes
 from pba.study.decision.region import ROUND_U, ROUNDISH_U
 from pba.study.definition import Choice, Range, StudyDefinition
 from pba.study.executors import Executor
 from pba.study.inputs import Input
 from pba.study.replays import Replays
-from pba.study.space import ALTERNATIVES, PATCH_POINT, Point, value_at
+from pba.study.space import PATCH_POINT, value_at
 from pba.study.sweep.grid import (
     DEFAULT_BATCH,
     DEFAULT_UNSHRINKABLE_PAGES,
@@ -134,9 +135,9 @@ def recommended_of(
     setting: str | None = None,
     choice: Choice | None = None,
     aims: Sequence[Aim] = DEFAULT_AIMS,
-) -> tuple[Point, Chosen]:
-    """Return what a study would recommend of a sweep's grid: the same rule, region and round value."""
-    outcomes = outcomes_of(result, setting)
-    every = range(len(outcomes.recordings))
-    chosen = choose(outcomes, aims, every, choice or Choice(), None, ALTERNATIVES)
-    return outcomes.point(chosen.named.number), chosen
+) -> Settled:
+    """Return what a study would recommend of a sweep's grid: the same rule, region, round value and verdict.
+
+    Of the plain alternatives those count that the grid has.
+    """
+    return settled_on(Question(aims, choice or Choice()), outcomes_of(result, setting))

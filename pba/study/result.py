@@ -28,8 +28,9 @@ from pba import shown
 from pba.errors import StudyError
 from pba.study.aims import Aim
 from pba.study.asked import TRACES_FOLDER
-from pba.study.decision.decision import BETTER, NO_DIFFERENCE, PATCH, RECOMMENDED, Decision
+from pba.study.decision.decision import PATCH, RECOMMENDED, Decision
 from pba.study.decision.outcomes import TableOutcomes
+from pba.study.decision.region import in_words
 from pba.study.decision.rules import RULES
 from pba.study.definition import THRESHOLD_NAMES, StudyDefinition
 from pba.study.folder import COMPLETE, Folder, Kind, Record, sha256_of
@@ -66,8 +67,8 @@ RUN: Final = Kind(
         TRACES_FOLDER,
     ),
     # In 1, the second aim was in MiB; in 2, the record had no hash of itself; in 3, nothing was swept and a counter
-    # was missing.
-    version=4,
+    # was missing; in 4, a point that is not better than a plain alternative was called recommended.
+    version=5,
     keys={"traces": list, "study_sha256": str, "points": int, "seed": int, "changes": list, "aims": list},
     grows=JOURNAL_FILE,  # a dashboard may add notes
     first=STUDY_FILE,
@@ -114,8 +115,8 @@ class Run:
         Indexed by `number`: the thresholds as for 4 KiB pages, each aim by its name over the recordings (by
         default `pmd_splits`, their sum, and `mean_cached_pages`, the mean over recordings of the
         time-weighted mean), the same in `mean_cached_mib`, `peak_cached_mib` (the largest), other counters'
-        sums, `on_front` (of these points), and `searched`: False for a recommended point that the search did
-        not come upon.
+        sums, `on_front` (of these points), and `searched`: False for a recommended point, or the best found,
+        that the search did not come upon.
     per_trace : DataFrame
         Indexed by `number` and `trace`: the thresholds, every counter, `mean_cached_pages`,
         `mean_cached_mib`, `peak_cached_mib`, `block_mapped_share`, other aims, `searched`.
@@ -184,18 +185,18 @@ class Run:
         decision = self.decision
         if decision is None:
             return "Not decided yet: of the points tried so far the recommended one is best by the rule."
-        if decision.alternative:
-            kept = decision.alternative == PATCH
-            return (
-                "Keep the patch's thresholds."
-                if kept
-                else f"Choose {decision.alternative!r}: {decision.words}."
-            )
-        kind, against = decision.verdict["kind"], decision.verdict["against"]
-        if kind == BETTER:
+        if not decision.alternative:
+            against = decision.verdict["against"]
             return f"Choose {decision.words}: better than {against}, the best choice that needs no tuning."
-        keep = "Keep the patch's" if kind == NO_DIFFERENCE else f"Choose {against!r}"
-        return f"{keep}: the best point, {decision.words}, is not better by more than chance explains."
+        kept = decision.alternative == PATCH
+        chosen = (
+            "Keep the patch's thresholds" if kept else f"Choose {decision.alternative!r}, {decision.words}"
+        )
+        if (best := decision.passed_over) is None:
+            return f"{chosen}."
+        return (
+            f"{chosen}: the best found, {in_words(best.point)}, is not better by more than chance explains."
+        )
 
     def _choices(self) -> list[tuple[str, tuple[int, ...], list[float]]]:
         """Return the named points: name, thresholds, aims."""

@@ -173,7 +173,9 @@ class Session:
     def _closed(self, decision: Decision, extra: Sequence[Point]) -> Run:
         """Write the last files and mark the run complete."""
         tried = {one.point for one in self.past}
-        more = [point for point in dict.fromkeys([*extra, decision.recommended]) if point not in tried]
+        passed_over = [decision.passed_over.point] if decision.passed_over else []
+        wanted = dict.fromkeys([*extra, *passed_over, decision.recommended])
+        more = [point for point in wanted if point not in tried]
         write_parquet(self._frame(more), self.place.path / POINTS_FILE)
         text = json.dumps(decision.to_dict(), indent=1, allow_nan=False)
         with replacing(self.place.path / DECISION_FILE, force=True) as temporary:

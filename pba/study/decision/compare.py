@@ -108,6 +108,24 @@ def statistic_of(aim: Aim, old: Sequence[float]) -> tuple[Statistic, str]:
     return (relative, RELATIVE) if aim.over == "ratio" or any(old) else (difference, DIFFERENCE)
 
 
+def _interval(aim: Aim, new: Sequence[float], old: Sequence[float]) -> tuple[Interval, str, int]:
+    """Return what an aim changes with its interval, what that is of, and whether all of it is better or worse."""
+    statistic, kind = statistic_of(aim, old)
+    found = paired_interval(new, old, statistic)
+    low, high = aim.sign * found.low, aim.sign * found.high
+    return found, kind, 1 if max(low, high) < 0 else -1 if min(low, high) > 0 else 0
+
+
+def gains(aim: Aim, new: Sequence[float], old: Sequence[float]) -> bool:
+    """Return whether an aim is better by more than its interval; of a single recording, which has none, at all.
+
+    What `change` says of the same figures, without its tests, which take longer.
+    """
+    if len(new) == 1:
+        return aim.sign * (new[0] - old[0]) < 0
+    return _interval(aim, new, old)[2] > 0
+
+
 def change(aim: Aim, new: Sequence[float], old: Sequence[float]) -> Change:
     """Return what an aim changes over recordings, with its interval and tests.
 
@@ -118,12 +136,9 @@ def change(aim: Aim, new: Sequence[float], old: Sequence[float]) -> Change:
     new, old : sequence of float
         Its figures after and before, for the same recordings in the same order.
     """
-    statistic, kind = statistic_of(aim, old)
-    found: Interval = paired_interval(new, old, statistic)
+    found, kind, better = _interval(aim, new, old)
     signs = sign_test(new, old)
     before, after = (float(aim.over_recordings(list(side), list(old))) for side in (old, new))
-    low, high = aim.sign * found.low, aim.sign * found.high
-    better = 1 if max(low, high) < 0 else -1 if min(low, high) > 0 else 0
     return Change(
         aim.name, before, after, kind, found.estimate, found.low, found.high,
         signs.fell, signs.rose, signs.same, signs.p_value, wilcoxon(new, old), better,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from pba.study.aims import Aim
-from pba.study.decision.compare import Compared, changes
+from pba.study.decision.compare import Compared, changes, gains
 from pba.study.decision.decision import (
+    BEST_FOUND,
     BETTER,
     NO_DIFFERENCE,
     PATCH,
@@ -35,7 +36,7 @@ from pba.study.decision.outcomes import Floats, GridOutcomes, Outcomes, RowOutco
 from pba.study.decision.region import EXACT, box_of, in_words, span_of
 from pba.study.decision.rules import RULES, Able, Scored, restricted, scale_of
 from pba.study.factors import distance_to_patch
-from pba.study.space import ALTERNATIVES, PATCH_POINT, Point
+from pba.study.space import ALTERNATIVES, PATCH_POINT, Alternative, Point
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,18 +67,17 @@ def decide(
     aims, every = question.aims, range(len(outcomes.recordings))
     able = able_points(question, outcomes)
     chosen = choose(outcomes, aims, every, question.choice, able, ALTERNATIVES)
-    recommended = outcomes.point(chosen.named.number)
-    named = [(one.name, one.point) for one in ALTERNATIVES] + [(RECOMMENDED, recommended)]
-    compared = compare(aims, named, measure)
+    settled = settle(question, outcomes.point(chosen.named.number), chosen.alternative, measure)
+    compared, recommended = settled.compared, settled.recommended
     folds = _folds(question, outcomes, able)
     front = exact_front(outcomes, aims, able)
     return Decision(
         **_head(question, outcomes.recordings, compared),
         words=in_words(recommended),
-        level=chosen.named.level,
-        alternative=chosen.alternative,
-        verdict=_verdict(question, compared, chosen.alternative, measure),
-        best=_best(question, outcomes, chosen),
+        level=PLAIN if settled.alternative else chosen.named.level,
+        alternative=settled.alternative,
+        verdict=settled.verdict,
+        best=_best(question, outcomes, chosen, recommended),
         region={
             "points": int(chosen.region.mask.sum()),
             "grid": len(outcomes),
@@ -91,7 +91,7 @@ def decide(
         folds=folds,
         folds_changes=_folds_changes(aims, outcomes.recordings, folds),
         groups=_groups(question, outcomes, compared, able),
-        held_out=_held_out(question, named, held_out),
+        held_out=_held_out(question, compared, held_out),
         silent=silent(outcomes, aims, [question.passes.get(name, 0) for name in outcomes.recordings]),
         ablation=ablation(PATCH_POINT, recommended, _values(aims, measure, compared[0])),
         importance={aim.name: importance(outcomes, aim, every) for aim in aims},
@@ -129,16 +129,15 @@ def decide_from_table(
     def order(at: int) -> tuple[bool, float, float, Point]:
         return points[at] not in plain, float(scored.score[at]), float(near[at]), points[at]
 
-    recommended = points[min(inside.tolist(), key=order)]
-    named = [(one.name, one.point) for one in ALTERNATIVES] + [(RECOMMENDED, recommended)]
-    compared = compare(question.aims, named, measure)
-    alternative = plain.get(recommended, "")
+    best = points[min(inside.tolist(), key=order)]
+    settled = settle(question, best, plain.get(best, ""), measure)
+    compared, recommended = settled.compared, settled.recommended
     return Decision(
         **_head(question, recordings, compared),
         words=in_words(recommended),
-        level=PLAIN if alternative else EXACT,
-        alternative=alternative,
-        verdict=_verdict(question, compared, alternative, measure),
+        level=PLAIN if settled.alternative else EXACT,
+        alternative=settled.alternative,
+        verdict=settled.verdict,
         groups=_group_figures(question, list(recordings), compared),
         ablation=ablation(PATCH_POINT, recommended, _values(question.aims, measure, compared[0])),
         notes=[
@@ -162,6 +161,8 @@ def _head(question: Question, recordings: Sequence[str], compared: list[Compared
     aims, every = question.aims, range(len(recordings))
     patch, best = compared[0], compared[-1]
     pairs = [(best, other) for other in compared[:-1]] + [(other, patch) for other in compared[1:-1]]
+    for found in (one for one in compared if one.name == BEST_FOUND):
+        pairs += [(found, other) for other in compared[1:-1] if other is not found]
     return {
         "rule": question.choice.rule,
         "sentence": RULES[question.choice.rule].sentence(aims, question.choice),
@@ -221,50 +222,136 @@ def _values(
     return values
 
 
-def _verdict(
-    question: Question, compared: list[Compared], alternative: str, measure: Measure
-) -> dict[str, str]:
-    """Say whether the recommended point is better than the best plain alternative by more than its interval."""
-    plain, best = compared[:-1], compared[-1]
+class Settled(NamedTuple):
+    """What is recommended after all: the rule's choice, or the plain alternative that it does not surely beat.
+
+    Attributes
+    ----------
+    compared : list of Compared
+        The plain alternatives, the best found if it was passed over, and what is recommended.
+    alternative : str
+        The plain alternative that this is; empty for none.
+    verdict : dict
+        As `Decision.verdict`.
+    """
+
+    compared: list[Compared]
+    alternative: str
+    verdict: dict[str, str]
+
+    @property
+    def recommended(self) -> Point:
+        """The recommended point."""
+        return self.compared[-1].point
+
+
+def settle(
+    question: Question,
+    chosen: Point,
+    alternative: str,
+    measure: Measure,
+    plain: Sequence[Alternative] = ALTERNATIVES,
+) -> Settled:
+    """Recommend the rule's choice only if it beats the best plain alternative by more than its interval.
+
+    Parameters
+    ----------
+    question : Question
+        Aims, rule, constraints.
+    chosen : Point
+        The rule's choice.
+    alternative : str
+        The plain alternative that it is; empty for none.
+    measure : callable
+        Replays points.
+    plain : sequence of Alternative
+        What needs no tuning; the patch first.
+    """
+    aims = question.aims
+    named = [(one.name, one.point) for one in plain] + [(RECOMMENDED, chosen)]
+    *others, best = compare(aims, named, measure)
     if alternative:
-        kind = NO_DIFFERENCE if alternative == PATCH else PLAIN_ANSWER
-        return {"kind": kind, "against": alternative}
+        return Settled([*others, best], alternative, _plain_verdict(alternative))
     outcomes = RowOutcomes(measure([one.point for one in plain]))
-    against = plain[scored_points(question, outcomes).best]
-    found = changes(question.aims, best, against, range(len(outcomes.recordings)))
-    if any(change.better > 0 for change in found):
-        return {"kind": BETTER, "against": against.name}
-    return {"kind": NO_DIFFERENCE if against.name == PATCH else PLAIN_ANSWER, "against": against.name}
+    against = others[scored_points(question, outcomes).best]
+    if any(gains(*each) for each in zip(aims, best.figures, against.figures, strict=True)):
+        return Settled([*others, best], "", {"kind": BETTER, "against": against.name})
+    compared = [*others, best._replace(name=BEST_FOUND), against._replace(name=RECOMMENDED)]
+    return Settled(compared, against.name, _plain_verdict(against.name))
 
 
-def _best(question: Question, outcomes: GridOutcomes, chosen: Chosen) -> dict[str, Any]:
+def _plain_verdict(alternative: str) -> dict[str, str]:
+    return {"kind": NO_DIFFERENCE if alternative == PATCH else PLAIN_ANSWER, "against": alternative}
+
+
+def _best(question: Question, outcomes: GridOutcomes, chosen: Chosen, recommended: Point) -> dict[str, Any]:
     every = range(len(outcomes.recordings))
+    number = outcomes.number_of(recommended)  # None for a plain alternative that the grid leaves out
+    lost = None if number is None else float(chosen.scored.score[number] - chosen.region.score)
     return {
         "point": list(outcomes.point(chosen.region.best)),
         "values": [float(combined(outcomes, aim, every)[chosen.region.best]) for aim in question.aims],
         "score": chosen.region.score,
-        "lost": float(chosen.scored.score[chosen.named.number] - chosen.region.score),
+        "lost": lost,
     }
 
 
+def settled_on(
+    question: Question,
+    outcomes: GridOutcomes,
+    recordings: Sequence[int] | None = None,
+    able: Able | None = None,
+) -> Settled:
+    """Decide on some recordings of a sweep alone: the same rule, region, round value and verdict.
+
+    Of the plain alternatives those count that the grid has.
+
+    Parameters
+    ----------
+    question : Question
+        Aims, rule, constraints.
+    outcomes : GridOutcomes
+        The figures of every point.
+    recordings : sequence of int, optional
+        Which recordings have a say; all by default.
+    able : ndarray of bool, optional
+        Points that keep the constraints; all by default.
+    """
+    every = range(len(outcomes.recordings)) if recordings is None else recordings
+    aims = [*question.aims, *(aim for aim in question.constraints if aim not in question.aims)]
+    chosen = choose(outcomes, question.aims, every, question.choice, able, ALTERNATIVES)
+    plain = [one for one in ALTERNATIVES if outcomes.number_of(one.point) is not None]
+
+    def measure(points: Sequence[Point]) -> list[list[dict[str, float]]]:
+        found = []
+        for number in map(outcomes.number_of, points):
+            assert number is not None  # all of them are of the grid
+            figures = {aim.name: outcomes.at(aim, number) for aim in aims}
+            found.append([{name: values[at] for name, values in figures.items()} for at in every])
+        return found
+
+    return settle(question, outcomes.point(chosen.named.number), chosen.alternative, measure, plain)
+
+
 def _folds(question: Question, outcomes: GridOutcomes, able: Able) -> list[dict[str, Any]]:
-    """Choose without each recording in turn, on the whole grid, and try the choice on it."""
+    """Decide without each recording in turn, on the whole grid, and try the choice on it."""
     count = len(outcomes.recordings)
     if count < 2:
         return []
     rows = []
     for left in range(count):
         rest = [at for at in range(count) if at != left]
-        chosen = choose(outcomes, question.aims, rest, question.choice, able, ALTERNATIVES)
-        point = outcomes.point(chosen.named.number)
+        settled = settled_on(question, outcomes, rest, able)
+        number = outcomes.number_of(settled.recommended)
+        assert number is not None
         rows.append(
             {
                 "recording": outcomes.recordings[left],
-                "point": list(point),
-                "words": in_words(point),
-                "alternative": chosen.alternative,
+                "point": list(settled.recommended),
+                "words": in_words(settled.recommended),
+                "alternative": settled.alternative,
                 "patch": [outcomes.patch(aim)[left] for aim in question.aims],
-                "chosen": [outcomes.at(aim, chosen.named.number)[left] for aim in question.aims],
+                "chosen": [outcomes.at(aim, number)[left] for aim in question.aims],
             }
         )
     return rows
@@ -288,18 +375,17 @@ def _groups(
     compared: list[Compared],
     able: Able,
 ) -> list[dict[str, Any]]:
-    """Return what the compared points come to in each group, and what would be chosen for it alone."""
+    """Return what the compared points come to in each group, and what would be recommended for it alone."""
     rows = _group_figures(question, outcomes.recordings, compared)
     for row in rows:
         own = [outcomes.recordings.index(name) for name in row["recordings"]]
-        chosen = choose(outcomes, question.aims, own, question.choice, able, ALTERNATIVES)
-        point = outcomes.point(chosen.named.number)
-        figures = [outcomes.at(aim, chosen.named.number) for aim in question.aims]
+        settled = settled_on(question, outcomes, own, able)
+        chosen = settled.compared[-1]
         row["own"] = {
-            "point": list(point),
-            "words": in_words(point),
-            "alternative": chosen.alternative,
-            "values": Compared("own", point, figures).over(question.aims, compared[0], own),
+            "point": list(chosen.point),
+            "words": in_words(chosen.point),
+            "alternative": settled.alternative,
+            "values": chosen.over(question.aims, settled.compared[0]),
         }
     return rows
 
@@ -325,13 +411,13 @@ def _group_figures(
 
 def _held_out(
     question: Question,
-    named: Sequence[tuple[str, Point]],
+    named: Sequence[Compared],
     held_out: tuple[Sequence[str], Measure] | None,
 ) -> dict[str, Any]:
     if held_out is None:
         return {}
     names, measure = held_out
-    compared = compare(question.aims, named, measure)
+    compared = compare(question.aims, [(one.name, one.point) for one in named], measure)
     every = range(len(names))
     return {
         "recordings": list(names),

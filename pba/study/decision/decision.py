@@ -13,6 +13,8 @@ from pba.study.space import ALTERNATIVES, Point
 
 PATCH: Final = ALTERNATIVES[0].name
 RECOMMENDED: Final = "recommended"
+BEST_FOUND: Final = "best found"
+"""The point that would be recommended if it were better than a choice without tuning by more than its interval."""
 Measure = Callable[[Sequence[Point]], Sequence[Sequence[Mapping[str, Any]]]]
 """Returns what is kept of a replay of each point on each recording."""
 
@@ -69,29 +71,29 @@ class Decision:
     alternative : str
         The plain alternative that it is; empty for none.
     compared : list of Compared
-        The patch, the other plain alternatives and the recommended point, with their figures on every
-        recording.
+        The patch, the other plain alternatives, the best point found if it is not the recommended one, and the
+        recommended point, with their figures on every recording.
     changes : list of dict
         `of`, `against`, and `aims`: what each aim changes, with interval and tests (`compare.Change`).
     verdict : dict
         `kind` ("better", "plain", "no difference") and `against`: the best plain alternative by the rule.
     best : dict
-        `point`, `values` and `score` of the grid's best point by the rule; `lost`, the score that the round
-        value costs beside it. Empty without a sweep.
+        `point`, `values` and `score` of the grid's best point by the rule; `lost`, the score that the recommended
+        point costs beside it (None for a plain alternative that the grid leaves out). Empty without a sweep.
     region : dict
-        `points` of the region and of the `grid`; `box`, the largest box of it around the recommended point;
-        `span`, the least and greatest value of each threshold. Empty without a sweep.
+        `points` of the region and of the `grid`; `box`, the largest box of it around the recommended point or
+        the best found; `span`, the least and greatest value of each threshold. Empty without a sweep.
     front : list of dict
         `point`, `values` and how many `points` share them: the exact front by the first aim. Empty without a
         sweep.
     folds : list of dict
-        For each recording, what the rule chooses on all others: `recording`, `point`, `words`, `alternative`,
+        For each recording, what is recommended on all others: `recording`, `point`, `words`, `alternative`,
         and for each aim the figures `patch` and `chosen` on the recording left out.
     folds_changes : list of dict
         What each aim changes over all recordings, each with the point that was chosen without it.
     groups : list of dict
         `name`, `recordings`, `values` of each compared point, `changes` of the recommended point against the
-        patch, and `own`: what the rule chooses for the group alone.
+        patch, and `own`: what is recommended for the group alone.
     held_out : dict
         `recordings`, `compared` and `changes` on recordings that had no say.
     silent : list of dict
@@ -149,6 +151,11 @@ class Decision:
         values["recommended"] = Point(*values["recommended"])
         values["compared"] = [_compared(one) for one in values["compared"]]
         return cls(**values)
+
+    @property
+    def passed_over(self) -> Compared | None:
+        """The best point found, where it is not better than the recommended plain alternative for sure."""
+        return next((one for one in self.compared if one.name == BEST_FOUND), None)
 
     def named(self, name: str) -> Compared:
         """Return a compared point by its name."""

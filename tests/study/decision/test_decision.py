@@ -283,10 +283,25 @@ def test_the_verdicts() -> None:
         return {"pmd_splits": 0.0 if lucky else 30.0, "mean_cached_pages": 10.0}
 
     found = decided(luck, many, choice=Choice(loss=0.0))
-    assert found.recommended.unshrinkable_pages == 64
     assert found.verdict == {"kind": NO_DIFFERENCE, "against": "patch"}, (
         "one recording of twelve proves nothing"
     )
+    assert (found.recommended, found.alternative, found.level) == (PATCH_POINT, "patch", "plain")
+    assert found.passed_over is not None and found.passed_over.point.unshrinkable_pages == 64
+    assert found.passed_over.figures[0] == [0.0 if at == 3 else 30.0 for at in range(12)]
+    assert found.changes_of("best found", "patch")[0]["fell"] == 1
+    assert found.best["lost"] == pytest.approx(1 / 12), "what the patch has too many, beside the best"
+    assert all(fold["alternative"] == "patch" for fold in found.folds)
+
+
+def test_one_recording_is_judged_by_itself() -> None:
+    def model(point: Point, recording: int) -> dict[str, float]:
+        good = point.unshrinkable_pages == 64 and point.batch == 512
+        return {"pmd_splits": 3.0 if good else 30.0, "mean_cached_pages": 10.0}
+
+    found = decided(model, ("one",))
+    assert found.verdict == {"kind": BETTER, "against": "patch"}
+    assert (found.recommended.unshrinkable_pages, found.passed_over) == (64, None)
 
 
 def test_constraints_keep_points_out_and_say_so_where_none_is_left() -> None:
