@@ -46,7 +46,7 @@ def test_the_summary_says_what_the_result_holds(home: Path, capsys: pytest.Captu
     capsys.readouterr()
     found = package.load_sweep(home / "out")
     text = (home / "out" / "summary.txt").read_text()
-    place, best, front = found.patch_place(), recommended_of(found)[0], found.front()
+    place, best, front = found.patch_place(), recommended_of(found).recommended, found.front()
     flat = " ".join(text.split())
     assert f"{len(GRID):,} points" in flat
     assert f"U=16 M=64 B=512 (the patch): {place.aims.pmd_splits} PMD split" in flat

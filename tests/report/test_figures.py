@@ -206,7 +206,7 @@ def test_the_front_of_a_sweep_is_its_table_with_the_patch_and_the_recommended_po
     pd.testing.assert_frame_equal(picture.data, pba.df_front(result, setting))
     pd.testing.assert_frame_equal(picture.data, result.front(setting))
     assert picture.svg() == pba.plot_front(result, setting).svg()
-    best, _ = recommended_of(result, setting)
+    best = recommended_of(result, setting).recommended
     assert f"recommended, {best}" in picture.svg()
     assert f"patch: {result.patch_aims(setting).pmd_splits} splits" in picture.alt.replace(
         " = recommended", ""

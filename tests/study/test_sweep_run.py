@@ -128,7 +128,7 @@ def test_the_patchs_point_is_added_to_any_grid() -> None:
     assert found.grid.shape == (4, 3, 57)
     assert found.plateau(Point(16, 64, 512)) is not None
     assert found.plateau(Point(17, 64, 512)) is None
-    chosen, _ = recommended_of(found)
+    chosen = recommended_of(found).recommended
     assert found.grid.cell_of(chosen) is not None
 
 

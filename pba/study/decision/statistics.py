@@ -152,7 +152,7 @@ def wilcoxon(new: ArrayLike, old: ArrayLike) -> float:
 
 @lru_cache(1024)
 def _signed_rank_p(change: tuple[float, ...]) -> float:
-    """Return Wilcoxon's p-value, once for the same changes: with ties and up to 13 recordings it takes half a second."""
+    """Return Wilcoxon's p-value, once for the same changes: with ties and up to 13 recordings half a second."""
     from scipy import stats
 
     return float(stats.wilcoxon(change, zero_method="pratt").pvalue)
