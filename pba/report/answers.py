@@ -76,19 +76,19 @@ def verdict(run: Run) -> str:
 
 def _without_tuning(run: Run, decision: Decision) -> str:
     """Say that a plain alternative is the answer, and why the best point found is not."""
-    keep, why = decision.alternative == PATCH, ""
+    why = ""
     if (best := decision.passed_over) is not None:
         why = (
-            f": the best point found, {in_words(best.point)}, is not better by more than the choice of recordings "
-            f"explains ({_compared(run, BEST_FOUND, decision.alternative)})."
+            f" The best point found, {in_words(best.point)}, is not better by more than the choice of recordings "
+            f"explains: {_compared(run, BEST_FOUND, decision.alternative)}."
         )
-    if keep and why:
-        return f"The thresholds do not matter here, so keep the patch's{why}"
-    if keep:
-        return "Keep the patch's thresholds: by the rule no point is better."
-    chosen = f"Choose {_called(decision.alternative)}, {decision.words}, which needs no tuning"
-    gained = f"{_compared(run, RECOMMENDED, PATCH)} against the patch."
-    return f"{chosen}{why} With it {gained}" if why else f"{chosen}: {gained}"
+    if decision.alternative == PATCH:
+        kept = "they do not matter here." if why else "by the rule no point is better."
+        return f"Keep the patch's thresholds: {kept}{why}"
+    return (
+        f"Choose {_called(decision.alternative)}, {decision.words}, which needs no tuning: "
+        f"{_compared(run, RECOMMENDED, PATCH)} against the patch.{why}"
+    )
 
 
 def _called(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
@@ -58,6 +58,8 @@ if TYPE_CHECKING:
 SPLITS = "PMD splits"
 Places = dict[Place, tuple[str, str]]
 """Names of points and their colours, by their place in the front figure."""
+MOST_NAMES: Final = 3
+"""So many names of points that fall on one place fit beside it."""
 _PATCH_MARK: dict[str, Any] = {
     "marker": "D", "markersize": 7.5, "markerfacecolor": SURFACE, "markeredgecolor": PATCH,
     "markeredgewidth": 1.8, "linestyle": "none", "zorder": 6,
@@ -219,7 +221,15 @@ def _draw_named(run: Run, axes: Axes, table: pd.DataFrame) -> Places:
             axes.plot([across], [up], **_RECOMMENDED_MARK)
         if not {PATCH_NAME, RECOMMENDED_NAME} & set(names):
             axes.plot([across], [up], **(_BEST_FOUND_MARK if BEST_FOUND in names else _PLAIN_MARK))
-    return {place: (" = ".join(names), _colour(names)) for place, names in places.items()}
+    return {place: (_together(names), _colour(names)) for place, names in places.items()}
+
+
+def _together(names: Sequence[str]) -> str:
+    """Return the names of points that fall on one place; of many, those that readers look for and how many more."""
+    if len(names) <= MOST_NAMES:
+        return " = ".join(names)
+    first = [name for name in (PATCH_NAME, RECOMMENDED_NAME) if name in names]
+    return " = ".join([*first, f"{len(names) - len(first)} more"])
 
 
 def _colour(names: Sequence[str]) -> str:

@@ -107,8 +107,9 @@ def make_run(
     elif complete:
         table = per_trace_of(tried, names, kept, len(tried))
         decision = decide_from_table(question, table, list(names), outcomes.measure)
-    if decision is not None and decision.recommended not in tried:
-        points.append(decision.recommended)
+    if decision is not None:
+        named = [decision.recommended, *([decision.passed_over.point] if decision.passed_over else [])]
+        points += [point for point in named if point not in tried]
     record = {
         "traces": [
             {**row, "held_out": False}
@@ -142,6 +143,12 @@ def per_trace_of(points: list[Point], names: tuple[str, ...], kept: Any, searche
 def equal_everywhere(u: int, m: int, b: int, trace: int) -> dict[str, float]:
     """A model in which no threshold does anything."""
     return {**outcome(16, 64, 512, trace), "pmd_splits": 12 * trace}
+
+
+def luck(u: int, m: int, b: int, trace: int) -> dict[str, float]:
+    """A model in which other thresholds help on one recording alone, which proves nothing."""
+    lucky = trace == 3 and u == 64
+    return {**outcome(16, 64, 512, trace), "pmd_splits": 0 if lucky else 30, "mean_cached_pages": 10.0}
 
 
 class KeptPicture(Picture):
@@ -186,6 +193,9 @@ def corner_runs() -> dict[str, Run]:
         "three-aims": make_run(aims=(*DEFAULT_AIMS, share), held_out=("another", "more")),
         "without-a-sweep": make_run(swept=False),
         "bad-data": make_run(traces=bad),
+        "luck": make_run(
+            names=tuple(f"r{place}" for place in range(12)), model=luck, choice=Choice(loss=0.0)
+        ),
         "no-splits": make_run(model=lambda *three: {**outcome(*three), "pmd_splits": 0}),
         "incomplete": replace(make_run(complete=False), study=StudyDefinition(name="made-up", points=300)),
     }

@@ -20,7 +20,7 @@ from pba.report.answers import (
     verdict,
     which,
 )
-from pba.report.data import interval_text
+from pba.report.data import THRESHOLDS, interval_text, points_table, strip_table
 from pba.report.summary import summarize_run
 from pba.study.definition import Choice
 from tests.report.report_fixture import corner_runs, equal_everywhere, make_run, outcome, traces_table
@@ -79,13 +79,45 @@ def test_where_nothing_is_better_the_patch_is_kept():
 
 
 def test_luck_on_one_recording_is_no_result():
-    def model(u, m, b, trace):
-        lucky = trace == 3 and u == 64
-        return {**outcome(16, 64, 512, trace), "pmd_splits": 0 if lucky else 30, "mean_cached_pages": 10.0}
+    run = corner_runs()["luck"]
+    said = verdict(run)
+    assert said.startswith("Keep the patch's thresholds: they do not matter here. The best point found, U=64")
+    assert (
+        "is not better by more than the choice of recordings explains: PMD splits fall from 360 to 330"
+        in said
+    )
+    assert run.recommended == run.patch, "what is recommended is what the sentence says"
+    strip = strip_table(run).set_index("name")
+    assert strip.loc["recommended", "pmd_splits"] == strip.loc["patch", "pmd_splits"] == 360
+    assert strip.loc["best found", "pmd_splits"] == 330
+    assert "best found" in set(points_table(run)["role"]), "and the figure of the front shows it"
 
-    said = verdict(make_run(MANY, model, choice=Choice(loss=0.0)))
-    assert said.startswith("The thresholds do not matter here: the best point, U=64")
-    assert said.endswith("Keep the patch's.")
+
+def test_one_recording_is_judged_by_itself_and_the_sentence_says_what_it_cannot_tell():
+    said = verdict(corner_runs()["one-trace"])
+    assert (
+        "the best choice that needs no tuning; how far that holds for other programs one recording cannot"
+        in said
+    )
+    assert "more than the choice of recordings explains" not in said
+
+
+def test_a_plain_alternative_that_the_best_point_does_not_surely_beat_is_the_answer():
+    def model(u, m, b, trace):
+        splits = 0 if trace == 3 and u == 64 and m == 512 else 9 if m == 512 else 30
+        return {**outcome(16, 64, 512, trace), "pmd_splits": splits, "mean_cached_pages": 10.0}
+
+    run = make_run(MANY, model, choice=Choice(loss=0.0))
+    said = verdict(run)
+    assert said.startswith(
+        'Choose "whole blocks only", U=16, M=a block, B=a block, which needs no tuning: PMD'
+    )
+    assert "PMD splits fall from 360 to 108 (-70 %" in said
+    assert (
+        "The best point found, U=64, M=a block" in said
+        and "explains: PMD splits fall from 108 to 99 (-8.3" in said
+    )
+    assert list(run.decision.recommended) == [16, 512, 512]
 
 
 def test_a_plain_alternative_is_the_answer_where_it_is():
@@ -177,6 +209,14 @@ def test_held_out_recordings_are_told_apart():
     assert held_out(make_run()) == ""
 
 
+def with_best_found(run):
+    """Return a run as if the best point found were recommended: on three recordings it never surely is."""
+    best = run.decision.passed_over.point
+    assert best.unshrinkable_pages == 64
+    same = (run.points[list(THRESHOLDS)] == list(best)).all(axis=1)
+    return replace(run, recommended=int(run.points.index[same][0]))
+
+
 def test_falls_and_rises_are_counted():
     def model(u, m, b, trace):
         row = outcome(16, 64, 512, trace)
@@ -188,8 +228,7 @@ def test_falls_and_rises_are_counted():
             row = {**row, "pmd_splits": 2000}
         return {**row, "mean_cached_pages": 10.0}
 
-    run = make_run(model=model, choice=Choice(loss=0.0))
-    assert run.decision.recommended.unshrinkable_pages == 64
+    run = with_best_found(make_run(model=model, choice=Choice(loss=0.0)))
     assert "PMD splits fall on 2 and rise on 1; mean cached pages are the same on 3" in per_recording(run)
     assert hinges(run) == ()
 
@@ -197,7 +236,7 @@ def test_falls_and_rises_are_counted():
         row = model(u, m, b, trace)
         return {**row, "pmd_splits": (30, 30, 100)[trace]} if u == 64 else row
 
-    assert text(hinges(make_run(model=heavy, choice=Choice(loss=0.0)))) == (
+    assert text(hinges(with_best_found(make_run(model=heavy, choice=Choice(loss=0.0))))) == (
         "Without chromium-pages, PMD splits would rise from 40 to 60 (+50 %)."
     )
 
