@@ -213,8 +213,8 @@ def origins_section(run: Run, found: Replayed) -> tuple[Section, ...]:
     text = (
         "A block is taken apart where no block is free as a whole, fewer pages than it has free lie outside of blocks "
         "(and fewer than the scan asks for, at most B), and at least M of its pages are free. Nothing is taken while "
-        'no more than U pages are cached. "kept from M" is the least M at which the shrinker would not have chosen that '
-        "block at that moment.",
+        'no more than U pages are cached. "kept from M" is the least M at which the shrinker would not have chosen '
+        "that block at that moment.",
     )
     tables = (Table("By cause, over the recordings", columns, rows, totals=1), *_one_by_one(run, found))
     return (Section("origins", "Where splits come from", text, figure="splits", tables=tables),)
