@@ -8,9 +8,9 @@
 Then `pba.recordings`, `pba.read_trace`, `pba.generate`, `pba.replay`, `pba.replay_bounds`; traces of traces
 with `pba.cut`, `pba.join`, `pba.merge`, `pba.repeat`, `pba.scale`, `pba.minimise`; many replays of one trace
 with `pba.compile_trace`; `pba.tune`, `pba.tune_batch`, `pba.load_run`; `pba.sweep`, `pba.load_sweep`; policies
-side by side with `pba.compare`, and the least splits of any with `pba.split_floor`; a replay over time with
-`pba.watch`, where its splits come from with `pba.splits`, memory at chosen events with `pba.inside`;
-for Jupyter `pba.interact` and `pba.explore`.
+side by side with `pba.compare`, runs and sweeps with `pba.compare_runs`, the least splits of any with
+`pba.split_floor`; a replay over time with `pba.watch`, where its splits come from with `pba.splits`, memory at
+chosen events with `pba.inside`; for Jupyter `pba.interact` and `pba.explore`.
 Everything heavy is imported when it is first asked for.
 """
 
@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from pba.probe.minimise import minimise
     from pba.probe.splits import Splits, splits
     from pba.probe.watch import Watch, watch
+    from pba.report.side_by_side import RunComparison, compare_runs
     from pba.results import ReplayResult
     from pba.sliders import interact
     from pba.study.aims import Aim
@@ -106,6 +107,8 @@ _LAZY = {
     "generate": "pba.probe.generate",
     "compare": "pba.probe.compare",
     "Comparison": "pba.probe.compare",
+    "compare_runs": "pba.report.side_by_side",
+    "RunComparison": "pba.report.side_by_side",
     "inside": "pba.probe.inside",
     "Inside": "pba.probe.inside",
     "splits": "pba.probe.splits",
@@ -164,6 +167,7 @@ __all__ = [
     "Quality",
     "ReplayBounds",
     "ReplayResult",
+    "RunComparison",
     "SplitFloor",
     "Splits",
     "SweepResult",
@@ -172,6 +176,7 @@ __all__ = [
     "Watch",
     "__version__",
     "compare",
+    "compare_runs",
     "compile_trace",
     "cut",
     "df_bursts",

@@ -47,6 +47,8 @@ from pba.report.figures import (
 from pba.report.inside_figures import inside_picture, table_of
 from pba.report.origins_figures import splits_picture
 from pba.report.replay_figures import watch_picture
+from pba.report.side_by_side import RunComparison
+from pba.report.side_by_side_figures import fronts_picture, fronts_table
 from pba.report.trace_figures import (
     bursts_picture,
     drawdown_picture,
@@ -591,39 +593,42 @@ def plot_splits(splits: Splits, against: Splits | None = None) -> Picture:
     return splits_picture({**named, "now": splits} if named else {"replay": splits})
 
 
-def df_compare(comparison: Comparison, trace: str | None = None) -> pd.DataFrame:
-    """Return a trace under each policy over time, as `plot_compare` draws it.
+def df_compare(comparison: Comparison | RunComparison, trace: str | None = None) -> pd.DataFrame:
+    """Return what `plot_compare` draws: a trace under each policy over time, or fronts side by side.
 
     Parameters
     ----------
-    comparison : Comparison
-        What `pba.compare` returned.
+    comparison : Comparison or RunComparison
+        What `pba.compare` or `pba.compare_runs` returned.
     trace : str, optional
-        Which of its traces; it may be left out where there is but one.
+        Of policies: which of their traces; it may be left out where there is but one.
 
     Returns
     -------
     DataFrame
-        A row per choice and step of time: `choice`, `seconds`, `pmd_splits` so far, `held_back` (pages),
-        `not_block_mapped` (per cent of memory).
+        Of policies a row per choice and step of time: `choice`, `seconds`, `pmd_splits` so far, `held_back`
+        (pages), `not_block_mapped` (per cent of memory). Of runs and sweeps a row per outcome of each front and
+        per named point: `of`, `choice`, the thresholds, each aim, and `relative_...`, in per cent of the patch's.
 
     Raises
     ------
     PbaError
         If there are several traces and none is named, or none of that name.
     """
+    if isinstance(comparison, RunComparison):
+        return fronts_table(comparison)
     return curves_of(comparison, comparison.named(trace))
 
 
-def plot_compare(comparison: Comparison, trace: str | None = None) -> Picture:
-    """Draw a trace under each policy over time: splits, memory held back, what is not block-mapped.
+def plot_compare(comparison: Comparison | RunComparison, trace: str | None = None) -> Picture:
+    """Draw a comparison: policies on a trace over time, or the fronts of runs and sweeps in one figure.
 
     Parameters
     ----------
-    comparison : Comparison
-        What `pba.compare` returned.
+    comparison : Comparison or RunComparison
+        What `pba.compare` or `pba.compare_runs` returned.
     trace : str, optional
-        Which of its traces; it may be left out where there is but one.
+        Of policies: which of their traces; it may be left out where there is but one.
 
     Returns
     -------
@@ -633,8 +638,11 @@ def plot_compare(comparison: Comparison, trace: str | None = None) -> Picture:
     Raises
     ------
     PbaError
-        If there are several traces and none is named, or none of that name.
+        If there are several traces and none is named, or none of that name; of runs and sweeps if they have but
+        one aim in common.
     """
+    if isinstance(comparison, RunComparison):
+        return fronts_picture(comparison)
     return compare_picture(comparison, comparison.named(trace))
 
 

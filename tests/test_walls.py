@@ -38,6 +38,7 @@ FLOOR = {
         Room("how long work tells how far it is; a line that changes in notebooks", "`printable`, `units`"),
         {"printable", "units", "errors"},
     ),
+    "paired": (Room("intervals and tests over pairs of figures, recording by recording", "nothing"), set()),
     "events": (Room("the numbers of the events in a trace's `op`", "nothing"), set()),
     "files": (Room("writing files whole or not at all", "`errors`"), {"errors"}),
     "machine": (

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from os import sched_getaffinity
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -17,6 +18,7 @@ from pba import model, shown
 from pba.errors import PbaError, TraceError, meant
 from pba.imports.read import read_trace
 from pba.machine import Machine, Thresholds
+from pba.paired import FEWEST, difference, paired_interval, relative_change
 from pba.policies.policy import Policy, parse_parameters
 from pba.policies.registry import PLACES, definition
 from pba.printable import printable
@@ -33,6 +35,8 @@ QUESTION: Final = ("v6", "untracked", "scattered", "pte-mapped", "freetype")
 """Policies that are compared by default: does tracking help, and what stands against a block allocator?"""
 STEPS: Final = 400
 """Equal steps of time in `Comparison.curves`."""
+CHANGES_SHOWN: Final = ("pmd_splits", "tlb_flushes", "held_back_mean", "mapped_end")
+"""Measures whose changes a table shows; `Comparison.changes` has all."""
 _SHORT: Final = {"U": "unshrinkable_pages", "M": "shrink_block_min_pages", "B": "batch"}
 
 
@@ -104,6 +108,32 @@ class Comparison:
     per_trace: pd.DataFrame = field(repr=False)
     curves: pd.DataFrame = field(repr=False)
 
+    @cached_property
+    def changes(self) -> pd.DataFrame:
+        """What each measure changes from the first choice to each other one, over the traces.
+
+        A row per measure and choice: `measure`, `choice`, `kind` (`relative`: a share of the first choice's total;
+        `difference`: of means, in the measure's unit, for shares and where the first has nothing), `estimate`,
+        and `low` and `high`, the ends of its 95 % bootstrap interval over traces (paired, BCa): NaN for fewer than
+        five traces. How other traces of their kind may differ is all that it tells: a replay itself is exact.
+        """
+        import pandas as pd
+
+        columns = ["measure", "choice", "kind", "estimate", "low", "high"]
+        rows = [_change(self, name, choice) for choice in self.choices[1:] for name in MEASURES]
+        return pd.DataFrame(rows, columns=columns)
+
+    def change_rows(self, measures: Sequence[str] = CHANGES_SHOWN) -> list[tuple[str, ...]]:
+        """Return changes as text: label of a measure, then a cell per choice but the first; none for few traces."""
+        if len(self.traces) < FEWEST or len(self.choices) < 2:
+            return []
+        found = []
+        for name in measures:
+            changes = [_change(self, name, choice) for choice in self.choices[1:]]
+            if any(one["estimate"] for one in changes):
+                found.append((MEASURES[name].label, *map(change_cell, changes)))
+        return found
+
     @property
     def traces(self) -> tuple[str, ...]:
         """The traces' names."""
@@ -135,6 +165,7 @@ class Comparison:
                 for name, one in MEASURES.items()
             },
             "totals": {choice: self.totals[choice].to_dict() for choice in self.choices},
+            "changes": json.loads(self.changes.to_json(orient="records", double_precision=15)),
             "per_trace": self.per_trace.to_dict("records"),
         }
 
@@ -169,7 +200,56 @@ class Comparison:
     def _repr_html_(self) -> str:
         """Show the table of measures in Jupyter."""
         head = ("measure", "unit", *self.choices)
-        return shown.html(f"On {plural(len(self.traces), 'trace')}", shown.table(head, self.rows()))
+        parts = [shown.table(head, self.rows())]
+        if changes := self.change_rows():
+            parts += [
+                shown.paragraph(self.changes_words),
+                shown.table(("change", *self.choices[1:]), changes),
+            ]
+        return shown.html(f"On {plural(len(self.traces), 'trace')}", *parts)
+
+    @property
+    def changes_words(self) -> str:
+        """What `change_rows` shows, in a line."""
+        return f"against {self.choices[0]}, with 95 % intervals over {plural(len(self.traces), 'trace')}"
+
+
+def _change(found: Comparison, measure: str, choice: str) -> dict[str, Any]:
+    """Return what a measure changes from the first choice to another, with its interval where traces allow one."""
+    wide = found.per_trace.set_index(["choice", "trace"])[measure]
+    old, new = (
+        wide.loc[one].reindex(found.traces).to_numpy(np.float64) for one in (found.choices[0], choice)
+    )
+    is_relative = MEASURES[measure].unit != "share" and bool(old.any())
+    statistic = relative_change if is_relative else difference
+    if len(old) < FEWEST:
+        ends = (float(statistic(new, old, 0)), np.nan, np.nan)
+    else:
+        ends = paired_interval(new, old, statistic)
+    kind = "relative" if is_relative else "difference"
+    return {
+        "measure": measure,
+        "choice": choice,
+        "kind": kind,
+        **dict(zip(("estimate", "low", "high"), ends, strict=True)),
+    }
+
+
+def change_cell(change: Mapping[str, Any]) -> str:
+    """Return a change with its interval as text: `+52 % (+20 to +90)`, shares in points of a hundred."""
+    values = [change[end] for end in ("estimate", "low", "high")]
+    if not any(values):
+        return "0"
+    if change["kind"] == "relative":
+        told = [f"{100 * value:+,.{0 if abs(value) >= 0.0995 else 1}f}" for value in values]
+        unit = " %"
+    elif MEASURES[change["measure"]].unit == "share":
+        told = [f"{100 * value:+.3g}" for value in values]
+        unit = " points"
+    else:
+        told = [f"{value:+,.3g}" for value in values]
+        unit = ""
+    return told[0] + unit + (f" ({told[1]} to {told[2]})" if values[1] < values[2] else "")
 
 
 def cell(value: float, unit: str) -> str:

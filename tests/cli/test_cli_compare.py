@@ -66,3 +66,68 @@ def test_options_of_the_machine_hold_for_all(capsys: pytest.CaptureFixture[str])
     assert run(["compare", PRESSURE, "--policy", "v6", "--memory", "1GiB", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["per_trace"]
     assert row["machine"].startswith("1 GiB")
+
+
+@pytest.fixture(scope="module")
+def sweeps(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Folders of two sweeps that differ in their traces."""
+    folder = tmp_path_factory.mktemp("sweeps")
+    churn = str(VECTORS / "churn.events.gz")
+    for name, traces in (("one", [PRESSURE]), ("both", [PRESSURE, churn])):
+        axes = ["-U", "16,64", "-M", "64,512", "-B", "512"]
+        assert run(["sweep", *traces, *axes, "--memory", "128MiB", "-o", str(folder / name)]) == 0
+    return [str(folder / "one"), str(folder / "both")]
+
+
+def test_sweeps_stand_side_by_side(
+    sweeps: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    capsys.readouterr()
+    assert run(["compare", *sweeps]) == 0
+    shown = capsys.readouterr().out
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    assert shown.startswith("2 results: one, both\n")
+    differing = shown.split("\n\n")[1]
+    assert "  traces\n    one: 1, without churn\n    both: 2" in differing
+    assert "model" in differing.split("the same:")[1]
+    assert run(["compare", *sweeps, "--json", "-o", str(tmp_path / "found")]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads((tmp_path / "found" / "comparison.json").read_text())
+    assert printed["names"] == ["one", "both"]
+    assert (tmp_path / "found" / "fronts.svg").is_file()
+
+
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        ([PRESSURE], "holds a result and"),
+        (["--policy", "v6"], "nothing is replayed"),
+        ([], "1 result to compare"),
+    ],
+)
+def test_results_do_not_stand_beside_traces(
+    sweeps: list[str], others: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["compare", sweeps[0], *others]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_thresholds_stand_beside_the_patchs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["compare", PRESSURE, "--thresholds", "U=64,M=480", "--thresholds", "B=1024", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["choices"] == ["v6", "v6 U=64 M=480", "v6 B=1024"]
+    result = pba.replay(PRESSURE, pba.Thresholds(64, 480, 512))
+    assert found["totals"]["v6 U=64 M=480"]["pmd_splits"] == result.counters["pmd_splits"]
+    assert run(["compare", PRESSURE, "--thresholds", "256"]) == 2
+    assert "say U=256,M=480,B=1024" in capsys.readouterr().err
+
+
+def test_the_help_breaks_no_example(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["compare", "--help"]) == 0
+    examples = [line.strip() for line in capsys.readouterr().out.splitlines() if line.startswith("   pba ")]
+    assert len(examples) == 5
+    assert examples[-1] == "pba compare --policy all --json"

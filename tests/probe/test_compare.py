@@ -189,3 +189,28 @@ def test_a_trace_that_is_not_compared_is_refused() -> None:
             [pba.read_trace(VECTORS / "tiny.events.gz")] * 1 + [pba.scale(VECTORS / "tiny.events.gz", 1)],
             ["v6"],
         )
+
+
+def test_changes_have_intervals_from_five_traces_on() -> None:
+    names = ["pressure", "churn", "fragmented-mix", "tiny", "exhausted"]
+    paths = [VECTORS / f"{name}.events.gz" for name in names]
+    machine = pba.Machine(memory_pages=1 << 17)
+    few = pba.compare(paths[:4], ["v6", "untracked"], machine)
+    assert few.changes["low"].isna().all() and few.change_rows() == []
+    found = pba.compare(paths, ["v6", "untracked"], machine)
+    changes = found.changes.set_index("measure")
+    wide = found.per_trace.pivot(index="trace", columns="choice", values="tlb_flushes")
+    row = changes.loc["tlb_flushes"]
+    assert row["estimate"] == pytest.approx(wide["untracked"].sum() / wide["v6"].sum() - 1)
+    assert row["low"] < row["estimate"] < row["high"]
+    again = np.random.default_rng(3).choice(len(wide), (4000, len(wide)))
+    drawn = wide.to_numpy()[again].sum(axis=1)
+    columns = list(wide.columns)
+    ratios = drawn[:, columns.index("untracked")] / drawn[:, columns.index("v6")] - 1
+    low, high = np.quantile(ratios, [0.025, 0.975])  # plain percentiles: near the BCa ends, not at them
+    assert row["low"] == pytest.approx(low, abs=0.5 * (high - low))
+    assert row["high"] == pytest.approx(high, abs=0.5 * (high - low))
+    share = found.per_trace.pivot(index="trace", columns="choice", values="mapped_end")
+    assert changes.loc["mapped_end", "estimate"] == pytest.approx((share["untracked"] - share["v6"]).mean())
+    assert found.to_dict()["changes"][0]["measure"] == "pmd_splits"
+    assert found.change_rows()[0][0] == "PMD splits"

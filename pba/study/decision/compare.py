@@ -8,16 +8,17 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from pba.study.aims import Aim
-from pba.study.decision.statistics import (
+from pba.paired import (
     Floats,
     Interval,
     Statistic,
+    difference,
     holm,
     paired_interval,
     sign_test,
     wilcoxon,
 )
+from pba.study.aims import Aim
 from pba.study.space import Point
 
 RELATIVE: Final = "relative"
@@ -101,9 +102,6 @@ def statistic_of(aim: Aim, old: Sequence[float]) -> tuple[Statistic, str]:
         after, before = (aim.over_recordings(side, befores) for side in (columns, befores))
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(after == before, 0.0, after / before - 1)
-
-    def difference(new: Floats, old: Floats, axis: int) -> Floats:
-        return np.asarray((new - old).mean(axis=axis), np.float64)
 
     return (relative, RELATIVE) if aim.over == "ratio" or any(old) else (difference, DIFFERENCE)
 

@@ -26,6 +26,22 @@ RESAMPLES: Final = 9_999
 """Resamples of a bootstrap: the ends of a 95 % interval then move by about a hundredth of its width."""
 
 
+FEWEST: Final = 5
+"""Fewer recordings than this say too little of others for an interval beside sums and means."""
+
+
+def relative_change(new: Floats, old: Floats, axis: int) -> Floats:
+    """Return how a sum, or a mean, changes as a share of what it was."""
+    after, before = new.sum(axis=axis), old.sum(axis=axis)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.where(after == before, 0.0, after / before - 1), np.float64)
+
+
+def difference(new: Floats, old: Floats, axis: int) -> Floats:
+    """Return how a mean changes, in its own unit."""
+    return np.asarray((new - old).mean(axis=axis), np.float64)
+
+
 class Interval(NamedTuple):
     """An estimate and where it may lie for other recordings of this kind.
 
@@ -75,8 +91,7 @@ def paired_interval(
     new, old : array_like of float, shape (recordings,)
         A recording's figure with the thresholds in question and with the patch's, in the same order.
     statistic : callable
-        What is made of the figures of any set of recordings (`pba.study.decision.compare` has one of each
-        aim).
+        What is made of the figures of any set of recordings (`relative_change`, `difference`, or an aim's own).
     level : float
         Confidence, above 0 and below 1.
     resamples : int

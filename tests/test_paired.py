@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pba.study.aims import Aim
-from pba.study.decision.compare import statistic_of
-from pba.study.decision.statistics import (
+from pba.paired import (
     Interval,
     holm,
     paired_interval,
     sign_test,
     wilcoxon,
 )
+from pba.study.aims import Aim
+from pba.study.decision.compare import statistic_of
 
 SOME = [1.0]
 """Figures that are not all zero: a change relative to them can be said."""
