@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from pba._version import __version__
 from pba.errors import PbaError
-from pba.machine import Machine, Thresholds
+from pba.machine import Machine, Start, Thresholds
 
 if TYPE_CHECKING:
     from pba.engine.compile import compile_trace
@@ -170,6 +170,7 @@ __all__ = [
     "RunComparison",
     "SplitFloor",
     "Splits",
+    "Start",
     "SweepResult",
     "Thresholds",
     "Trace",

@@ -1,13 +1,17 @@
-"""The simulated machine and the shrinker's thresholds: what each number means, its unit and its range."""
+"""The simulated machine, what of its memory is free at the start, and the shrinker's thresholds.
+
+What each number means, its unit and its range.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import re
+from dataclasses import asdict, dataclass, replace
 from numbers import Integral
 from typing import Any, Final
 
 from pba import shown
-from pba.errors import MachineError, ThresholdError
+from pba.errors import MachineError, ThresholdError, option
 from pba.units import KIB, format_bytes
 
 LINEAR_MAPS: Final = ("pmd", "contpmd", "pud")
@@ -42,6 +46,110 @@ ORDERS: Final[dict[int, PageSizeOrders]] = {
 """Base page size in KiB -> orders."""
 
 
+SHARE_UNIT: Final = 1_000_000
+"""A share of memory is kept in parts per million: figures are whole numbers."""
+_FRAGMENTED: Final = re.compile(r"fragmented:([0-9.]+)(?::([0-9]+))?")
+
+
+@dataclass(frozen=True)
+class Start:
+    """What of a machine's memory is free when a replay starts; by default all of it.
+
+    Parameters
+    ----------
+    from_trace : bool
+        What was free when the trace was recorded (`/proc/buddyinfo`); see `pba.model.starting_memory`.
+    fragmented : float, optional
+        Half of memory is free, and so much of that, 0 to 1, lies outside of whole free blocks, as exactly as
+        whole blocks allow; see `pba.kernel.fragment.fragmented_memory`.
+    seed : int
+        Seed of the demand that leaves memory so, 0 to 2**32 - 1; 0 where nothing is fragmented.
+
+    Raises
+    ------
+    MachineError
+        If memory cannot start like this.
+
+    Examples
+    --------
+    >>> import pba
+    >>> machine = pba.Machine(4, 262144, start=pba.Start(fragmented=0.5, seed=7))
+    >>> print(machine.start)
+    half of memory free, 50 % of it outside of whole blocks (seed 7)
+    """
+
+    from_trace: bool = False
+    fragmented: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        share = self.fragmented
+        if share is None:
+            object.__setattr__(self, "seed", 0)
+            return
+        if self.from_trace:
+            raise MachineError(
+                "memory cannot start both as it was recorded and fragmented anew",
+                f"say {option('memory_from_trace', True)} or {option('fragmented', share)}",
+            )
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+            raise MachineError(
+                f"{option('fragmented', share)} is out of range",
+                "it is the share of the free memory outside of whole free blocks: 0 to 1",
+            )
+        object.__setattr__(self, "fragmented", round(share * SHARE_UNIT) / SHARE_UNIT)
+        seed = _whole(self.seed)
+        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 1 << 32:
+            raise MachineError(f"{option('seed', self.seed)} is out of range", "use 0 to 4294967295")
+        object.__setattr__(self, "seed", seed)
+
+    @classmethod
+    def of(cls, code: str | Start) -> Start:
+        """Return the start of a code (`code`), or one that is none itself.
+
+        Raises
+        ------
+        MachineError
+            If there is no such start.
+        """
+        if isinstance(code, cls):
+            return code
+        found = _FRAGMENTED.fullmatch(code) if isinstance(code, str) else None
+        try:
+            if found is not None:
+                return cls(fragmented=float(found[1]), seed=int(found[2] or 0))
+            return {"free": cls(), "trace": cls(from_trace=True)}[str(code)]
+        except (KeyError, ValueError):
+            raise MachineError(
+                f"start {code!r:.60} is unknown", 'use "free", "trace" or "fragmented:0.5:SEED", or pba.Start'
+            ) from None
+
+    @property
+    def code(self) -> str:
+        """It in a word, for tables and JSON: `free`, `trace`, or `fragmented:0.5:7` with its seed."""
+        if self.fragmented is not None:
+            return f"fragmented:{self._share:f}".rstrip("0").rstrip(".") + f":{self.seed}"
+        return "trace" if self.from_trace else "free"
+
+    @property
+    def share_ppm(self) -> int:
+        """The share of the free memory outside of whole blocks, in parts per million."""
+        return round(self._share * SHARE_UNIT)
+
+    @property
+    def _share(self) -> float:
+        return 0.0 if self.fragmented is None else self.fragmented
+
+    def __str__(self) -> str:
+        if self.fragmented is not None:
+            share = f"{100 * self._share:.4f}".rstrip("0").rstrip(".")
+            return f"half of memory free, {share} % of it outside of whole blocks (seed {self.seed})"
+        return "what was free when it was recorded" if self.from_trace else "all memory free"
+
+
+ALL_FREE: Final = Start()
+
+
 @dataclass(frozen=True)
 class Machine:
     """A machine with one zone of memory and a linear map.
@@ -55,6 +163,8 @@ class Machine:
     linear_map : {"pud", "contpmd", "pmd"}, optional
         The largest leaf that the linear map may use at the start; by default the largest that
         the page size has ("pud" for 4 KiB, "contpmd" for 16 and 64 KiB).
+    start : Start or str, optional
+        What of its memory is free at the start, or the `code` of that; by default all.
 
     Raises
     ------
@@ -65,8 +175,10 @@ class Machine:
     page_size_kib: int = 4
     memory_pages: int = None  # type: ignore[assignment]  # replaced at once: a machine's is a number
     linear_map: str = ""
+    start: Start = ALL_FREE
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "start", Start.of(self.start))
         if self.page_size_kib not in ORDERS:
             raise MachineError(
                 f"page size {self.page_size_kib} KiB does not exist on arm64", "use 4, 16 or 64"
@@ -122,17 +234,29 @@ class Machine:
         return self.memory_pages * self.page_size_bytes
 
     @classmethod
-    def from_bytes(cls, page_size_kib: int, memory_bytes: int, linear_map: str = "") -> Machine:
+    def from_bytes(
+        cls, page_size_kib: int, memory_bytes: int, linear_map: str = "", start: Start = ALL_FREE
+    ) -> Machine:
         """Make the machine whose memory is nearest to `memory_bytes` (at least one largest chunk)."""
         if page_size_kib not in ORDERS:
             return cls(page_size_kib)  # raises, with the reason
         chunk = 1 << ORDERS[page_size_kib].max_page
         pages = memory_bytes // (page_size_kib * KIB)
-        return cls(page_size_kib, max(chunk, (pages + chunk // 2) // chunk * chunk), linear_map)
+        return cls(page_size_kib, max(chunk, (pages + chunk // 2) // chunk * chunk), linear_map, start)
+
+    @property
+    def at_rest(self) -> Machine:
+        """The same with all memory free at the start: what its arrays, and what was recorded, are kept by."""
+        return self if self.start == ALL_FREE else replace(self, start=ALL_FREE)
 
     def to_dict(self) -> dict[str, int | str]:
-        """Return the three parameters, as JSON takes them."""
-        return asdict(self)
+        """Return the parameters, as JSON takes them; the start by its code, unless all memory is free."""
+        known: dict[str, int | str] = {
+            "page_size_kib": self.page_size_kib,
+            "memory_pages": self.memory_pages,
+            "linear_map": self.linear_map,
+        }
+        return known if self.start == ALL_FREE else {**known, "start": self.start.code}
 
     @shown.never_raises
     def _repr_html_(self) -> str:
@@ -140,14 +264,16 @@ class Machine:
         block = f"{self.block_nr_pages} pages, {format_bytes(self.block_nr_pages * self.page_size_bytes)}"
         memory = f"{format_bytes(self.memory_bytes)} ({self.memory_pages:,} pages)"
         rows = (("memory", memory), ("page", f"{self.page_size_kib} KiB"), ("block", block))
+        more = () if self.start == ALL_FREE else (("at the start", str(self.start)),)
         return shown.html(
-            "Machine", shown.pairs((*rows, ("largest leaf of the linear map", self.linear_map)))
+            "Machine", shown.pairs((*rows, ("largest leaf of the linear map", self.linear_map), *more))
         )
 
     def __str__(self) -> str:
+        told = "" if self.start == ALL_FREE else f", {self.start}"
         return (
             f"{format_bytes(self.memory_bytes)} of {self.page_size_kib} KiB pages, "
-            f"{self.linear_map} linear map"
+            f"{self.linear_map} linear map{told}"
         )
 
 

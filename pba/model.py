@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pba import pool
-from pba.errors import PbaError, TraceError, option
+from pba.errors import MachineError, PbaError, TraceError, option
 from pba.events import OP_ALLOC, OP_BG_ALLOC, OP_BG_FREE, OP_FREE
 from pba.kernel import origins as kernel_origins
 from pba.kernel import replay as kernel
@@ -35,7 +36,7 @@ from pba.kernel.state import (
     Tunables,
     cached_page_ns,
 )
-from pba.machine import LINEAR_MAPS, Machine, Thresholds
+from pba.machine import ALL_FREE, LINEAR_MAPS, Machine, Start, Thresholds
 from pba.policies import machine as policies
 from pba.policies.policy import Policy
 from pba.policies.state import RIVAL_COUNTERS
@@ -64,7 +65,6 @@ def replay(
     checkpoint_every: int = 0,
     timeline: bool = False,
     strict: bool = False,
-    memory_from_trace: bool = False,
     policy: str | Policy | None = None,
 ) -> ReplayResult:
     """Replay a trace event by event: `pba.replay` (pba.engine.replay), where the parameters are described."""
@@ -75,7 +75,7 @@ def replay(
     if checkpoint_every < 0:
         raise PbaError(f"checkpoint_every = {checkpoint_every} is negative", "use 0 for no checkpoints")
 
-    memory = starting_memory(trace, machine) if memory_from_trace else None
+    memory = starting_memory(trace, machine)
     state = _borrow(machine, memory, policy)
     tunables, holders, events = prepare(trace, thresholds, memory)
     called = _kernel_of(policy)
@@ -90,7 +90,6 @@ def replay(
                 thresholds,
                 machine,
                 checkpoint_every=checkpoint_every,
-                memory_from_trace=memory_from_trace,
                 policy=policy,
             ).checkpoints
     elif checkpoint_every:
@@ -99,7 +98,7 @@ def replay(
         called.replay_events(state, tunables, holders, events, (0, len(trace)))
     found = _outcome(trace, thresholds, machine, state, policy)
     _give_back(machine, state, policy)
-    return replace(found, checkpoints=checkpoints, timeline=frame, memory_from_trace=memory_from_trace)
+    return replace(found, checkpoints=checkpoints, timeline=frame)
 
 
 def _outcome(
@@ -139,8 +138,9 @@ def replay_windows(
     thresholds.check(machine)
     check_trace(trace, machine)
     windows = _windows(ends)
-    state = _borrow(machine, None, V6)
-    kernel.replay_windows(state, *prepare(trace, thresholds), windows)
+    memory = starting_memory(trace, machine)
+    state = _borrow(machine, memory, V6)
+    kernel.replay_windows(state, *prepare(trace, thresholds, memory), windows)
     found = _outcome(trace, thresholds, machine, state, V6)
     _give_back(machine, state, V6)
     return found, windows
@@ -177,8 +177,9 @@ def replay_origins(
         np.zeros((blocks, kernel_origins.ORIGIN_COLUMNS), np.int64), np.zeros(blocks, np.uint8),
         np.zeros(1, np.int64),
     )  # fmt: skip
-    state = _borrow(machine, None, V6)
-    kernel_origins.replay_origins(state, *prepare(trace, thresholds), log)
+    memory = starting_memory(trace, machine)
+    state = _borrow(machine, memory, V6)
+    kernel_origins.replay_origins(state, *prepare(trace, thresholds, memory), log)
     found = _outcome(trace, thresholds, machine, state, V6)
     _give_back(machine, state, V6)
     return found, log._replace(rows=log.rows[: log.nr_rows[0]])
@@ -201,8 +202,9 @@ def states_at(
     """Replay a trace under v6, and yield what its state holds after each of some numbers of events, ascending."""
     thresholds.check(machine)
     check_trace(trace, machine)
-    state = _borrow(machine, None, V6)
-    tunables, holders, events = prepare(trace, thresholds)
+    memory = starting_memory(trace, machine)
+    state = _borrow(machine, memory, V6)
+    tunables, holders, events = prepare(trace, thresholds, memory)
     done = 0
     for end in wanted:
         kernel.replay_events(state, tunables, holders, events, (done, end))
@@ -255,13 +257,38 @@ def _orders(machine: Machine) -> Orders:
     return Orders(orders.block, *orders.refill, orders.contpte, orders.contpmd, orders.pud, orders.max_page)
 
 
-_known_memory: WeakKeyDictionary[Trace, dict[Machine, StartMemory]] = WeakKeyDictionary()
+class Recorded(_Described, Protocol):
+    """A trace in any form that has its events, too."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
 
 
-def starting_memory(trace: Trace, machine: Machine) -> StartMemory:
-    """Return the memory that a machine starts with as the trace's recording found it.
+_known_memory: WeakKeyDictionary[Any, dict[Machine, StartMemory]] = WeakKeyDictionary()
 
-    The free lists hold exactly as many chunks of each order as `/proc/buddyinfo` said, summed over zones and
+
+def started(machine: Machine, memory_from_trace: bool, fragmented: float | None, seed: int) -> Machine:
+    """Return a machine whose memory starts as the words of `pba.replay` say, where they say anything.
+
+    Raises
+    ------
+    MachineError
+        If memory cannot start like this, or the machine starts otherwise already.
+    """
+    said = Start(memory_from_trace, fragmented, seed)
+    if said == ALL_FREE or said == machine.start:
+        return machine
+    if machine.start != ALL_FREE:
+        raise MachineError(f"the machine starts with {machine.start} already, not {said}", "say one of them")
+    return replace(machine, start=said)
+
+
+def starting_memory(trace: Recorded, machine: Machine) -> StartMemory | None:
+    """Return the memory that a machine starts with (`Machine.start`); None where all is free.
+
+    Of a recording (`Start.from_trace`): the free lists hold exactly as many chunks of each order as
+    `/proc/buddyinfo` said, summed over zones and
     nodes (`pba.kernel.memory.place_memory` says where). The chunks that the recording knows to be live at the
     start (its `B` events at time 0, `Background.live_at_start` of them) lie in the held part: their `B` takes
     nothing from the free lists, and their `b` gives held memory back. All else stays held. Page tables that
@@ -273,22 +300,42 @@ def starting_memory(trace: Trace, machine: Machine) -> StartMemory:
     TraceError
         If the trace says nothing of free memory, the machine is not the recorded one, or has no room for it.
     """
+    start = machine.start
+    if start.fragmented is not None:
+        return _fragmented(machine.page_size_kib, machine.memory_pages, start.share_ppm, start.seed)
+    if not start.from_trace:
+        return None
     known = _known_memory.setdefault(trace, {})
     if machine not in known:
         known[machine] = _place_memory(trace, machine)
     return known[machine]
 
 
-def _place_memory(trace: Trace, machine: Machine) -> StartMemory:
+def start_key(trace: Recorded, machine: Machine) -> str:
+    """Return what of a trace beside its events shapes a replay on a machine: the memory that it starts with."""
+    if not machine.start.from_trace:
+        return ""
+    background = trace.metadata.quality.background
+    return f"{trace.metadata.free_chunks} {background.live_at_start if background else 0}"
+
+
+@lru_cache(maxsize=8)
+def _fragmented(page_size_kib: int, memory_pages: int, share_ppm: int, seed: int) -> StartMemory:
+    from pba.kernel.fragment import fragmented_memory
+
+    return fragmented_memory(_orders(Machine(page_size_kib, memory_pages)), memory_pages, share_ppm, seed)
+
+
+def _place_memory(trace: Recorded, machine: Machine) -> StartMemory:
     free = trace.metadata.free_chunks
     hint = f"record it with pba record, or replay it without {option('memory_from_trace', True)}"
     if not free:
         raise TraceError(f"{trace.name}: the trace does not say what memory was free at its start", hint)
-    if trace.metadata.page_size_kib != machine.page_size_kib or machine != replace(
+    if trace.metadata.page_size_kib != machine.page_size_kib or machine.at_rest != replace(
         machine_of(trace), linear_map=machine.linear_map
     ):
         raise TraceError(
-            f"{trace.name}: the free memory is that of {machine_of(trace)}, not of {machine}",
+            f"{trace.name}: the free memory is that of {machine_of(trace)}, not of {machine.at_rest}",
             "leave page size and memory to the trace",
         )
     orders = _orders(machine)
@@ -296,21 +343,31 @@ def _place_memory(trace: Trace, machine: Machine) -> StartMemory:
     for order, count in enumerate(free):  # a kernel may be built with larger chunks than the model's
         above = max(order - orders.max_page, 0)
         counts[order - above] += count << above
-    held = trace.arg[held_at_start(trace)].astype(np.int64)
+    events = _events_of(trace)
+    held = events.arg[held_at_start(trace)].astype(np.int64)
     memory = place_memory(orders, machine.memory_pages, counts, held)
     if isinstance(memory, int):
         raise TraceError(
-            f"{trace.name}: {machine} has no room for the chunks of order {memory} that were free or held",
+            f"{trace.name}: {machine.at_rest} has no room for the chunks of order {memory} that were free or held",
             hint,
         )
     return memory
 
 
-def held_at_start(trace: Trace) -> NDArray[np.intp]:
+def _events_of(trace: Any) -> Any:
+    """Return the columns of a trace's events: a compiled one has them as a part of its own."""
+    return getattr(trace, "events", trace)
+
+
+def held_at_start(trace: Recorded) -> NDArray[np.intp]:
     """Return which events are the chunks that the recording found live at its start."""
-    background = trace.metadata.quality.background
-    at_start = np.flatnonzero((trace.op == OP_BG_ALLOC) & (trace.time_ns == 0))
-    return at_start[: background.live_at_start if background else 0]
+    background, events = trace.metadata.quality.background, _events_of(trace)
+    live = background.live_at_start if background else 0
+    if not live:
+        return np.empty(0, np.intp)
+    at_zero = int(np.searchsorted(events.time_ns, 0, side="right"))
+    found: NDArray[np.intp] = np.flatnonzero(events.op[:at_zero] == OP_BG_ALLOC)[:live]
+    return found
 
 
 def boot_under(policy: Policy, machine: Machine, memory: StartMemory | None = None) -> Any:
@@ -340,8 +397,8 @@ def _give_back(machine: Machine, state: State, policy: Policy) -> None:
 def _place(machine: Machine, policy: Policy) -> tuple[object, ...]:
     """Return where the pool keeps a machine's arrays: policies whose arrays are alike share them."""
     if policy.is_v6:
-        return "events", machine
-    return "policies", policy.definition.extend, machine
+        return "events", machine.at_rest
+    return "policies", policy.definition.extend, machine.at_rest
 
 
 def _kernel_of(policy: Policy) -> Any:
@@ -386,14 +443,20 @@ def prepare(
     become frees of what is not live, which do nothing.
     """
     holders = kernel.new_holders(trace.nr_slots, trace.nr_background_slots)
-    op, slot = trace.op, trace.slot
+    events = Events(trace.time_ns, trace.op, trace.slot, trace.arg)
     if memory is not None and len(memory.held):
         held = held_at_start(trace)
-        holders.chunk[slot[held]] = memory.held
-        holders.chunk_order[slot[held]] = trace.arg[held]
-        op, slot = op.copy(), slot.copy()
+        hold(events, held, memory, holders)
+        op, slot = events.op.copy(), events.slot.copy()
         op[held], slot[held] = OP_BG_FREE, -1
-    return tunables_of(thresholds), holders, Events(trace.time_ns, op, slot, trace.arg)
+        events = events._replace(op=op, slot=slot)
+    return tunables_of(thresholds), holders, events
+
+
+def hold(events: Events, held: NDArray[np.intp], memory: StartMemory, holders: Holders) -> None:
+    """Have holders hold the chunks that lie in the starting memory."""
+    holders.chunk[events.slot[held]] = memory.held
+    holders.chunk_order[events.slot[held]] = events.arg[held]
 
 
 def tunables_of(thresholds: Thresholds | None) -> Tunables:

@@ -129,8 +129,6 @@ class ReplayResult:
         Frees of ids that were not live; they were skipped.
     checkpoints : DataFrame or None
         `event, nr_cached, cache_hash, free_pages, pmd_splits` after every `checkpoint_every` events.
-    memory_from_trace : bool
-        Whether it started with the memory that was free when the trace was recorded, not with all of it.
     timeline : DataFrame or None
         A row an event, the state after it: `time_ns, nr_cached, live_pages, pud_splits, contpmd_splits,
         pmd_splits, contpte_splits`.
@@ -145,8 +143,12 @@ class ReplayResult:
     unknown_frees: int = 0
     checkpoints: pd.DataFrame | None = field(default=None, repr=False)
     timeline: pd.DataFrame | None = field(default=None, repr=False)
-    memory_from_trace: bool = False
     policy: Policy = field(default_factory=lambda: Policy("v6"))
+
+    @property
+    def memory_from_trace(self) -> bool:
+        """Whether it started with the memory that was free when the trace was recorded, not with all of it."""
+        return self.machine.start.from_trace
 
     @property
     def setting(self) -> str:

@@ -13,7 +13,7 @@ import typer
 
 from pba.cli.layout import columns
 from pba.cli.live import LiveLine
-from pba.cli.options import AsJson, LinearMap, Memory, MemoryFromTrace, PageSize
+from pba.cli.options import AsJson, Fragmented, LinearMap, Memory, MemoryFromTrace, PageSize, StartSeed
 from pba.printable import printable
 from pba.units import plural
 
@@ -54,6 +54,8 @@ def compare(
     memory: Memory = None,
     linear_map: LinearMap = "",
     memory_from_trace: MemoryFromTrace = False,
+    fragmented: Fragmented = None,
+    seed: StartSeed = 0,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -82,13 +84,22 @@ def compare(
       pba compare pgbench --thresholds U=256,M=480,B=1024
       pba compare 'arm64-*' --policy v6 --policy freetype:fallback=true
       pba compare --policy all --json
+      pba compare --fragmented 1             where no whole block is free
     """
     from pba.report.side_by_side import is_result
 
     given = traces or []
     results = [one for one in given if is_result(one)]
     if results:
-        replayed = [policy, thresholds, page_size, memory, linear_map or None, memory_from_trace or None]
+        replayed = [
+            policy,
+            thresholds,
+            page_size,
+            memory,
+            linear_map or None,
+            memory_from_trace or None,
+            fragmented,
+        ]
         _refuse_mixture(given, results, any(one is not None for one in replayed))
         _compare_results(results, output, force, as_json)
         return
@@ -106,6 +117,8 @@ def compare(
             chosen(policy or [], thresholds or []),
             (lambda trace: machine_from(trace, page_size, memory, linear_map)) if is_given else None,
             memory_from_trace=memory_from_trace,
+            fragmented=fragmented,
+            seed=seed,
             progress=progress,
         )
     finally:

@@ -12,6 +12,7 @@ import typer
 from pba._version import __version__
 from pba.cli.generate import command, parameters_of
 from pba.cli.layout import described
+from pba.machine import ORDERS
 from pba.printable import printable
 from pba.sparkline import bars_for, sparkline
 from pba.units import KIB, fine_percent, format_bytes, format_time, number
@@ -140,6 +141,9 @@ def _free_rows(metadata: Metadata) -> Rows:
     size = f"{number(pages)} pages"
     if metadata.page_size_kib is not None:
         size = f"{format_bytes(pages * metadata.page_size_kib * KIB)} ({size})"
+        block = ORDERS[metadata.page_size_kib].block
+        outside = sum(count << order for order, count in enumerate(counts[:block]))
+        size += f", {fine_percent(outside / pages)} of it outside of whole blocks" if pages else ""
     return [("free at the start", f"{size}; chunks by order: " + " ".join(map(number, counts)))]
 
 

@@ -58,6 +58,22 @@ MemoryFromTrace = Annotated[
         rich_help_panel=MACHINE,
     ),
 ]
+Fragmented = Annotated[
+    float | None,
+    typer.Option(
+        "--fragmented",
+        help="Start with half of memory free and so much of that, 0 to 1, outside of whole free blocks, as "
+        "small chunks of other users leave it.",
+        rich_help_panel=MACHINE,
+        metavar="SHARE",
+    ),
+]
+StartSeed = Annotated[
+    int,
+    typer.Option(
+        "--seed", help="Seed of the demand behind --fragmented.", rich_help_panel=MACHINE, metavar="N"
+    ),
+]
 LinearMap = Annotated[
     str,
     typer.Option(

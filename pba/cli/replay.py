@@ -11,6 +11,7 @@ import typer
 from pba.cli.layout import columns, described
 from pba.cli.options import (
     Batch,
+    Fragmented,
     LinearMap,
     Memory,
     MemoryFromTrace,
@@ -18,6 +19,7 @@ from pba.cli.options import (
     PolicyName,
     PolicyParameters,
     ShrinkBlockMinPages,
+    StartSeed,
     UnshrinkablePages,
 )
 from pba.cli.traces import open_trace
@@ -52,6 +54,8 @@ def replay(
     memory: Memory = None,
     linear_map: LinearMap = "",
     memory_from_trace: MemoryFromTrace = False,
+    fragmented: Fragmented = None,
+    seed: StartSeed = 0,
     policy: PolicyName = "v6",
     parameters: PolicyParameters = None,
     strict: Annotated[
@@ -77,11 +81,13 @@ def replay(
 
     start_quickly()
     from pba.model import replay as run_model
+    from pba.model import started
     from pba.policies.policy import parse_parameters
 
     chosen = parse_parameters(policy, parameters or [])
     events = open_trace(trace, strict=strict)
     machine = machine_from(events, page_size, memory, linear_map)
+    machine = started(machine, memory_from_trace, fragmented, seed)
     given = given_thresholds(unshrinkable_pages, shrink_block_min_pages, batch)
     thresholds = thresholds_under(chosen, machine, given)
     if bounds:
@@ -96,9 +102,7 @@ def replay(
         found = replay_bounds(events, thresholds, machine)
         print(found.to_json() if as_json else render_bounds(found, ran(found, found.events)))
         return
-    result = run_model(
-        events, thresholds, machine, strict=strict, memory_from_trace=memory_from_trace, policy=chosen
-    )
+    result = run_model(events, thresholds, machine, strict=strict, policy=chosen)
     print(result.to_json() if as_json else render(result))
 
 
@@ -163,7 +167,7 @@ def ran(result: ReplayResult | ReplayBounds, events: int) -> list[tuple[str, str
     rows = [
         ("trace", f"{printable(result.trace_name)}, {format_time(result.duration_ns)}, "
          f"{plural(events, 'event')}"),
-        ("machine", str(result.machine)),
+        ("machine", str(result.machine.at_rest)),
     ]  # fmt: skip
     if result.thresholds is not None:
         rows.append(("thresholds", f"{result.thresholds} (pages)"))
@@ -178,7 +182,7 @@ def render(result: ReplayResult) -> str:
     head = [
         *ran(result, counters["events"]),
         *(policy if result.policy.name != "v6" else []),
-        ("start", "what was free when it was recorded" if result.memory_from_trace else "all memory free"),
+        ("start", str(result.machine.start)),
         ("PMD splits", f"{number(counters['pmd_splits'])}, "
          f"{fine_percent(result.block_mapped_share)} of the linear map is still block-mapped"),
         (f"{held}, mean", f"{format_bytes(result.mean_cached_bytes)} "

@@ -6,16 +6,26 @@ import itertools
 import json
 import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pba.cli.live import LiveLine
-from pba.cli.options import B_FLAGS, M_FLAGS, MACHINE, U_FLAGS, DaskCluster, NoCache
+from pba.cli.options import (
+    B_FLAGS,
+    M_FLAGS,
+    MACHINE,
+    U_FLAGS,
+    DaskCluster,
+    MemoryFromTrace,
+    NoCache,
+    StartSeed,
+)
 
 if TYPE_CHECKING:
-    from pba.machine import Machine
+    from pba.machine import Machine, Start
     from pba.trace.table import Trace
 
 GRID = "Grid (pages, as for 4 KiB pages)"
@@ -75,6 +85,17 @@ def sweep(
             metavar="LEAF",
         ),
     ] = None,
+    memory_from_trace: MemoryFromTrace = False,
+    fragmented: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Start with half of memory free, so much of it (0 to 1) outside of whole free blocks; may be "
+            "given again.",
+            rich_help_panel=MACHINE,
+            metavar="SHARE",
+        ),
+    ] = None,
+    seed: StartSeed = 0,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="DIR", help="The sweep's folder. Default: sweeps/NAME."),
@@ -132,19 +153,23 @@ def sweep(
         DEFAULT_SHRINK_BLOCK_MIN_PAGES if shrink_block_min_pages is None else shrink_block_min_pages,
         DEFAULT_BATCH if batch is None else batch,
     )
-    settings = machine_rules(page_size or [], memory or [], linear_map or [])
+    starts = starts_from(memory_from_trace, fragmented or [], seed)
+    settings = machine_rules(page_size or [], memory or [], linear_map or [], starts)
     place = output or Path("sweeps") / folder_name(traces or [])
     axes = {
         U_FLAGS[0]: unshrinkable_pages,
         M_FLAGS[0]: shrink_block_min_pages,
         B_FLAGS[0]: batch,
     }
-    machines = {"--page-size": page_size, "--memory": memory, "--linear-map": linear_map}
+    machines: dict[str, list[str] | None] = {
+        "--page-size": page_size, "--memory": memory, "--linear-map": linear_map,
+        "--fragmented": [str(share) for share in fragmented or []], "--seed": [str(seed)] if seed else None,
+    }  # fmt: skip
     progress = LiveLine()
     try:
         found = run_sweep(
             traces or ["*"], grid, settings, workers=workers, dask=dask, folder=place, force=force, cache=not no_cache,
-            command=command_line(traces or [], axes, machines, output), progress=progress,
+            command=command_line(traces or [], axes, machines, output, memory_from_trace), progress=progress,
         )  # fmt: skip
         paths = write_sweep_summary(found, place)
     except KeyboardInterrupt:
@@ -162,25 +187,35 @@ def sweep(
     print(f"\nin {place}: behaviours.parquet, sweep.json, summary.txt, summary.md")
 
 
+def starts_from(memory_from_trace: bool, shares: list[float], seed: int) -> list[Start]:
+    """Return what memory the options have sweeps start with: all of it free, where they say nothing."""
+    from pba.machine import Start
+
+    return [Start(memory_from_trace, share, seed) for share in shares] or [Start(memory_from_trace)]
+
+
 def machine_rules(
-    page_sizes: list[str], memories: list[str], linear_maps: list[str]
+    page_sizes: list[str], memories: list[str], linear_maps: list[str], starts: list[Start]
 ) -> dict[str, Callable[[Trace], Machine]] | None:
     """Return a rule for each combination of the machine's options, by what it is called; None for none."""
     from pba.cli.replay import machine_from
+    from pba.machine import ALL_FREE
 
-    if not page_sizes and not memories and not linear_maps:
+    if not page_sizes and not memories and not linear_maps and starts == [ALL_FREE]:
         return None
 
-    def rule(page_size: str | None, memory: str | None, leaf: str) -> Callable[[Trace], Machine]:
-        return lambda trace: machine_from(trace, page_size, memory, leaf)
+    def rule(
+        page_size: str | None, memory: str | None, leaf: str, start: Start
+    ) -> Callable[[Trace], Machine]:
+        return lambda trace: replace(machine_from(trace, page_size, memory, leaf), start=start)
 
     sizes: list[str | None] = [*page_sizes] or [None]
     memory_sizes: list[str | None] = [*memories] or [None]
     rules = {}
-    for page_size, memory, leaf in itertools.product(sizes, memory_sizes, linear_maps or [""]):
+    for page_size, memory, leaf, start in itertools.product(sizes, memory_sizes, linear_maps or [""], starts):
         words = [f"{page_size} KiB pages" if page_size else "", memory or ""]
-        words += [f"{leaf} linear map" if leaf else ""]
-        rules[", ".join(word for word in words if word)] = rule(page_size, memory, leaf)
+        words += [f"{leaf} linear map" if leaf else "", "" if start == ALL_FREE else str(start)]
+        rules[", ".join(word for word in words if word)] = rule(page_size, memory, leaf, start)
     return rules
 
 
@@ -197,6 +232,7 @@ def command_line(
     axes: dict[str, str | None],
     machines: dict[str, list[str] | None],
     output: Path | None,
+    memory_from_trace: bool = False,
 ) -> str:
     """Return the command that makes the same sweep: what does not shape it is left out."""
     words = ["pba", "sweep", *traces]
@@ -205,4 +241,5 @@ def command_line(
     for option, values in machines.items():
         for value in values or []:
             words += [option, value]
+    words += ["--memory-from-trace"] if memory_from_trace else []
     return shlex.join(words + ([] if output is None else ["-o", str(output)]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -72,6 +73,24 @@ def tune(
             help="Largest leaf in the linear map: pmd, contpmd, pud.",
         ),
     ] = None,
+    memory_from_trace: Annotated[
+        bool,
+        typer.Option(
+            "--memory-from-trace",
+            rich_help_panel=STUDY,
+            help="Start each replay with what was free when its trace was recorded.",
+        ),
+    ] = False,
+    fragmented: Annotated[
+        float | None,
+        typer.Option(
+            "--fragmented",
+            metavar="SHARE",
+            rich_help_panel=STUDY,
+            help="Start with half of memory free, so much of it (0 to 1) outside of whole free blocks. Its seed: "
+            "--set machine.fragmented_seed=1.",
+        ),
+    ] = None,
     no_sweep: Annotated[
         bool,
         typer.Option("--no-sweep", rich_help_panel=STUDY, help="Search alone; decide among round points."),
@@ -135,7 +154,8 @@ def tune(
       pba tune build.parquet pgbench --memory 2GiB --aim pmd_splits --aim refills
     """
     files, traces = told_apart(studies or [])
-    said = changes_of(aim or [], rule, page_size, memory, linear_map, no_sweep, changes or [])
+    start = {"machine.memory_from_trace": memory_from_trace or None, "machine.fragmented": fragmented}
+    said = changes_of(aim or [], rule, page_size, memory, linear_map, no_sweep, changes or [], start)
     given = {"--run": run, "--points": points, "--seed": seed}
     if len(files) > 1:
         if run is not None or held_out:
@@ -219,12 +239,13 @@ def changes_of(
     linear_map: str | None,
     no_sweep: bool,
     changes: list[str],
+    start: Mapping[str, object] | None = None,
 ) -> list[str]:
     """Return what the options say as changes of a study file's keys."""
     from pba.study.study_file import inline
     from pba.units import parse_bytes, parse_page_size
 
-    said: dict[str, object] = {"decision.rule": rule, "machine.linear_map": linear_map}
+    said: dict[str, object] = {"decision.rule": rule, "machine.linear_map": linear_map, **(start or {})}
     if aims:
         pairs = [one.partition(":") for one in aims]
         said["aims"] = [{"name": name, "over": over} if sign else name for name, sign, over in pairs]

@@ -44,6 +44,8 @@ def replay(
     timeline: bool = False,
     strict: bool = False,
     memory_from_trace: bool = False,
+    fragmented: float | None = None,
+    seed: int = 0,
     policy: str | Policy | None = None,
 ) -> ReplayResult:
     """Replay a trace on a simulated machine.
@@ -65,10 +67,14 @@ def replay(
         Keep the state after every event: 56 bytes an event.
     strict : bool
         Refuse a trace that frees what is not live, rather than skip and count those frees.
-
     memory_from_trace : bool
         Start with the free memory that the recording's `/proc/buddyinfo` tells, rather than all of it; see
-        `pba.model.starting_memory`. Needs a `Trace`.
+        `pba.model.starting_memory`. As `pba.Start(from_trace=True)` of the machine.
+    fragmented : float, optional
+        Start with half of memory free and so much of that, 0 to 1, outside of whole free blocks. As
+        `pba.Start(fragmented=..., seed=...)` of the machine.
+    seed : int
+        Seed of the demand that leaves memory so fragmented.
     policy : str or Policy, optional
         How page tables are protected: the name of a policy (`pba policies` lists them), or
         `pba.Policy(name, **parameters)`; by default v6, the patch. Others need a `Trace`.
@@ -82,27 +88,30 @@ def replay(
     ------
     ThresholdError
         If a threshold is out of its range on this machine, or not one of the policy.
+    MachineError
+        If memory cannot start as asked for.
     TraceError
         If the trace asks for chunks that the machine does not have, with `strict` frees what is not live, or
         with `memory_from_trace` does not say what memory was free, or the machine is not the recorded one.
     PbaError
-        If a compiled trace is asked for what needs single events, the recorded memory or another policy than
-        v6, or there is no such policy.
+        If a compiled trace is asked for what needs single events or another policy than v6, or there is no
+        such policy.
 
     Notes
     -----
     The rules are those of v6 14/30 and 17/30 of "pkeys-based page table hardening", of `do_shrink_slab()`
     (mm/shrinker.c), the buddy allocator (mm/page_alloc.c) and the linear map of arm64 (arch/arm64/mm/mmu.c).
     """
-    if not isinstance(trace, CompiledTrace):
+    plain = trace if isinstance(trace, CompiledTrace) else as_trace(trace)
+    machine = model.started(machine or model.machine_of(plain), memory_from_trace, fragmented, seed)
+    if not isinstance(plain, CompiledTrace):
         return model.replay(
-            as_trace(trace),
+            plain,
             thresholds,
             machine,
             checkpoint_every=checkpoint_every,
             timeline=timeline,
             strict=strict,
-            memory_from_trace=memory_from_trace,
             policy=policy,
         )
     known = Policy.of(policy)
@@ -110,8 +119,5 @@ def replay(
         raise PbaError(f"a compiled trace is replayed under v6 alone, not {known}", "replay the trace itself")
     if timeline or checkpoint_every:
         raise PbaError("a compiled trace has no single events", "replay the trace itself for a timeline")
-    if memory_from_trace:
-        raise PbaError("a compiled trace starts with all memory free", "replay the trace itself")
-    machine = machine or machine_of(trace)
-    result = trace.replay(known.thresholds_on(machine, thresholds), machine, strict=strict)
+    result = plain.replay(known.thresholds_on(machine, thresholds), machine, strict=strict)
     return replace(result, policy=known)

@@ -101,8 +101,15 @@ def new_state(
     memory : StartMemory, optional
         What is free when it boots; by default all of it.
     """
+    state = bare_state(orders, memory_pages)
+    reboot(state, largest_leaf, memory)
+    return state
+
+
+def bare_state(orders: Orders, memory_pages: int) -> State:
+    """Return the arrays of a machine, which say nothing yet."""
     blocks = memory_pages >> orders.block
-    state = State(
+    return State(
         orders=orders,
         buddy_next=np.zeros(memory_pages + MAX_LISTS, np.uint32),
         buddy_prev=np.zeros(memory_pages + MAX_LISTS, np.uint32),
@@ -114,8 +121,6 @@ def new_state(
         touched=np.empty((memory_pages >> orders.max_page) + 1, np.uint8),
         vars=np.empty(NR_VARS, np.int64),
     )
-    reboot(state, largest_leaf, memory)
-    return state
 
 
 def reboot(state: State, largest_leaf: int, memory: StartMemory | None = None) -> None:

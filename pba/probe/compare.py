@@ -267,6 +267,8 @@ def compare(
     machine: Machine | Callable[[Trace], Machine] | None = None,
     *,
     memory_from_trace: bool = False,
+    fragmented: float | None = None,
+    seed: int = 0,
     progress: Progress | None = None,
 ) -> Comparison:
     """Replay traces under several policies, or thresholds, and count them alike.
@@ -282,6 +284,10 @@ def compare(
         On which all are replayed, or what gives a trace's; each trace's own by default.
     memory_from_trace : bool
         Start with the free memory that the recordings tell of, rather than all of it.
+    fragmented : float, optional
+        Start with half of memory free, so much of it outside of whole free blocks; see `pba.Start`.
+    seed : int
+        Seed of the demand that leaves memory so fragmented.
     progress : Progress, optional
         Who is told how far it is: by default a line in Jupyter, nobody elsewhere.
 
@@ -307,13 +313,14 @@ def compare(
         progress.stage("reading the traces")
         read = traces_of(traces)
         rule = (lambda _: machine) if isinstance(machine, Machine) else machine or model.machine_of
-        jobs = [(trace, rule(trace), choice) for trace in read for choice in choices]
+        start = memory_from_trace, fragmented, seed
+        jobs = [(trace, model.started(rule(trace), *start), choice) for trace in read for choice in choices]
         for _, on_machine, choice in jobs:
             choice.on(on_machine)  # what is out of range is refused before anything is replayed
         progress.stage("replaying", len(jobs), "replays")
         with ThreadPoolExecutor(len(sched_getaffinity(0)), "compare") as pool:
             found = []
-            for outcome in pool.map(lambda job: _replay(job, memory_from_trace), jobs):
+            for outcome in pool.map(_replay, jobs):
                 found.append(outcome)
                 progress.advance(len(found))
     finally:
@@ -350,15 +357,11 @@ def traces_of(traces: Sequence[Trace | str | Path] | Trace | str | Path | None) 
     return read
 
 
-def _replay(
-    job: tuple[Trace, Machine, Choice], memory_from_trace: bool
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def _replay(job: tuple[Trace, Machine, Choice]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return a row of measures, and the curves."""
     trace, machine, choice = job
     thresholds = choice.on(machine)
-    result = model.replay(
-        trace, thresholds, machine, timeline=True, policy=choice.policy, memory_from_trace=memory_from_trace
-    )
+    result = model.replay(trace, thresholds, machine, timeline=True, policy=choice.policy)
     row = {"trace": trace.name, "choice": choice.label, "machine": str(machine), **measured(trace, result)}
     states = over_time(result)
     start, end = (int(states.time_ns[at]) for at in (0, -1)) if len(trace) else (0, 0)

@@ -354,19 +354,20 @@ def split_floor(
     partner[freed_by[freed_by >= 0]] = allocated_by[freed_by >= 0]
     step = np.diff(live, prepend=0).astype(np.int8)
     demand = _Demand(step, live, length, protected, partner, max(duration, 1))
-    whole = (
-        _whole_blocks(trace, machine) if memory_from_trace else machine.memory_pages >> machine.orders.block
-    )
+    machine = model.started(machine, memory_from_trace, None, 0)
+    whole = _whole_blocks(trace, machine)
     return SplitFloor(trace.name, machine, gives_back, int(live.max(initial=0)), whole, demand)
 
 
 def _whole_blocks(trace: Trace, machine: Machine) -> int:
-    """Return how many blocks hold no page for good, of the memory that a recording found."""
+    """Return how many blocks hold no page for good, of the memory that a machine starts with."""
     memory = model.starting_memory(trace, machine)
     block = machine.orders.block
+    if memory is None:
+        return machine.memory_pages >> block
     may_be_free = np.zeros(machine.memory_pages >> block, np.int64)
     chunks = [(first, order) for order, places in enumerate(memory.free) for first in places.tolist()]
-    named = trace.arg[model.held_at_start(trace)].tolist()
+    named = trace.arg[model.held_at_start(trace)].tolist() if machine.start.from_trace else []
     chunks += list(zip(memory.held.tolist(), named, strict=True))
     for first, order in chunks:
         if order >= block:

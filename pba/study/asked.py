@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pba.errors import StudyError, option
-from pba.machine import Machine
+from pba.machine import Machine, Start
 from pba.study.aims import KNOWN_AIMS, Aim
 from pba.study.definition import Choice, Limit, Range, StudyDefinition
 from pba.study.folder import sha256_of
@@ -66,7 +66,7 @@ class Words:
             said["machine"] = {
                 "page_size_kib": self.machine.page_size_kib, "memory": f"{kib} KiB",
                 "linear_map": self.machine.linear_map,
-            }  # fmt: skip
+            } | _start_words(self.machine.start)  # fmt: skip
         rule = Choice(self.rule) if isinstance(self.rule, str) else self.rule
         said["decision"] = {} if rule is None else {"rule": rule.rule}
         if isinstance(self.rule, Choice):
@@ -277,6 +277,13 @@ def _aim_words(aim: str | Mapping[str, Any] | Aim) -> Any:
             "give it a name of letters, digits and '_' that no aim of pba has",
         )
     return aim.own().to_dict()
+
+
+def _start_words(start: Start) -> dict[str, Any]:
+    """Return what memory starts with as a study file has it; nothing where all is free."""
+    if start.fragmented is not None:
+        return {"fragmented": start.fragmented, "fragmented_seed": start.seed}
+    return {"memory_from_trace": True} if start.from_trace else {}
 
 
 def _limit_words(limits: Limits) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from pba.machine import ALL_FREE, Start
 from pba.study.aims import DEFAULT_AIMS, Aim
 from pba.study.generated import Generated
 
@@ -126,6 +127,8 @@ class StudyDefinition:
         Memory of the simulated machines in bytes; None takes each trace's own.
     linear_map : str
         Largest leaf of the linear map; empty takes the largest that the page size has.
+    start : Start
+        What of each machine's memory is free when a replay starts.
     space : dict of str to Range
         The values to search, by threshold; M and B as for 4 KiB pages.
     points : int
@@ -160,6 +163,7 @@ class StudyDefinition:
     page_size_kib: int | None = None
     memory_bytes: int | None = None
     linear_map: str = ""
+    start: Start = ALL_FREE
     space: Mapping[str, Range] = field(default_factory=lambda: dict(DEFAULT_SPACE))
     points: int = 320
     seed: int = 1

@@ -62,7 +62,7 @@ class Evaluator:
         self.inputs, self.aims = list(inputs), tuple(aims)
         self.executor = executor
         replays = replays or Replays(None)
-        self.kept = [replays.points_of(trace_sha256(one.trace), one.machine) for one in inputs]
+        self.kept = [replays.points_of(trace_sha256(one.trace, one.machine), one.machine) for one in inputs]
         self.nr_expected, self._is_warm = 0, False
         self._known: dict[Point, Rows] = {}
         self._forms: list[Trace | CompiledTrace] = [one.trace for one in inputs]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pba._version import __version__
 from pba.errors import MachineError, StudyError, TraceError
 from pba.machine import Machine
+from pba.model import starting_memory
 from pba.printable import printable
 from pba.study.definition import StudyDefinition
 from pba.study.folder import model_hash, sha256_of
@@ -67,7 +68,7 @@ class Input:
             "path": str(self.path),
             "sha256": self.sha256,
             "machine": str(self.machine),
-            **self.machine.to_dict(),
+            **self.machine.at_rest.to_dict(),
             "events": len(self.trace),
             "allocs": counts["A"],
             "frees": counts["F"],
@@ -241,7 +242,10 @@ def machine_for(definition: StudyDefinition, trace: Trace, path: Path) -> Machin
             )
         memory = data.memory_pages * data.page_size_kib * 1024
     try:
-        return Machine.from_bytes(page, memory, definition.linear_map)
+        machine = Machine.from_bytes(page, memory, definition.linear_map, definition.start)
+        if machine.start.from_trace:
+            starting_memory(trace, machine)  # refused here, before anything is replayed
+        return machine
     except MachineError as error:
         where = f"{definition.where}: [machine]: for {path.name}: {error.message}"
         raise StudyError(where, error.hint) from error

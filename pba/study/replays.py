@@ -32,6 +32,7 @@ from pba.caches import REPLAYS
 from pba.errors import OutputError
 from pba.files import abandoned, replacing
 from pba.kernel.state import AREA_BITS
+from pba.model import start_key
 from pba.results import CACHED_PAGE_NS_PARTS, COUNTER_COLUMNS, MEANINGS, ReplayResult
 from pba.study.folder import sha256_of
 from pba.study.inputs import versions
@@ -80,10 +81,15 @@ def current_folder() -> str:
     return f"{REPLAYS}/{sha256_of(json.dumps([FORM, shaping]).encode())[:16]}"
 
 
-def trace_sha256(trace: Trace) -> str:
-    """Return a hash of a trace's events, however it is stored: all that a replay reads of it."""
+def trace_sha256(trace: Trace, machine: Machine | None = None) -> str:
+    """Return a hash of all that a replay on a machine reads of a trace, however it is stored.
+
+    That is its events; and what memory was free when it was recorded, where the machine starts with that.
+    """
     columns = (trace.time_ns, trace.op, trace.slot, trace.arg)
-    return sha256_of(b"".join(sha256_of(column.tobytes()).encode() for column in columns))
+    parts = [sha256_of(column.tobytes()).encode() for column in columns]
+    start = "" if machine is None else start_key(trace, machine)
+    return sha256_of(b"".join([*parts, start.encode()]))
 
 
 class Replays:

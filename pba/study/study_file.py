@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from pba.errors import PbaError, StudyError, meant, option
-from pba.machine import LINEAR_MAPS, ORDERS
+from pba.machine import LINEAR_MAPS, ORDERS, Start
 from pba.printable import printable
 from pba.study.aims import DEFAULT_AIMS, KNOWN_AIMS, OVER, Aim, aim_from
 from pba.study.definition import (
@@ -100,6 +100,7 @@ def _definition_of(values: Mapping[str, Any], path: Path | None) -> StudyDefinit
         page_size_kib=_page_size(machine),
         memory_bytes=_memory(machine),
         linear_map=machine.choice("linear_map", ("largest", *LINEAR_MAPS), "largest").replace("largest", ""),
+        start=_start(machine),
         aims=_aims(top),
         constraints=_constraints(top.table("constraints")),
         space=_space(top.table("space")),
@@ -272,6 +273,16 @@ def _memory(machine: _Table) -> int | None:
         return parse_bytes(value) or machine.refuse("memory", expected, value)
     except (PbaError, AttributeError):
         return machine.refuse("memory", expected, value)
+
+
+def _start(machine: _Table) -> Start:
+    """Return what of memory is free at the start."""
+    from_trace = machine.truth("memory_from_trace", False)
+    share = machine.real("fragmented", None, 0, 1)
+    seed = machine.whole("fragmented_seed", 0, 0, (1 << 32) - 1)
+    if from_trace and share is not None:
+        machine.refuse("fragmented", "no share beside memory_from_trace = true", share)
+    return Start(from_trace, share, seed)
 
 
 def _space(table: _Table) -> dict[str, Range]:

@@ -73,7 +73,27 @@ def test_options_of_the_machine_make_every_combination(
     assert [case.machine.memory_pages for case in found.cases] == [16384, 8192]
     for setting in found.settings:
         assert f"The exact front ({setting})" in out
-    assert machine_rules([], [], []) is None
+    assert machine_rules([], [], [], [package.Start()]) is None
+
+
+def test_memory_in_pieces_is_an_option_of_the_machine(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = arguments([str(home / name) for name in ("alpha.parquet",)], tmp_path / "out")
+    assert pba([*words, "--fragmented", "0", "--fragmented", "1", "--seed", "3"]) == 0
+    capsys.readouterr()
+    found = package.load_sweep(tmp_path / "out")
+    assert [case.machine.start.code for case in found.cases] == ["fragmented:0:3", "fragmented:1:3"]
+    assert sorted(found.behaviours["start"].unique()) == ["fragmented:0:3", "fragmented:1:3"]
+    assert "--fragmented 0.0 --fragmented 1.0 --seed 3" in found.command
+    for case in found.cases:
+        row = found.behaviours[found.behaviours["start"] == case.machine.start.code].iloc[0]
+        thresholds = package.Thresholds(
+            *(int(row[f"{name}_from"]) for name in package.Thresholds().to_dict())
+        )
+        replayed = package.replay(home / "alpha.parquet", thresholds, case.machine)
+        assert f"{int(row['cache_hash']):016x}" == replayed.cache_hash
+        assert row["pmd_splits"] == replayed.counters["pmd_splits"]
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ from pba.kernel.state import (
     State,
     cached_page_ns,
 )
-from pba.machine import Machine, Thresholds
+from pba.machine import Machine, Start, Thresholds
 from pba.policies import machine as policies
 from pba.policies.policy import Policy
 from pba.trace.metadata import Background, Metadata, Quality
@@ -52,7 +52,11 @@ class KernelRun:
     """A scenario on the jitted kernel, one event at a time: v6's, or that of another policy."""
 
     def __init__(
-        self, scenario: Scenario, start: StartMemory | None = None, policy: Policy | None = None
+        self,
+        scenario: Scenario,
+        start: StartMemory | None = None,
+        policy: Policy | None = None,
+        own_start: Start | None = None,
     ) -> None:
         events = scenario.events
         metadata = None
@@ -73,12 +77,12 @@ class KernelRun:
             },
             metadata,
         )
-        machine = Machine(*scenario.machine)
+        machine = Machine(*scenario.machine, start=own_start or ("free" if start is None else "trace"))
         thresholds = Thresholds(*scenario.thresholds)
         thresholds.check(machine)
-        memory = None if start is None else model.starting_memory(self.trace, machine)
+        memory = model.starting_memory(self.trace, machine)
         self.state: State = (
-            model.boot(machine, memory) if policy is None else model.boot_under(policy, machine)
+            model.boot(machine, memory) if policy is None else model.boot_under(policy, machine, memory)
         )
         self.kernel: Any = kernel if policy is None else policies.kernel_of(policy.name)
         self.tunables, self.holders, self.events = model.prepare(self.trace, thresholds, memory)
@@ -202,10 +206,15 @@ def run_both(
     start: StartMemory | None = None,
     policy: Policy | None = None,
     allocator: type[BlockAllocator] = BlockAllocator,
+    fragmented: tuple[Start, list[list[int]]] | None = None,
 ) -> Replay:
-    """Replay a scenario on both, comparing after boot and after every event; return the reference."""
-    reference = Replay(scenario.machine, scenario.thresholds, start, allocator)
-    kernel_run = KernelRun(scenario, start, policy)
+    """Replay a scenario on both, comparing after boot and after every event; return the reference.
+
+    `fragmented`: how the kernel's memory starts, and the free lists that the reference starts with.
+    """
+    own_start, lists = fragmented or (None, None)
+    reference = Replay(scenario.machine, scenario.thresholds, start or lists, allocator)
+    kernel_run = KernelRun(scenario, start, policy, own_start)
     assert_same(kernel_run, reference, f"after boot of {scenario.machine}")
     for number, event in enumerate(scenario.events):
         reference.step(event)

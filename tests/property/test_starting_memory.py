@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -73,7 +74,7 @@ def test_what_is_free_and_held_is_what_was_asked_for_and_could_not_have_merged(s
     machine = scenario.machine
     start = random_start(rng, machine)
     run = KernelRun(scenario._replace(events=with_held([], start, rng)), start)
-    memory = model.starting_memory(run.trace, pba.Machine(*machine))
+    memory = model.starting_memory(run.trace, pba.Machine(*machine, start="trace"))
     free = [chunks.tolist() for chunks in memory.free]
     assert [len(chunks) for chunks in free] == start.free
     taken = np.zeros(machine.memory_pages, np.int8)
@@ -103,7 +104,7 @@ def test_when_all_is_given_back_memory_is_as_if_it_had_never_been_taken() -> Non
     )
     result = pba.replay(trace, memory_from_trace=True)
     idle = Trace.from_arrays({"time_ns": [0], "op": [2], "id": [0], "arg": [12]})
-    whole = pba.replay(idle, None, result.machine)
+    whole = pba.replay(idle, None, result.machine.at_rest)
     assert result.counters["free_pages"] == whole.counters["free_pages"]
     assert result.counters["background_failures"] == 0
     state = model.boot(result.machine, model.starting_memory(trace, result.machine))
@@ -128,7 +129,7 @@ def test_zones_are_summed_and_larger_chunks_than_the_models_are_several() -> Non
     columns = {"time_ns": [0], "op": [2], "id": [0], "arg": [12]}
     start = StartMemory([1, 0, 0, 0, 0, 0, 0, 0, 0, 3, 1, 1], [])
     trace = Trace.from_arrays(columns, metadata_of(start, machine, zones=3))
-    memory = model.starting_memory(trace, model.machine_of(trace))
+    memory = model.starting_memory(trace, replace(model.machine_of(trace), start="trace"))
     assert [len(chunks) for chunks in memory.free] == [1, 0, 0, 0, 0, 0, 0, 0, 0, 3, 3]
 
 

@@ -57,13 +57,15 @@ class Replay:
         self,
         machine: Machine,
         thresholds: Thresholds,
-        memory: StartMemory | None = None,
+        memory: StartMemory | list[list[int]] | None = None,
         allocator: Callable[..., BlockAllocator] = BlockAllocator,
     ) -> None:
         self.thresholds = thresholds
         free: list[list[int]] | None = None
         self.held_at_start: list[tuple[int, int]] = []
-        if memory is not None:
+        if isinstance(memory, list):  # the free lists as they are
+            free = memory
+        elif memory is not None:
             free, places = lay_out(memory, machine.memory_pages, machine.orders.max_page)
             self.held_at_start = list(zip(places, memory.held, strict=True))
         self.pba = allocator(machine, free)

@@ -36,7 +36,7 @@ def test_arguments_say_what_a_file_would(tmp_path: Path) -> None:
     words = Words(
         traces=["pgbench", "arm64-*"],
         held_out=["chromium"],
-        machine=Machine(16, 1 << 16, "pmd"),
+        machine=Machine(16, 1 << 16, "pmd", "fragmented:0.25:7"),
         space=SMALL_SPACE,
         aims=["refills", {"name": "pmd_splits", "over": "worst"}, KNOWN_AIMS["peak_cached"]],
         constraints={"refills": 9, "peak_cached": Limit(most=100), "scan_calls": {"least": 1}},
@@ -53,7 +53,7 @@ def test_arguments_say_what_a_file_would(tmp_path: Path) -> None:
     description = "Why?"
     aims = ["refills", {name = "pmd_splits", over = "worst"}, "peak_cached"]
     traces = {train = ["pgbench", "arm64-*"], held_out = ["chromium"]}
-    machine = {page_size_kib = 16, memory = "1 GiB", linear_map = "pmd"}
+    machine = {page_size_kib = 16, memory = "1 GiB", linear_map = "pmd", fragmented = 0.25, fragmented_seed = 7}
     constraints = {refills = 9, peak_cached = 100, scan_calls = {least = 1}}
     decision = {rule = "least-regret", loss = 0.1, within = 0.2}
     groups = {one = ["pgbench*"]}

@@ -21,7 +21,7 @@ class Case:
     path : str
         The trace's file; empty where there is none.
     sha256 : str
-        SHA-256 of the trace's events.
+        SHA-256 of the trace's events, and of what was free when it was recorded where the machine starts so.
     machine : Machine
         The machine.
     events, passes, duration_ns : int
@@ -43,7 +43,7 @@ class Case:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that JSON takes."""
-        return asdict(self)
+        return {**asdict(self), "machine": self.machine.to_dict()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Case:

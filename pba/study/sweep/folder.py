@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from pba.files import replacing
+from pba.machine import ALL_FREE
 from pba.results import COUNTER_COLUMNS
 from pba.study.definition import THRESHOLD_NAMES
 from pba.study.folder import (
@@ -67,24 +68,32 @@ def write_table(path: Path, grid: Grid, cases: Sequence[Case], found: Sequence[B
     # An open file, as Arrow takes no path that is not UTF-8.
     with replacing(path, force=True) as temporary, temporary.open("wb") as stream:
         writer: Any = None
+        told = starts_differ(cases)
         for case, boxes in zip(cases, found, strict=True):
-            table = pa.table(table_columns(grid, case, boxes))
+            table = pa.table(table_columns(grid, case, boxes, told))
             writer = writer or pq.ParquetWriter(stream, table.schema, compression="zstd")
             writer.write_table(table)
         writer.close()
 
 
-def table_columns(grid: Grid, case: Case, boxes: Boxes) -> dict[str, Any]:
+def starts_differ(cases: Sequence[Case]) -> bool:
+    """Whether any case starts with other memory than all of it: then the table says what each starts with."""
+    return any(case.machine.start != ALL_FREE for case in cases)
+
+
+def table_columns(grid: Grid, case: Case, boxes: Boxes, with_start: bool = False) -> dict[str, Any]:
     """Return the table's columns of one case.
 
-    `trace`, `setting`, `page_size_kib`, `memory_pages`, `linear_map`, `behaviour` (a number within the case);
+    `trace`, `setting`, `page_size_kib`, `memory_pages`, `linear_map`, `start` (`Start.code`; where any case has
+    one, `with_start`), `behaviour` (a number within the case);
     for each threshold its range `_from` and `_to`, both included and both values of the grid (as for 4 KiB
     pages); `points` of the grid in the box; every counter; `mean_cached_pages`; `cache_hash`.
     """
     rows = len(boxes.behaviour)
-    shown = (case.trace, case.setting, *case.machine.to_dict().values())
-    names = ("trace", "setting", *case.machine.to_dict())
-    columns: dict[str, Any] = {name: np.full(rows, value) for name, value in zip(names, shown, strict=True)}
+    told = {"trace": case.trace, "setting": case.setting, **case.machine.to_dict()}
+    if with_start:
+        told["start"] = case.machine.start.code
+    columns: dict[str, Any] = {name: np.full(rows, value) for name, value in told.items()}
     columns["behaviour"] = boxes.behaviour
     for name in THRESHOLD_NAMES:
         at = AXES.index(name)

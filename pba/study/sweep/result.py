@@ -18,7 +18,7 @@ from pba.study.objective import AIMS
 from pba.study.space import PATCH_POINT, Point
 from pba.study.sweep.boxes import Boxes, page_ns_of
 from pba.study.sweep.case import Case
-from pba.study.sweep.folder import mean_cached_pages, table_columns
+from pba.study.sweep.folder import mean_cached_pages, starts_differ, table_columns
 from pba.study.sweep.front import (
     Aims,
     FrontStep,
@@ -164,7 +164,7 @@ class SweepResult:
         import pandas as pd
 
         frames = [
-            pd.DataFrame(table_columns(self.grid, case, boxes))
+            pd.DataFrame(table_columns(self.grid, case, boxes, starts_differ(self.cases)))
             for case, boxes in zip(self.cases, self.boxes, strict=True)
         ]
         return pd.concat(frames, ignore_index=True)

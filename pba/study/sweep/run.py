@@ -219,11 +219,11 @@ class _Work:
         machines = [rules[setting](self.traces[at]) for at, setting in pairs]
         names = [f"{_name(*named[at])}, {setting}" for at, setting in pairs]
         check_memory(dict(zip(names, machines, strict=True)), workers, progress)
-        hashes = [trace_sha256(trace) for trace in self.traces]
-        progress.stage("replaying the patch's own thresholds (the first time, the model is compiled)")
-        known = [
-            replays.points_of(hashes[at], machine) for (at, _), machine in zip(pairs, machines, strict=True)
+        hashes = [
+            trace_sha256(self.traces[at], machine) for (at, _), machine in zip(pairs, machines, strict=True)
         ]
+        progress.stage("replaying the patch's own thresholds (the first time, the model is compiled)")
+        known = [replays.points_of(digest, machine) for digest, machine in zip(hashes, machines, strict=True)]
         with Threads(max_workers=workers, thread_name_prefix="sweep") as pool:
             patches = list(pool.map(_patch_figures, [self.traces[at] for at, _ in pairs], machines, known))
             most = grid.resolved(lambda: max(pool.map(_most_cached, self.traces * len(rules), machines)))
@@ -231,10 +231,10 @@ class _Work:
         self.of_trace = [at for at, _ in pairs]
         self.cases = [
             Case(
-                _name(*named[at]), setting, named[at][1], hashes[at], machine, len(self.traces[at]),
+                _name(*named[at]), setting, named[at][1], digest, machine, len(self.traces[at]),
                 _passes(self.traces[at]), self.traces[at].duration_ns, patch,
             )
-            for (at, setting), machine, patch in zip(pairs, machines, patches, strict=True)
+            for (at, setting), digest, machine, patch in zip(pairs, hashes, machines, patches, strict=True)
         ]  # fmt: skip
 
     def record(self, command: str) -> dict[str, Any]:
