@@ -26,23 +26,24 @@ from pba.errors import PbaError
 from pba.imports.read import as_trace
 from pba.probe.floor import GivesBack, split_floor
 from pba.probe.regret import regret
+from pba.probe.watch import Watch
+from pba.probe.watch import watch as watch_trace
+from pba.report.borrowed import Ax, Drawn, onto
 from pba.report.compare_figures import compare_picture, curves_of
-from pba.report.data import folds_table as df_folds
-from pba.report.data import front_table
-from pba.report.data import groups_table as df_groups
-from pba.report.data import points_table as df_points
-from pba.report.data import recordings_table as df_recordings
-from pba.report.data import strip_table as df_choices
+from pba.report.data import (
+    folds_table,
+    front_table,
+    groups_table,
+    points_table,
+    recordings_table,
+    strip_table,
+)
 from pba.report.figures import (
     front_picture,
+    recordings_picture,
+    region_picture,
     sweep_picture,
     timeline_picture,
-)
-from pba.report.figures import (
-    recordings_picture as plot_recordings,
-)
-from pba.report.figures import (
-    region_picture as plot_region,
 )
 from pba.report.inside_figures import inside_picture, table_of
 from pba.report.origins_figures import splits_picture
@@ -58,8 +59,10 @@ from pba.report.trace_figures import (
     phases_picture,
     rates_picture,
 )
-from pba.study.result import Run, load_run
+from pba.results import ReplayResult
+from pba.study.result import RUN_FILE, Run, load_run
 from pba.study.sweep.result import SweepResult
+from pba.study.sweep.run import load_sweep
 from pba.units import time_in_ns
 
 if TYPE_CHECKING:
@@ -72,31 +75,37 @@ if TYPE_CHECKING:
     from pba.probe.compare import Comparison
     from pba.probe.inside import Inside
     from pba.probe.splits import Splits
-    from pba.probe.watch import Watch
-    from pba.report.style import Picture
-    from pba.results import ReplayResult
     from pba.trace.table import Trace
 
 __all__ = [
     "df_bursts", "df_choices", "df_compare", "df_drawdown", "df_floor", "df_folds", "df_front", "df_groups",
     "df_inside", "df_lifetimes", "df_live", "df_passes", "df_phases", "df_points", "df_rates", "df_recordings",
-    "df_regret", "df_splits", "df_timeline", "df_watch",
+    "df_region", "df_regret", "df_splits", "df_timeline", "df_watch",
     "load_run", "plot_bursts", "plot_compare", "plot_drawdown", "plot_front", "plot_inside", "plot_lifetimes",
     "plot_live", "plot_passes", "plot_phases", "plot_points", "plot_rates", "plot_recordings", "plot_region",
     "plot_splits", "plot_timeline", "plot_watch",
 ]  # fmt: skip
 
-plot_points = front_picture
-"""All points of a run, with the front among them."""
+
+def _run(found: Run | str | Path) -> Run:
+    """Return a run: the one given, or that of a folder."""
+    return found if isinstance(found, Run) else load_run(found)
 
 
-def df_front(found: Run | SweepResult, setting: str | None = None) -> pd.DataFrame:
+def _run_or_sweep(found: Run | SweepResult | str | Path) -> Run | SweepResult:
+    """Return a run or a sweep: the one given, or that of a folder."""
+    if isinstance(found, Run | SweepResult):
+        return found
+    return load_run(found) if (Path(found) / RUN_FILE).is_file() else load_sweep(found)
+
+
+def df_front(found: Run | SweepResult | str | Path, setting: str | None = None) -> pd.DataFrame:
     """Return the exact front of a run or of a sweep, a row per outcome.
 
     Parameters
     ----------
-    found : Run or SweepResult
-        What `pba.tune`, `pba.load_run`, `pba.sweep` or `pba.load_sweep` returned.
+    found : Run, SweepResult, str or Path
+        What `pba.tune`, `pba.load_run`, `pba.sweep` or `pba.load_sweep` returned, or a folder of such.
     setting : str, optional
         Of a sweep with several choices of machine: which.
 
@@ -107,30 +116,240 @@ def df_front(found: Run | SweepResult, setting: str | None = None) -> pd.DataFra
         (how many share the outcome), by the first aim; before it has decided, of the points tried so far. Of a
         sweep `SweepResult.front`.
     """
-    return found.front(setting) if isinstance(found, SweepResult) else front_table(found)
+    opened = _run_or_sweep(found)
+    return opened.front(setting) if isinstance(opened, SweepResult) else front_table(opened)
 
 
-def plot_front(found: Run | SweepResult, setting: str | None = None) -> Picture:
+def plot_front(found: Run | SweepResult | str | Path, setting: str | None = None, *, ax: Ax = None) -> Drawn:
     """Draw `df_front`, with the patch's point and the recommended one; of a run all points that it tried, too.
 
     Parameters
     ----------
-    found : Run or SweepResult
-        What `pba.tune`, `pba.load_run`, `pba.sweep` or `pba.load_sweep` returned.
+    found : Run, SweepResult, str or Path
+        What `pba.tune`, `pba.load_run`, `pba.sweep` or `pba.load_sweep` returned, or a folder of such.
     setting : str, optional
         Of a sweep with several choices of machine: which.
+    ax : Axes or sequence of Axes, optional
+        Draw there, in the style of that figure: as many axes as there are panels, or one, which is divided.
 
     Returns
     -------
-    Picture
-        It displays itself; `.data` is its table, `.figure` Matplotlib's figure.
+    Picture, or Axes
+        It displays itself; `.data` is its table, `.figure` Matplotlib's figure. With `ax` the axes that were drawn
+        on, an array where there are several.
 
     Raises
     ------
     PbaError
         If a sweep has several choices of machine and none is named.
     """
-    return sweep_picture(found, setting) if isinstance(found, SweepResult) else front_picture(found)
+    opened = _run_or_sweep(found)
+    if isinstance(opened, SweepResult):
+        return onto(ax, lambda: sweep_picture(opened, setting))
+    return onto(ax, lambda: front_picture(opened))
+
+
+def df_points(run: Run | str | Path) -> pd.DataFrame:
+    """Return all points of a run, with their aims.
+
+    Parameters
+    ----------
+    run : Run, str or Path
+        What `pba.tune` or `pba.load_run` returned, or a run's folder.
+
+    Returns
+    -------
+    DataFrame
+        A row per point: `number`, the thresholds, each aim, `searched`, `on_front`, `role` (`patch`, `recommended`,
+        a plain alternative, or empty).
+
+    Raises
+    ------
+    StudyError
+        If it is no run's folder, or the run has not decided yet.
+    """
+    return points_table(_run(run))
+
+
+def plot_points(run: Run | str | Path, *, ax: Ax = None) -> Drawn:
+    """Draw `df_points`: every point that the search tried, with the front among them.
+
+    Parameters
+    ----------
+    run : Run, str or Path
+        What `pba.tune` or `pba.load_run` returned, or a run's folder.
+    ax : Axes or sequence of Axes, optional
+        Draw there, in the style of that figure: as many axes as there are panels, or one, which is divided.
+
+    Returns
+    -------
+    Picture, or Axes
+        It displays itself; `.data` is its table, `.figure` Matplotlib's figure. With `ax` the axes that were drawn
+        on, an array where there are several.
+
+    Raises
+    ------
+    StudyError
+        If it is no run's folder, or the run has not decided yet.
+    """
+    return onto(ax, lambda: front_picture(_run(run)))
+
+
+def df_choices(run: Run | str | Path) -> pd.DataFrame:
+    """Return the named points of a run beside each other: the patch, the plain alternatives, the recommended one.
+
+    Parameters
+    ----------
+    run : Run, str or Path
+        What `pba.tune` or `pba.load_run` returned, or a run's folder.
+
+    Returns
+    -------
+    DataFrame
+        A row per choice: `name`, the thresholds, each aim, and its change against the patch in words with its 95 %
+        interval over recordings.
+
+    Raises
+    ------
+    StudyError
+        If it is no run's folder, or the run has not decided yet.
+    """
+    return strip_table(_run(run))
+
+
+def df_groups(run: Run | str | Path) -> pd.DataFrame:
+    """Return what the recommended point of a run does in each group of recordings.
+
+    Parameters
+    ----------
+    run : Run, str or Path
+        What `pba.tune` or `pba.load_run` returned, or a run's folder.
+
+    Returns
+    -------
+    DataFrame
+        A row per group: `group`, `recordings`, and for each aim what the patch and the recommended point come to, and
+        the change in words.
+
+    Raises
+    ------
+    StudyError
+        If it is no run's folder, or the run has not decided yet.
+    """
+    return groups_table(_run(run))
+
+
+def df_folds(run: Run | str | Path) -> pd.DataFrame:
+    """Return what a run's rule chooses without each recording, and what that does on it.
+
+    Parameters
+    ----------
+    run : Run, str or Path
+        What `pba.tune` or `pba.load_run` returned, or a run's folder.
+
+    Returns
+    -------
+    DataFrame
+        A row per recording.
+
+    Raises
+    ------
+    StudyError
+        If it is no run's folder, or the run has not decided yet.
+    """
+    return folds_table(_run(run))
+
+
+def df_recordings(run: Run | str | Path) -> pd.DataFrame:
+    """Return the patch's figures beside the recommended point's, a row per recording.
+
+    Parameters
+    ----------
+    run : Run, str or Path
+        What `pba.tune` or `pba.load_run` returned, or a run's folder.
+
+    Returns
+    -------
+    DataFrame
+        A row per recording: `trace`, `patch_...` and `recommended_...` of each aim, `silent` (why it does not react,
+        or empty).
+
+    Raises
+    ------
+    StudyError
+        If it is no run's folder, or the run has not decided yet.
+    """
+    return recordings_table(_run(run))
+
+
+def plot_recordings(run: Run | str | Path, *, ax: Ax = None) -> Drawn:
+    """Draw `df_recordings`: the patch's values against the recommended ones, a row per recording.
+
+    Parameters
+    ----------
+    run : Run, str or Path
+        What `pba.tune` or `pba.load_run` returned, or a run's folder.
+    ax : Axes or sequence of Axes, optional
+        Draw there, in the style of that figure: as many axes as there are panels, or one, which is divided.
+
+    Returns
+    -------
+    Picture, or Axes
+        It displays itself; `.data` is its table, `.figure` Matplotlib's figure. With `ax` the axes that were drawn
+        on, an array where there are several.
+
+    Raises
+    ------
+    StudyError
+        If it is no run's folder, or the run has not decided yet.
+    """
+    return onto(ax, lambda: recordings_picture(_run(run)))
+
+
+def df_region(run: Run | str | Path) -> pd.DataFrame:
+    """Return how the rule's score lies over pairs of thresholds.
+
+    Parameters
+    ----------
+    run : Run, str or Path
+        What `pba.tune` or `pba.load_run` returned, or a run's folder.
+
+    Returns
+    -------
+    DataFrame
+        `across` and `up` (which thresholds), `x`, `y` (their values), `score`: the least over the third threshold, in
+        units of the patch's. Empty without a sweep.
+
+    Raises
+    ------
+    StudyError
+        If it is no run's folder, or the run has not decided yet.
+    """
+    return _run(run).maps
+
+
+def plot_region(run: Run | str | Path, *, ax: Ax = None) -> Drawn:
+    """Draw `df_region`: where the answer lies, over U and B and over M and B, with the edge of what is as good.
+
+    Parameters
+    ----------
+    run : Run, str or Path
+        What `pba.tune` or `pba.load_run` returned, or a run's folder.
+    ax : Axes or sequence of Axes, optional
+        Draw there, in the style of that figure: as many axes as there are panels, or one, which is divided.
+
+    Returns
+    -------
+    Picture, or Axes
+        It displays itself; `.data` is its table, `.figure` Matplotlib's figure. With `ax` the axes that were drawn
+        on, an array where there are several.
+
+    Raises
+    ------
+    StudyError
+        If it is no run's folder, or the run has not decided yet.
+    """
+    return onto(ax, lambda: region_picture(_run(run)))
 
 
 def df_bursts(trace: Trace | str | Path, gap_ns: int | str = BURST_GAP_NS) -> pd.DataFrame:
@@ -152,7 +371,7 @@ def df_bursts(trace: Trace | str | Path, gap_ns: int | str = BURST_GAP_NS) -> pd
     return bursts_table(as_trace(trace), time_in_ns(gap_ns, "gap_ns"))
 
 
-def plot_bursts(trace: Trace | str | Path, gap_ns: int | str = BURST_GAP_NS) -> Picture:
+def plot_bursts(trace: Trace | str | Path, gap_ns: int | str = BURST_GAP_NS, *, ax: Ax = None) -> Drawn:
     """Draw `df_bursts`: how large the runs of frees and of allocations are.
 
     Parameters
@@ -161,18 +380,21 @@ def plot_bursts(trace: Trace | str | Path, gap_ns: int | str = BURST_GAP_NS) -> 
         A trace, its file, or the name of a recording.
     gap_ns : int or str
         A run ends where the next event of its kind comes later than this, in ns or as `"1ms"`.
+    ax : Axes or sequence of Axes, optional
+        Draw there, in the style of that figure: as many axes as there are panels, or one, which is divided.
 
     Returns
     -------
-    Picture
-        It displays itself; `.data` is its table, `.figure` Matplotlib's figure.
+    Picture, or Axes
+        It displays itself; `.data` is its table, `.figure` Matplotlib's figure. With `ax` the axes that were drawn
+        on, an array where there are several.
 
     Raises
     ------
     PbaError
         If there is nothing to draw.
     """
-    return bursts_picture(as_trace(trace), time_in_ns(gap_ns, "gap_ns"))
+    return onto(ax, lambda: bursts_picture(as_trace(trace), time_in_ns(gap_ns, "gap_ns")))
 
 
 def df_drawdown(trace: Trace | str | Path, windows_ns: Iterable[int | str] | None = None) -> pd.DataFrame:
@@ -197,7 +419,9 @@ def df_drawdown(trace: Trace | str | Path, windows_ns: Iterable[int | str] | Non
     return drawdown_table(as_trace(trace), windows_ns)
 
 
-def plot_drawdown(trace: Trace | str | Path, window_ns: int | str = NATURAL_WINDOW_NS) -> Picture:
+def plot_drawdown(
+    trace: Trace | str | Path, window_ns: int | str = NATURAL_WINDOW_NS, *, ax: Ax = None
+) -> Drawn:
     """Draw `df_drawdown`: how deep the demand draws down a cache of pages, by the length of time.
 
     Parameters
@@ -207,18 +431,21 @@ def plot_drawdown(trace: Trace | str | Path, window_ns: int | str = NATURAL_WIND
     window_ns : int or str
         The window whose drawdown is marked, in ns or as `"200ms"`; by default 1 s, that of the natural
         cache size.
+    ax : Axes or sequence of Axes, optional
+        Draw there, in the style of that figure: as many axes as there are panels, or one, which is divided.
 
     Returns
     -------
-    Picture
-        It displays itself; `.data` is its table, `.figure` Matplotlib's figure.
+    Picture, or Axes
+        It displays itself; `.data` is its table, `.figure` Matplotlib's figure. With `ax` the axes that were drawn
+        on, an array where there are several.
 
     Raises
     ------
     PbaError
         If there is nothing to draw.
     """
-    return drawdown_picture(as_trace(trace), _length_in_ns(window_ns, "window_ns"))
+    return onto(ax, lambda: drawdown_picture(as_trace(trace), _length_in_ns(window_ns, "window_ns")))
 
 
 def df_floor(
@@ -299,25 +526,28 @@ def df_lifetimes(trace: Trace | str | Path, steps: int = 1000) -> pd.DataFrame:
     return lifetimes_table(as_trace(trace), steps)
 
 
-def plot_lifetimes(trace: Trace | str | Path) -> Picture:
+def plot_lifetimes(trace: Trace | str | Path, *, ax: Ax = None) -> Drawn:
     """Draw `df_lifetimes`: the share of page-table pages that outlive an age, by level (Kaplan-Meier).
 
     Parameters
     ----------
     trace : Trace, str or Path
         A trace, its file, or the name of a recording.
+    ax : Axes or sequence of Axes, optional
+        Draw there, in the style of that figure: as many axes as there are panels, or one, which is divided.
 
     Returns
     -------
-    Picture
-        It displays itself; `.data` is its table, `.figure` Matplotlib's figure.
+    Picture, or Axes
+        It displays itself; `.data` is its table, `.figure` Matplotlib's figure. With `ax` the axes that were drawn
+        on, an array where there are several.
 
     Raises
     ------
     PbaError
         If there is nothing to draw.
     """
-    return lifetimes_picture(as_trace(trace))
+    return onto(ax, lambda: lifetimes_picture(as_trace(trace)))
 
 
 def df_live(trace: Trace | str | Path, windows: int = 600) -> pd.DataFrame:
@@ -338,25 +568,28 @@ def df_live(trace: Trace | str | Path, windows: int = 600) -> pd.DataFrame:
     return live_table(as_trace(trace), windows)
 
 
-def plot_live(trace: Trace | str | Path) -> Picture:
+def plot_live(trace: Trace | str | Path, *, ax: Ax = None) -> Drawn:
     """Draw `df_live`: the live page-table pages over time, by level.
 
     Parameters
     ----------
     trace : Trace, str or Path
         A trace, its file, or the name of a recording.
+    ax : Axes or sequence of Axes, optional
+        Draw there, in the style of that figure: as many axes as there are panels, or one, which is divided.
 
     Returns
     -------
-    Picture
-        It displays itself; `.data` is its table, `.figure` Matplotlib's figure.
+    Picture, or Axes
+        It displays itself; `.data` is its table, `.figure` Matplotlib's figure. With `ax` the axes that were drawn
+        on, an array where there are several.
 
     Raises
     ------
     PbaError
         If there is nothing to draw.
     """
-    return live_picture(as_trace(trace))
+    return onto(ax, lambda: live_picture(as_trace(trace)))
 
 
 def df_passes(trace: Trace | str | Path, windows: int = 120) -> pd.DataFrame:
@@ -378,25 +611,28 @@ def df_passes(trace: Trace | str | Path, windows: int = 120) -> pd.DataFrame:
     return passes_table(as_trace(trace), windows)
 
 
-def plot_passes(trace: Trace | str | Path) -> Picture:
+def plot_passes(trace: Trace | str | Path, *, ax: Ax = None) -> Drawn:
     """Draw `df_passes`: the shrinker passes over time, by priority.
 
     Parameters
     ----------
     trace : Trace, str or Path
         A trace, its file, or the name of a recording.
+    ax : Axes or sequence of Axes, optional
+        Draw there, in the style of that figure: as many axes as there are panels, or one, which is divided.
 
     Returns
     -------
-    Picture
-        It displays itself; `.data` is its table, `.figure` Matplotlib's figure.
+    Picture, or Axes
+        It displays itself; `.data` is its table, `.figure` Matplotlib's figure. With `ax` the axes that were drawn
+        on, an array where there are several.
 
     Raises
     ------
     PbaError
         If there is nothing to draw.
     """
-    return passes_picture(as_trace(trace))
+    return onto(ax, lambda: passes_picture(as_trace(trace)))
 
 
 def df_phases(trace: Trace | str | Path, phases: int | None = None) -> pd.DataFrame:
@@ -417,7 +653,7 @@ def df_phases(trace: Trace | str | Path, phases: int | None = None) -> pd.DataFr
     return phases_table(as_trace(trace), phases)
 
 
-def plot_phases(trace: Trace | str | Path, phases: int | None = None) -> Picture:
+def plot_phases(trace: Trace | str | Path, phases: int | None = None, *, ax: Ax = None) -> Drawn:
     """Draw `df_phases`: how fast the demand changes, by phase.
 
     Parameters
@@ -426,18 +662,21 @@ def plot_phases(trace: Trace | str | Path, phases: int | None = None) -> Picture
         A trace, its file, or the name of a recording.
     phases : int, optional
         Take so many equal parts of the time; by default phases end where rates change for good.
+    ax : Axes or sequence of Axes, optional
+        Draw there, in the style of that figure: as many axes as there are panels, or one, which is divided.
 
     Returns
     -------
-    Picture
-        It displays itself; `.data` is its table, `.figure` Matplotlib's figure.
+    Picture, or Axes
+        It displays itself; `.data` is its table, `.figure` Matplotlib's figure. With `ax` the axes that were drawn
+        on, an array where there are several.
 
     Raises
     ------
     PbaError
         If there is nothing to draw.
     """
-    return phases_picture(as_trace(trace), phases)
+    return onto(ax, lambda: phases_picture(as_trace(trace), phases))
 
 
 def df_rates(trace: Trace | str | Path, windows: int = 200) -> pd.DataFrame:
@@ -459,34 +698,52 @@ def df_rates(trace: Trace | str | Path, windows: int = 200) -> pd.DataFrame:
     return rates_table(as_trace(trace), windows)
 
 
-def plot_rates(trace: Trace | str | Path) -> Picture:
+def plot_rates(trace: Trace | str | Path, *, ax: Ax = None) -> Drawn:
     """Draw `df_rates`: allocations and frees per second.
 
     Parameters
     ----------
     trace : Trace, str or Path
         A trace, its file, or the name of a recording.
+    ax : Axes or sequence of Axes, optional
+        Draw there, in the style of that figure: as many axes as there are panels, or one, which is divided.
 
     Returns
     -------
-    Picture
-        It displays itself; `.data` is its table, `.figure` Matplotlib's figure.
+    Picture, or Axes
+        It displays itself; `.data` is its table, `.figure` Matplotlib's figure. With `ax` the axes that were drawn
+        on, an array where there are several.
 
     Raises
     ------
     PbaError
         If there is nothing to draw.
     """
-    return rates_picture(as_trace(trace))
+    return onto(ax, lambda: rates_picture(as_trace(trace)))
 
 
-def df_timeline(result: ReplayResult) -> pd.DataFrame:
+def _with_timeline(result: ReplayResult | Trace | str | Path) -> ReplayResult:
+    """Return a replay with its timeline: the one given, or that of a trace at the patch's thresholds."""
+    if isinstance(result, ReplayResult):
+        return result
+    from pba.model import replay
+
+    return replay(as_trace(result), timeline=True)
+
+
+def _watched(found: Watch | Trace | str | Path) -> Watch:
+    """Return a replay over time: the one given, or that of a trace at the patch's thresholds."""
+    return found if isinstance(found, Watch) else watch_trace(found)
+
+
+def df_timeline(result: ReplayResult | Trace | str | Path) -> pd.DataFrame:
     """Return cache, live page tables and splits over the time of one replay.
 
     Parameters
     ----------
-    result : ReplayResult
-        A replay made with `timeline=True`.
+    result : ReplayResult, Trace, str or Path
+        A replay made with `timeline=True`; or a trace, its file or a recording's name, replayed at the patch's
+        thresholds.
 
     Returns
     -------
@@ -501,6 +758,7 @@ def df_timeline(result: ReplayResult) -> pd.DataFrame:
     """
     import pandas as pd
 
+    result = _with_timeline(result)
     timeline: Any = result.timeline
     if timeline is None:
         raise PbaError("this replay kept no timeline", "replay with timeline=True")
@@ -518,44 +776,69 @@ def df_timeline(result: ReplayResult) -> pd.DataFrame:
     )
 
 
-def plot_timeline(result: ReplayResult) -> Picture:
-    """Draw `df_timeline`: what is cached and live above, PMD splits so far below."""
+def plot_timeline(result: ReplayResult | Trace | str | Path, *, ax: Ax = None) -> Drawn:
+    """Draw `df_timeline`: what is cached and live above, PMD splits so far below.
+
+    Parameters
+    ----------
+    result : ReplayResult, Trace, str or Path
+        A replay made with `timeline=True`; or a trace, its file or a recording's name, replayed at the patch's
+        thresholds.
+    ax : Axes or sequence of Axes, optional
+        Draw there, in the style of that figure: as many axes as there are panels, or one, which is divided.
+
+    Returns
+    -------
+    Picture, or Axes
+        It displays itself; `.data` is its table, `.figure` Matplotlib's figure. With `ax` the axes that were drawn
+        on, an array where there are several.
+
+    Raises
+    ------
+    PbaError
+        If the replay kept no timeline, or has no event.
+    """
+    result = _with_timeline(result)
     title = f"{result.trace_name or 'Replay'} with {result.thresholds}"
-    return timeline_picture(df_timeline(result), title)
+    return onto(ax, lambda: timeline_picture(df_timeline(result), title))
 
 
-def df_watch(watch: Watch) -> pd.DataFrame:
+def df_watch(watch: Watch | Trace | str | Path) -> pd.DataFrame:
     """Return what a replay shows over time, window by window.
 
     Parameters
     ----------
-    watch : Watch
-        What `pba.watch` returned.
+    watch : Watch, Trace, str or Path
+        What `pba.watch` returned; or a trace, its file or a recording's name, at the patch's thresholds.
 
     Returns
     -------
-    pandas.DataFrame
+    DataFrame
         `Watch.over_time`, where the columns are described.
     """
-    return watch.over_time
+    return _watched(watch).over_time
 
 
-def plot_watch(watch: Watch, against: Watch | None = None) -> Picture:
+def plot_watch(watch: Watch | Trace | str | Path, against: Watch | None = None, *, ax: Ax = None) -> Drawn:
     """Draw a replay over time: cached pages with the splits marked, and how full the blocks are.
 
     Parameters
     ----------
-    watch : Watch
-        What `pba.watch` returned; its tables are what is drawn.
+    watch : Watch, Trace, str or Path
+        What `pba.watch` returned, whose tables are drawn; or a trace, its file or a recording's name, at the
+        patch's thresholds.
     against : Watch, optional
         Another one of the same trace, whose curve stands behind; `watch` itself by default.
+    ax : Axes or sequence of Axes, optional
+        Draw there, in the style of that figure: as many axes as there are panels, or one, which is divided.
 
     Returns
     -------
-    Picture
-        It displays itself; `.data` is its table, `.figure` Matplotlib's figure.
+    Picture, or Axes
+        It displays itself; `.data` is its table, `.figure` Matplotlib's figure. With `ax` the axes that were drawn
+        on, an array where there are several.
     """
-    return watch_picture(watch, against)
+    return onto(ax, lambda: watch_picture(_watched(watch), against))
 
 
 def df_splits(splits: Splits) -> pd.DataFrame:
@@ -574,7 +857,7 @@ def df_splits(splits: Splits) -> pd.DataFrame:
     return splits.table
 
 
-def plot_splits(splits: Splits, against: Splits | None = None) -> Picture:
+def plot_splits(splits: Splits, against: Splits | None = None, *, ax: Ax = None) -> Drawn:
     """Draw each block over time, darker where more of it is in use, with its split marked.
 
     Parameters
@@ -583,14 +866,17 @@ def plot_splits(splits: Splits, against: Splits | None = None) -> Picture:
         What `pba.splits` returned.
     against : Splits, optional
         Another one of the same trace, in a panel above.
+    ax : Axes or sequence of Axes, optional
+        Draw there, in the style of that figure: as many axes as there are panels, or one, which is divided.
 
     Returns
     -------
-    Picture
-        It displays itself; `.data` is its table, `.figure` Matplotlib's figure.
+    Picture, or Axes
+        It displays itself; `.data` is its table, `.figure` Matplotlib's figure. With `ax` the axes that were drawn
+        on, an array where there are several.
     """
     named = {} if against is None else {"before": against}
-    return splits_picture({**named, "now": splits} if named else {"replay": splits})
+    return onto(ax, lambda: splits_picture({**named, "now": splits} if named else {"replay": splits}))
 
 
 def df_compare(comparison: Comparison | RunComparison, trace: str | None = None) -> pd.DataFrame:
@@ -620,7 +906,7 @@ def df_compare(comparison: Comparison | RunComparison, trace: str | None = None)
     return curves_of(comparison, comparison.named(trace))
 
 
-def plot_compare(comparison: Comparison | RunComparison, trace: str | None = None) -> Picture:
+def plot_compare(comparison: Comparison | RunComparison, trace: str | None = None, *, ax: Ax = None) -> Drawn:
     """Draw a comparison: policies on a trace over time, or the fronts of runs and sweeps in one figure.
 
     Parameters
@@ -629,11 +915,14 @@ def plot_compare(comparison: Comparison | RunComparison, trace: str | None = Non
         What `pba.compare` or `pba.compare_runs` returned.
     trace : str, optional
         Of policies: which of their traces; it may be left out where there is but one.
+    ax : Axes or sequence of Axes, optional
+        Draw there, in the style of that figure: as many axes as there are panels, or one, which is divided.
 
     Returns
     -------
-    Picture
-        It displays itself; `.data` is its table, `.figure` Matplotlib's figure.
+    Picture, or Axes
+        It displays itself; `.data` is its table, `.figure` Matplotlib's figure. With `ax` the axes that were drawn
+        on, an array where there are several.
 
     Raises
     ------
@@ -642,7 +931,7 @@ def plot_compare(comparison: Comparison | RunComparison, trace: str | None = Non
         one aim in common.
     """
     if isinstance(comparison, RunComparison):
-        return fronts_picture(comparison)
+        return onto(ax, lambda: fronts_picture(comparison))
     return compare_picture(comparison, comparison.named(trace))
 
 
@@ -662,20 +951,23 @@ def df_inside(inside: Inside) -> pd.DataFrame:
     return table_of(inside)
 
 
-def plot_inside(inside: Inside) -> Picture:
+def plot_inside(inside: Inside, *, ax: Ax = None) -> Drawn:
     """Draw memory at chosen events: blocks page by page, what maps them, and the cached list from its head.
 
     Parameters
     ----------
     inside : Inside
         What `pba.inside` returned.
+    ax : Axes or sequence of Axes, optional
+        Draw there, in the style of that figure: as many axes as there are panels, or one, which is divided.
 
     Returns
     -------
-    Picture
-        It displays itself; `.data` is its table, `.figure` Matplotlib's figure.
+    Picture, or Axes
+        It displays itself; `.data` is its table, `.figure` Matplotlib's figure. With `ax` the axes that were drawn
+        on, an array where there are several.
     """
-    return inside_picture(inside)
+    return onto(ax, lambda: inside_picture(inside))
 
 
 def _length_in_ns(value: int | str, what: str) -> int:

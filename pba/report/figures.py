@@ -10,6 +10,7 @@ import pandas as pd
 
 from pba.printable import printable
 from pba.report.axes import spread
+from pba.report.borrowed import borrowed
 from pba.report.data import (
     KERNEL_NAMES,
     LETTERS,
@@ -84,13 +85,14 @@ def all_pictures(run: Run) -> list[Picture]:
 
 
 def new_figure(width: float, height: float, title: str) -> Figure:
-    """Return an empty figure of that size in inches, with its title."""
+    """Return an empty figure of that size in inches, with its title; or what stands for the user's axes."""
     load_matplotlib()
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height))
+    figure: Any = borrowed() or Figure(figsize=(width, height))
     figure.suptitle(printable(title), x=0.01, ha="left")
-    return figure
+    made: Figure = figure
+    return made
 
 
 def settle(figure: Figure) -> None:
@@ -126,7 +128,9 @@ def front_picture(run: Run) -> Picture:
             "need no tuning."
         )
     alt = _front_alt(run, table, front)
-    return Picture("front", title, caption, alt, table, figure, spots, details_of(run, front))
+    return Picture(
+        "front", title, caption, alt, table, figure, spots, {} if borrowed() else details_of(run, front)
+    )
 
 
 def sweep_picture(result: SweepResult, setting: str | None = None) -> Picture:

@@ -18,6 +18,7 @@ from pba.machine import Thresholds
 from pba.printable import printable
 from pba.probe.watch import BLOCKS, Watch
 from pba.report.axes import plain, spread
+from pba.report.borrowed import borrowed
 from pba.report.figures import SPLITS, new_figure
 from pba.report.style import FRONT, PATCH, PLAIN, RECOMMENDED, SURFACE, Picture, style
 from pba.units import number, plural
@@ -112,16 +113,14 @@ class WatchFigure:
     def _lay_out(self, with_front: bool) -> None:
         from matplotlib.ticker import MaxNLocator
 
-        # No layout of its own: with each replay's numbers it would be another, and the panels would jump.
-        self.figure.set_layout_engine("none")
-        columns = [2.2, 1] if with_front else [1]
-        grid = self.figure.add_gridspec(
-            2, len(columns), width_ratios=columns, height_ratios=[2.1, 1],
-            left=0.085, right=0.985, top=0.88, bottom=0.19, hspace=0.1, wspace=0.17,
-        )  # fmt: skip
-        self.cached: Axes = self.figure.add_subplot(grid[0, 0])
-        self.blocks: Axes = self.figure.add_subplot(grid[1, 0], sharex=self.cached)
-        self.against: Axes | None = self.figure.add_subplot(grid[:, 1]) if with_front else None
+        self.cached: Axes
+        self.blocks: Axes
+        self.against: Axes | None
+        if (given := borrowed()) is not None:
+            self.cached, self.blocks = given.subplots(2, 1, sharex=True, height_ratios=[2.1, 1])
+            self.against = None
+        else:
+            self._make_panels(with_front)
         self.cached.set_ylabel("cached pages")
         self.blocks.set_ylabel("blocks")
         self.blocks.set_xlabel("time, s")
@@ -134,6 +133,18 @@ class WatchFigure:
             self.against.set_xlabel(SPLITS)
             self.against.set_ylabel("mean cached pages")
             self.against.set_title("all points of a coarse grid")
+
+    def _make_panels(self, with_front: bool) -> None:
+        # No layout of its own: with each replay's numbers it would be another, and the panels would jump.
+        self.figure.set_layout_engine("none")
+        columns = [2.2, 1] if with_front else [1]
+        grid = self.figure.add_gridspec(
+            2, len(columns), width_ratios=columns, height_ratios=[2.1, 1],
+            left=0.085, right=0.985, top=0.88, bottom=0.19, hspace=0.1, wspace=0.17,
+        )  # fmt: skip
+        self.cached = self.figure.add_subplot(grid[0, 0])
+        self.blocks = self.figure.add_subplot(grid[1, 0], sharex=self.cached)
+        self.against = self.figure.add_subplot(grid[:, 1]) if with_front else None
 
     def _make_lines(self) -> None:
         """Make the lines that replays are drawn with."""
@@ -279,6 +290,12 @@ class WatchFigure:
         self.figure.suptitle(f"{name}, {watch.thresholds}: {told}", x=0.01, ha="left")
 
     def _write_legends(self) -> None:
+        if borrowed() is not None:
+            self.cached.legend(fontsize="small")
+            self.blocks.legend(
+                fontsize="x-small", ncols=3, title="pages of a block in use", title_fontsize="x-small"
+            )
+            return
         self.cached.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, borderaxespad=0.1)
         self.blocks.legend(
             loc="upper left", bbox_to_anchor=(0, -0.38), ncols=6, borderaxespad=0, title="pages of a block in use",
@@ -302,6 +319,8 @@ def watch_picture(watch: Watch, against: Watch | None = None, called: str = "now
     if called != "now" and against is not None:  # both have names: their figures stand beside the picture
         name = printable(watch.result.trace_name, 40)
         drawn.figure.suptitle(f"{name} over time: {drawn.behind_name} and {called}", x=0.01, ha="left")
+    if (given := borrowed()) is not None:
+        given.set_layout_engine("none")
     splits, mean = watch.aims
     least, most = int(watch.over_time["least_cached"].min()), int(watch.over_time["most_cached"].max())
     title = drawn.figure.get_suptitle()

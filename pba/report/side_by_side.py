@@ -295,7 +295,7 @@ def _of_run(run: Run, name: str) -> Side:
 def _of_sweep(result: SweepResult, setting: str, name: str) -> Side:
     cases = [case for case in result.cases if case.setting == setting]
     traces = [case.trace for case in cases]
-    best, _ = recommended_of(result, setting)
+    best = recommended_of(result, setting).recommended
     facts = {
         "kind": "sweep", "command": result.command, **_versions(result.versions),
         "aims": ", ".join(f"{aim.title} ({aim.over})" for aim in DEFAULT_AIMS), "grid": _grid_words(result),

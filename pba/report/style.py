@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pandas as pd
 
 from pba.printable import LONGEST_MESSAGE, printable
+from pba.report.borrowed import borrowed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -81,11 +82,17 @@ def load_matplotlib() -> None:
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Draw and save under our settings, whatever the user's own; they come back afterwards."""
+    """Draw and save under our settings, whatever the user's own; they come back afterwards.
+
+    On axes of the user's own their settings hold, but for names, which are no formulas.
+    """
     load_matplotlib()
     import matplotlib.style
 
-    with matplotlib.style.context(["default", _RC]):
+    ours: list[str | dict[str, Any]] = (
+        ["default", _RC] if borrowed() is None else [{"text.parse_math": False}]
+    )
+    with matplotlib.style.context(ours):
         yield
 
 
