@@ -9,8 +9,8 @@ Then `pba.recordings`, `pba.read_trace`, `pba.generate`, `pba.replay`, `pba.repl
 with `pba.cut`, `pba.join`, `pba.merge`, `pba.repeat`, `pba.scale`, `pba.minimise`; many replays of one trace
 with `pba.compile_trace`; `pba.tune`, `pba.tune_batch`, `pba.load_run`; `pba.sweep`, `pba.load_sweep`; policies
 side by side with `pba.compare`, runs and sweeps with `pba.compare_runs`, the least splits of any with
-`pba.split_floor`; a replay over time with `pba.watch`, where its splits come from with `pba.splits`, memory at
-chosen events with `pba.inside`; for Jupyter `pba.interact` and `pba.explore`.
+`pba.split_floor`, what they cost with `pba.cost`; a replay over time with `pba.watch`, where its splits come from
+with `pba.splits`, memory at chosen events with `pba.inside`; for Jupyter `pba.interact` and `pba.explore`.
 Everything heavy is imported when it is first asked for.
 """
 
@@ -24,6 +24,8 @@ from pba.errors import PbaError
 from pba.machine import Machine, Start, Thresholds
 
 if TYPE_CHECKING:
+    from pba.answer.cost import Cost, break_even_memory, cost
+    from pba.answer.prices import Prices, read_prices
     from pba.engine.compile import compile_trace
     from pba.engine.compiled import CompiledTrace
     from pba.engine.replay import machine_of, replay
@@ -92,6 +94,11 @@ if TYPE_CHECKING:
     from pba.trace.table import Trace
 
 _LAZY = {
+    "Cost": "pba.answer.cost",
+    "break_even_memory": "pba.answer.cost",
+    "cost": "pba.answer.cost",
+    "Prices": "pba.answer.prices",
+    "read_prices": "pba.answer.prices",
     "replay": "pba.engine.replay",
     "compile_trace": "pba.engine.compile",
     "CompiledTrace": "pba.engine.compiled",
@@ -176,12 +183,14 @@ __all__ = [
     "Aim",
     "Comparison",
     "CompiledTrace",
+    "Cost",
     "Grid",
     "Inside",
     "Machine",
     "Metadata",
     "PbaError",
     "Policy",
+    "Prices",
     "Quality",
     "ReplayBounds",
     "ReplayResult",
@@ -194,9 +203,11 @@ __all__ = [
     "Trace",
     "Watch",
     "__version__",
+    "break_even_memory",
     "compare",
     "compare_runs",
     "compile_trace",
+    "cost",
     "cut",
     "df_bursts",
     "df_choices",
@@ -244,6 +255,7 @@ __all__ = [
     "plot_splits",
     "plot_timeline",
     "plot_watch",
+    "read_prices",
     "read_trace",
     "recordings",
     "repeat",

@@ -20,13 +20,15 @@ import pba
 from pba.policies.registry import definition
 from pba.probe.compare import cell
 from pba.probe.measures import MEASURES
+from pba.probe.regret import against_floor
 from pba.trace import corpus
+from pba.units import number
 from tests.test_walls import FLOOR, LAYERS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAPERS = sorted(
     path
-    for pattern in ("*.md", "*/README.md", "tests/*/README.md", ".github/*.md")
+    for pattern in ("*.md", "*/README.md", "tests/*/README.md", "studies/*/README.md", ".github/*.md")
     for path in ROOT.glob(pattern)
     if not path.relative_to(ROOT).parts[0].startswith((".venv", ".pytest", "build", "dist"))
 )
@@ -38,9 +40,9 @@ def rooms() -> str:
     """Return the map of rooms, the floor first."""
     lines = ["| | room | what it is | what it knows |", "|---|---|---|---|"]
     layers = [{name: room for name, (room, _) in FLOOR.items()}, *LAYERS]
-    for number, layer in enumerate(layers):
+    for at, layer in enumerate(layers):
         for name, room in layer.items():
-            lines.append(f"| {number} | `{name}` | {room.what} | {room.knows} |")
+            lines.append(f"| {at} | `{name}` | {room.what} | {room.knows} |")
     return "\n".join(lines)
 
 
@@ -109,11 +111,51 @@ def measures() -> str:
     return "\n".join(lines)
 
 
+def floor() -> str:
+    """Return how far each policy is from the least splits that any allocator needs."""
+    traces = [pba.read_trace(name) for name in pba.recordings()]
+    found = against_floor(_compared(), traces, pba.machine_of)
+    heads = ("PMD splits", "pages held back", "least splits at so many", "if pages go back at visits alone")
+    lines = [f"| policy | {' | '.join(heads)} |", f"|---|{'---:|' * len(heads)}"]
+    for choice, rows in found.groupby("choice", sort=False):
+        held = cell(rows["held_back_mean"].mean(), "pages")
+        by_visits = rows["least_splits_reclaim"]
+        last = "" if by_visits.isna().any() else f"{by_visits.sum():,.0f}"
+        lines.append(
+            f"| `{choice}` | {rows['pmd_splits'].sum():,} | {held} | {rows['least_splits'].sum():,.0f} | {last} |"
+        )
+    one = found[found["choice"] == "v6"]
+    unsplit, by_visits, reached = (
+        number(one[name].mean()) for name in ("pages_unsplit", "pages_unsplit_reclaim", "reachable_unsplit")
+    )
+    least = f"{unsplit} pages on average, {by_visits} if pages go back at visits alone"
+    lines += ["", f"Without any split no allocator holds back less than {least}."]
+    lines.append(f"One that knows all lifetimes does it with {reached}.")
+    return "\n".join(lines)
+
+
+def memory() -> str:
+    """Return from which memory on a linear map in PTEs takes more of it than policies hold back, by recording."""
+    wanted = ("v6", "whole-blocks-only", "freetype")
+    found = pba.break_even_memory(_compared(), wanted)
+    heads = [f"{name}, {kind}" for name in wanted for kind in ("mean", "peak")]
+    lines = [f"| GiB | the machine has | {' | '.join(heads)} |", f"|---|---:|{'---:|' * len(heads)}"]
+    for trace, rows in found.groupby("trace", sort=False):
+        cells = [f"{rows['memory_gib'].iloc[0]:.2f}"]
+        for name in wanted:
+            row = rows[rows["choice"] == name].iloc[0]
+            cells += [f"{row['mean_gib']:.2f}", f"{row['peak_gib']:.2f}"]
+        lines.append(f"| `{trace}` | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 MADE: dict[str, tuple[Path, Callable[[], str]]] = {
     "rooms": (ROOT / "pba/README.md", rooms),
     "recordings": (ROOT / "data/README.md", recordings),
     "policies": (ROOT / "README.md", policies),
     "measures": (ROOT / "pba/README.md", measures),
+    "floor": (ROOT / "pba/README.md", floor),
+    "memory": (ROOT / "studies/answer/README.md", memory),
 }
 """What is made, by the name that its place is marked with."""
 

@@ -129,6 +129,12 @@ LAYERS: tuple[dict[str, Room], ...] = (
         ),
     },
     {
+        "answer": Room(
+            "what the kernel should do: prices, and what policies cost",
+            "comparisons; what things cost, and how that is known",
+        )
+    },
+    {
         "report": Room(
             "pictures and words: figures with their tables, a report's forms",
             "what a run or a sweep found; simulates nothing but the points that it compares",

@@ -39,6 +39,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("replay", "replay", ANSWER),
     ("compare", "compare", ANSWER),
     ("floor", "floor", ANSWER),
+    ("cost", "cost", ANSWER),
     ("policies", "policies", ANSWER),
     ("info", "info", TRACES),
     ("plot", "plot", TRACES),

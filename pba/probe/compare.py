@@ -96,7 +96,8 @@ class Comparison:
         A row per measure (`pba.probe.measures.MEASURES`), a column per choice: over all traces, summed or
         averaged as the measure says.
     per_trace : DataFrame
-        A row per trace and choice: `trace`, `choice`, `machine`, then every measure.
+        A row per trace and choice: `trace`, `choice`, `machine`, `seconds` (the trace's length), `page_size_kib`,
+        `memory_pages`, then every measure.
     curves : DataFrame
         A row per trace, choice and step of time, each of equal length: `trace`, `choice`, `seconds` (its end,
         after the first event), and what holds there: `held` and `tables` (pages), `pmd_splits` (so far),
@@ -362,7 +363,11 @@ def _replay(job: tuple[Trace, Machine, Choice]) -> tuple[dict[str, Any], dict[st
     trace, machine, choice = job
     thresholds = choice.on(machine)
     result = model.replay(trace, thresholds, machine, timeline=True, policy=choice.policy)
-    row = {"trace": trace.name, "choice": choice.label, "machine": str(machine), **measured(trace, result)}
+    row = {
+        "trace": trace.name, "choice": choice.label, "machine": str(machine),
+        "seconds": trace.duration_ns / 1e9, "page_size_kib": machine.page_size_kib,
+        "memory_pages": machine.memory_pages, **measured(trace, result),
+    }  # fmt: skip
     states = over_time(result)
     start, end = (int(states.time_ns[at]) for at in (0, -1)) if len(trace) else (0, 0)
     ends = start + (end - start) * np.arange(1, STEPS + 1) / STEPS
