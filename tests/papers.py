@@ -23,6 +23,8 @@ from pba.probe.measures import MEASURES
 from pba.probe.regret import against_floor
 from pba.trace import corpus
 from pba.units import number
+from tests.answer.surprises import counted, trace_of
+from tests.answer.surprises import surprises as told_surprises
 from tests.test_walls import FLOOR, LAYERS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -149,13 +151,31 @@ def memory() -> str:
     return "\n".join(lines)
 
 
+def surprises() -> str:
+    """Return what v6 and its rivals do that surprises, each with what its trace counts."""
+    lines = ["| trace | what happens, and when | counted | remedy |", "|---|---|---|---|"]
+    for name, said in told_surprises().items():
+        found = ", ".join(f"{key} {value:,}" for key, value in counted(trace_of(name), said).items())
+        values = said.get("thresholds")
+        told = (
+            ""
+            if values is None
+            else " with " + ", ".join(f"{key}={one}" for key, one in zip("UMB", values, strict=True))
+        )
+        where = f"{said['memory']} of {said.get('page_size_kib', 4)} KiB pages"
+        policy = said.get("policy", "v6")
+        lines.append(
+            f"| `{name}` | {said['what']} ({said['when']}) | `{policy}`{told}, {where}: {found} | {said['remedy']} |"
+        )
+    return "\n".join(lines)
+
+
 MADE: dict[str, tuple[Path, Callable[[], str]]] = {
     "rooms": (ROOT / "pba/README.md", rooms),
     "recordings": (ROOT / "data/README.md", recordings),
     "policies": (ROOT / "README.md", policies),
     "measures": (ROOT / "pba/README.md", measures),
-    "floor": (ROOT / "pba/README.md", floor),
-    "memory": (ROOT / "studies/answer/README.md", memory),
+    "surprises": (ROOT / "studies/answer/README.md", surprises),
 }
 """What is made, by the name that its place is marked with."""
 
