@@ -175,6 +175,8 @@ MADE: dict[str, tuple[Path, Callable[[], str]]] = {
     "recordings": (ROOT / "data/README.md", recordings),
     "policies": (ROOT / "README.md", policies),
     "measures": (ROOT / "pba/README.md", measures),
+    "floor": (ROOT / "pba/README.md", floor),
+    "memory": (ROOT / "studies/answer/README.md", memory),
     "surprises": (ROOT / "studies/answer/README.md", surprises),
 }
 """What is made, by the name that its place is marked with."""
