@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from pba._version import __version__
 from pba.errors import PbaError
 from pba.machine import Machine, Start, Thresholds
+from pba.watermarks import Watermarks
 
 if TYPE_CHECKING:
     from pba.answer.cost import Cost, break_even_memory, cost
@@ -202,6 +203,7 @@ __all__ = [
     "Thresholds",
     "Trace",
     "Watch",
+    "Watermarks",
     "__version__",
     "break_even_memory",
     "compare",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from math import gcd
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from pba import pool
 from pba.errors import MachineError, PbaError, TraceError, option
-from pba.events import OP_ALLOC, OP_BG_ALLOC, OP_BG_FREE, OP_FREE
+from pba.events import OP_ALLOC, OP_BG_ALLOC, OP_BG_FREE, OP_DROP, OP_FREE, OP_SHRINK
 from pba.kernel import origins as kernel_origins
 from pba.kernel import replay as kernel
 from pba.kernel.memory import StartMemory, place_memory
@@ -36,12 +37,29 @@ from pba.kernel.state import (
     Tunables,
     cached_page_ns,
 )
-from pba.machine import ALL_FREE, LINEAR_MAPS, Machine, Start, Thresholds
+from pba.kernel.watermarks import (
+    GROWTH,
+    IS_MGLRU,
+    LRU_PAGES,
+    RECLAIM_COUNTERS,
+    RECLAIM_VARS,
+    RECLAIMABLE,
+    WMARK_HIGH,
+    WMARK_LOW,
+    WMARK_MIN,
+    ReclaimHolders,
+    Wmarks,
+    __setup_per_zone_wmarks,
+    calculate_min_free_kbytes,
+    set_recommended_min_free_kbytes,
+)
+from pba.machine import ALL_FREE, LINEAR_MAPS, SHARE_UNIT, Machine, Start, Thresholds
 from pba.policies import machine as policies
 from pba.policies.policy import Policy
 from pba.policies.state import RIVAL_COUNTERS
 from pba.results import RIVAL_SHARES, ReplayResult
 from pba.trace.table import refuse_unknown_frees
+from pba.watermarks import Watermarks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,6 +84,7 @@ def replay(
     timeline: bool = False,
     strict: bool = False,
     policy: str | Policy | None = None,
+    reclaim: str | Watermarks | None = None,
 ) -> ReplayResult:
     """Replay a trace event by event: `pba.replay` (pba.engine.replay), where the parameters are described."""
     machine = machine or machine_of(trace)
@@ -77,8 +96,12 @@ def replay(
 
     memory = starting_memory(trace, machine)
     state = _borrow(machine, memory, policy)
-    tunables, holders, events = prepare(trace, thresholds, memory)
-    called = _kernel_of(policy)
+    watermarks = Watermarks.of(reclaim)
+    tunables, plain, events = prepare(trace, thresholds, memory)
+    holders = (
+        plain if watermarks is None else _reacting(watermarks, plain, machine, memory, len(trace) * timeline)
+    )
+    called = kernel_functions(policy, watermarks is not None)
     frame = None
     checkpoints = None
     if timeline:
@@ -91,12 +114,17 @@ def replay(
                 machine,
                 checkpoint_every=checkpoint_every,
                 policy=policy,
+                reclaim=watermarks,
             ).checkpoints
     elif checkpoint_every:
         checkpoints = _checkpoints(called, checkpoint_every, (state, tunables, holders, events))
     else:
         called.replay_events(state, tunables, holders, events, (0, len(trace)))
     found = _outcome(trace, thresholds, machine, state, policy)
+    if isinstance(holders, ReclaimHolders):
+        if frame is not None:
+            frame["visited"] = (holders.visited == 1) | (trace.op == OP_DROP) | _is_drop(trace)
+        found = replace(found, watermarks=watermarks, counters=found.counters | reclaim_counters(holders))
     _give_back(machine, state, policy)
     return replace(found, checkpoints=checkpoints, timeline=frame)
 
@@ -401,14 +429,138 @@ def _place(machine: Machine, policy: Policy) -> tuple[object, ...]:
     return "policies", policy.definition.extend, machine.at_rest
 
 
-def _kernel_of(policy: Policy) -> Any:
+def kernel_functions(policy: Policy, reacts: bool = False) -> Any:
     """Return the functions that replay under a policy: the kernel's own, or those with some replaced."""
-    return kernel if policy.is_v6 else policies.kernel_of(policy.name)
+    if policy.is_v6 and not reacts:
+        return kernel
+    return policies.kernel_of("v6" if policy.is_v6 else policy.name, reacts)
+
+
+# Reclaim that reacts
+
+
+def marks_of(watermarks: Watermarks, machine: Machine) -> Wmarks:
+    """Return the watermarks min, low and high of a machine, in pages.
+
+    Raises
+    ------
+    PbaError
+        If high is more than there is memory.
+    """
+    page_kbytes = machine.page_size_kib
+    kbytes = watermarks.min_free_kbytes
+    if kbytes is None:
+        kbytes = calculate_min_free_kbytes(machine.memory_pages * page_kbytes)
+        if watermarks.thp:
+            order = min(machine.orders.block, machine.orders.max_page)
+            kbytes = set_recommended_min_free_kbytes(kbytes, machine.memory_pages, page_kbytes, order)
+    found = __setup_per_zone_wmarks(kbytes // page_kbytes, machine.memory_pages)
+    if found.high >= machine.memory_pages:
+        told = "" if watermarks.min_free_kbytes is None else f"{option('min_free_kbytes', kbytes)}: "
+        raise PbaError(
+            f"{told}the high watermark, {found.high} pages, is more than the memory: {machine.at_rest}",
+            "use less min_free_kbytes, or more memory",
+        )
+    return found
+
+
+def _reacting(
+    watermarks: Watermarks, holders: Holders, machine: Machine, memory: StartMemory | None, nr_noted: int
+) -> ReclaimHolders:
+    """Return holders with page cache, and watermarks to react to."""
+    marks = marks_of(watermarks, machine)
+    cache = page_cache_at_start(machine, memory, holders, round(watermarks.page_cache_share * SHARE_UNIT))
+    return reclaiming_holders(
+        holders,
+        machine.memory_pages,
+        marks,
+        watermarks.page_cache_growth // machine.page_size_kib,
+        round(watermarks.reclaimable_share * SHARE_UNIT),
+        watermarks.mglru,
+        cache,
+        nr_noted,
+    )
+
+
+def reclaiming_holders(
+    holders: Holders,
+    memory_pages: int,
+    marks: Wmarks,
+    growth: int,
+    reclaimable: int,
+    mglru: bool,
+    cache: NDArray[np.int64],
+    nr_noted: int = 0,
+) -> ReclaimHolders:
+    """Return holders for reclaim that reacts.
+
+    Parameters
+    ----------
+    holders : Holders
+        The trace's.
+    memory_pages : int
+        The machine's memory.
+    marks : Wmarks
+        The watermarks.
+    growth : int
+        Pages of page cache a second.
+    reclaimable : int
+        Of those scanned, parts per million that are given back.
+    mglru : bool
+        Whether kswapd begins as the multi-gen LRU does.
+    cache : ndarray of int64
+        Page cache at the start: pfns, oldest first.
+    nr_noted : int
+        Events of which it is noted whether they brought visits of the shrinkers: all of them, or 0.
+    """
+    reclaim = np.zeros(RECLAIM_VARS, np.int64)
+    reclaim[[WMARK_MIN, WMARK_LOW, WMARK_HIGH]] = marks
+    reclaim[GROWTH], reclaim[RECLAIMABLE], reclaim[IS_MGLRU] = growth, reclaimable, mglru
+    lru = np.empty(memory_pages, np.int32)
+    lru[: len(cache)] = cache
+    reclaim[LRU_PAGES] = len(cache)
+    return ReclaimHolders(*holders, lru, reclaim, np.zeros(nr_noted, np.int8))
+
+
+def page_cache_at_start(
+    machine: Machine, memory: StartMemory | None, holders: Holders, share: int
+) -> NDArray[np.int64]:
+    """Return which of the held pages are page cache, oldest first: block after block, spread over memory."""
+    if memory is None or share == 0:
+        return np.empty(0, np.int64)
+    is_held = np.ones(machine.memory_pages, np.bool_)
+    for order, chunks in enumerate(memory.free):
+        is_held[(chunks[:, None] + np.arange(1 << order)).ravel()] = False
+    for page, order in zip(holders.chunk, holders.chunk_order, strict=True):
+        if page != NIL:  # held at the start, and the trace gives it back
+            is_held[page : page + (1 << int(order))] = False
+    # A run a block: readahead and the buddy allocator place what comes together side by side.
+    blocks = machine.memory_pages >> machine.orders.block
+    step = max(int(blocks * 0.6180339887), 1)
+    while gcd(step, blocks) > 1:
+        step += 1
+    turn = np.arange(blocks, dtype=np.int64) * step % blocks
+    of_block = np.arange(machine.memory_pages, dtype=np.int64).reshape(blocks, -1)[turn]
+    pages = of_block[is_held.reshape(blocks, -1)[turn]]
+    found: NDArray[np.int64] = pages[: len(pages) * share // SHARE_UNIT]
+    return found
+
+
+def _is_drop(trace: Trace) -> NDArray[np.bool_]:
+    """Return which recorded visits stay where reclaim reacts: those of priority 0, of `drop_caches`."""
+    is_drop: NDArray[np.bool_] = (trace.op == OP_SHRINK) & (trace.arg == 0)
+    return is_drop
+
+
+def reclaim_counters(holders: ReclaimHolders) -> dict[str, int]:
+    """Return what reclaim that reacts counts, by its names."""
+    known = holders.reclaim.tolist()
+    return dict(zip(RECLAIM_COUNTERS, known, strict=False)) | {"page_cache_pages": known[LRU_PAGES]}
 
 
 def counters_under(policy: Policy, state: State) -> dict[str, Any]:
     """Return all that a policy other than v6 counts, by its names."""
-    called = _kernel_of(policy)
+    called = kernel_functions(policy)
     counted = counters_of(state, called)
     extra = dict(zip(RIVAL_COUNTERS, state.vars[NR_VARS:].tolist(), strict=False))
     if not policy.definition.is_rival:
@@ -510,7 +662,7 @@ def check_orders(name: str, op: NDArray[np.int8], arg: NDArray[np.int8], machine
         )
 
 
-def _timeline(called: Any, trace: Trace, run: tuple[State, Tunables, Holders, Events]) -> pd.DataFrame:
+def _timeline(called: Any, trace: Trace, run: tuple[State, Tunables, Any, Events]) -> pd.DataFrame:
     """Replay event by event and return the timeline."""
     import pandas as pd
 
@@ -521,7 +673,7 @@ def _timeline(called: Any, trace: Trace, run: tuple[State, Tunables, Holders, Ev
     return pd.DataFrame(columns)
 
 
-def _checkpoints(called: Any, every: int, run: tuple[State, Tunables, Holders, Events]) -> pd.DataFrame:
+def _checkpoints(called: Any, every: int, run: tuple[State, Tunables, Any, Events]) -> pd.DataFrame:
     """Replay in stretches of `every` events and return the state after each whole stretch."""
     import pandas as pd
 

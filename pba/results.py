@@ -13,6 +13,7 @@ from pba.machine import Machine, Thresholds
 from pba.policies.policy import Policy
 from pba.sparkline import sparkline, sparkline_svg
 from pba.units import fine_percent, format_bytes, number, plural
+from pba.watermarks import Watermarks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,6 +99,20 @@ RIVAL_MEANINGS: Final[dict[str, Meaning]] = {
 }
 """What policies count beside v6."""
 
+RECLAIM_MEANINGS: Final[dict[str, Meaning]] = {
+    "kswapd_wakes": Meaning("runs", "runs of kswapd: free pages had fallen to low"),
+    "kswapd_visits": Meaning("visits", "visits of the shrinkers in these runs"),
+    "kswapd_failures": Meaning("runs", "of them, those that reclaimed nothing and ended below high"),
+    "direct_reclaims": Meaning("runs", "runs of direct reclaim: a chunk could not be had above min"),
+    "direct_visits": Meaning("visits", "visits of the shrinkers in these runs"),
+    "lru_scanned": Meaning("pages", "pages of page cache that reclaim looked at"),
+    "lru_reclaimed": Meaning("pages", "of them, those given back"),
+    "page_cache_grown": Meaning("pages", "pages taken as page cache"),
+    "page_cache_failures": Meaning("pages", "pages of page cache that could not be taken"),
+    "page_cache_pages": Meaning("pages", "page cache at the end"),
+}
+"""What reclaim that reacts counts."""
+
 CACHED_PAGE_NS_PARTS: Final = ("cached_page_ns_high", "cached_page_ns_low")
 """`cached_page_ns` outgrows 64 bits: in tables it is `high * 2**pba.kernel.state.AREA_BITS + low`."""
 COUNTER_COLUMNS: Final = tuple(
@@ -129,9 +144,11 @@ class ReplayResult:
         Frees of ids that were not live; they were skipped.
     checkpoints : DataFrame or None
         `event, nr_cached, cache_hash, free_pages, pmd_splits` after every `checkpoint_every` events.
+    watermarks : Watermarks or None
+        What pressure followed from, in place of the recorded visits; None where those were replayed.
     timeline : DataFrame or None
         A row an event, the state after it: `time_ns, nr_cached, live_pages, pud_splits, contpmd_splits,
-        pmd_splits, contpte_splits`.
+        pmd_splits, contpte_splits`; and `visited` (the shrinkers were, at this event) where reclaim reacts.
     """
 
     trace_name: str
@@ -144,6 +161,7 @@ class ReplayResult:
     checkpoints: pd.DataFrame | None = field(default=None, repr=False)
     timeline: pd.DataFrame | None = field(default=None, repr=False)
     policy: Policy = field(default_factory=lambda: Policy("v6"))
+    watermarks: Watermarks | None = None
 
     @property
     def memory_from_trace(self) -> bool:
@@ -200,6 +218,7 @@ class ReplayResult:
             "duration_ns": self.duration_ns,
             "unknown_frees": self.unknown_frees,
             "memory_from_trace": self.memory_from_trace,
+            **({} if self.watermarks is None else {"watermarks": self.watermarks.to_dict()}),
             "counters": dict(self.counters),
             "mean_cached_pages": self.mean_cached_pages,
             "mean_cached_bytes": self.mean_cached_bytes,
@@ -215,7 +234,7 @@ class ReplayResult:
         """Return a row per counter: `value`, `unit` and `meaning`, indexed by `counter`."""
         import pandas as pd
 
-        known = MEANINGS | RIVAL_MEANINGS
+        known = MEANINGS | RIVAL_MEANINGS | RECLAIM_MEANINGS
         rows = [(name, value, *known[name]) for name, value in self.counters.items() if name in known]
         return pd.DataFrame(rows, columns=["counter", "value", "unit", "meaning"]).set_index("counter")
 
@@ -239,7 +258,7 @@ class ReplayResult:
             curves = [
                 ("cached over time", sparkline_svg(curve), f"{number(min(curve))} to {number(max(curve))}")
             ]
-        known = MEANINGS | RIVAL_MEANINGS
+        known = MEANINGS | RIVAL_MEANINGS | RECLAIM_MEANINGS
         every = [
             (name, number(value), *known[name]) for name, value in self.counters.items() if name in known
         ]

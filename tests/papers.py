@@ -3,7 +3,8 @@
     python -m tests.papers
 
 writes them anew: the map of rooms in pba/README.md from `tests/test_walls.py`, the table of recordings in
-data/README.md from `data/recordings.toml` and the recordings' own files, the tables of policies in README.md and
+data/README.md from `data/recordings.toml` and the recordings' own files, that of pressure there from
+`tests/watermarks.py`, the tables of policies in README.md and
 pba/README.md from replays of all recordings. `tests/test_papers.py` holds both.
 """
 
@@ -23,6 +24,7 @@ from pba.probe.measures import MEASURES
 from pba.probe.regret import against_floor
 from pba.trace import corpus
 from pba.units import number
+from tests import watermarks
 from tests.answer.surprises import counted, trace_of
 from tests.answer.surprises import surprises as told_surprises
 from tests.test_walls import FLOOR, LAYERS
@@ -173,6 +175,7 @@ def surprises() -> str:
 MADE: dict[str, tuple[Path, Callable[[], str]]] = {
     "rooms": (ROOT / "pba/README.md", rooms),
     "recordings": (ROOT / "data/README.md", recordings),
+    "pressure": (ROOT / "data/README.md", watermarks.table),
     "policies": (ROOT / "README.md", policies),
     "measures": (ROOT / "pba/README.md", measures),
     "floor": (ROOT / "pba/README.md", floor),

@@ -45,6 +45,12 @@ FLOOR = {
         Room("`Machine` and `Thresholds`: meaning, unit, range", "`errors`, `units`, `shown`"),
         {"errors", "units", "shown"},
     ),
+    "watermarks": (
+        Room(
+            "`Watermarks`: the parameters of reclaim that reacts, their meaning, unit and range", "`errors`"
+        ),
+        {"errors"},
+    ),
     "caches": (Room("what pba keeps between runs: where it lies, what may go", "nothing"), set()),
     "_jit": (
         Room("how Numba compiles, and what of it is kept", "`caches`, `errors`, `progress`"),

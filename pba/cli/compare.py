@@ -14,6 +14,17 @@ import typer
 from pba.cli.layout import columns
 from pba.cli.live import LiveLine
 from pba.cli.options import AsJson, Fragmented, LinearMap, Memory, MemoryFromTrace, PageSize, StartSeed
+from pba.cli.reclaim import (
+    RECORDED,
+    Mglru,
+    MinFreeKbytes,
+    PageCacheGrowth,
+    PageCacheShare,
+    Reclaim,
+    ReclaimableShare,
+    Thp,
+    watermarks_from,
+)
 from pba.printable import printable
 from pba.units import plural
 
@@ -56,6 +67,13 @@ def compare(
     memory_from_trace: MemoryFromTrace = False,
     fragmented: Fragmented = None,
     seed: StartSeed = 0,
+    reclaim: Reclaim = RECORDED,
+    min_free_kbytes: MinFreeKbytes = None,
+    thp: Thp = None,
+    page_cache_growth: PageCacheGrowth = None,
+    page_cache_share: PageCacheShare = None,
+    reclaimable_share: ReclaimableShare = None,
+    mglru: Mglru = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -85,9 +103,19 @@ def compare(
       pba compare 'arm64-*' --policy v6 --policy freetype:fallback=true
       pba compare --policy all --json
       pba compare --fragmented 1             where no whole block is free
+      pba compare --reclaim watermarks       what is given back ends the pressure
     """
     from pba.report.side_by_side import is_result
 
+    watermarks = watermarks_from(
+        reclaim,
+        min_free_kbytes=min_free_kbytes,
+        thp=thp,
+        page_cache_growth=page_cache_growth,
+        page_cache_share=page_cache_share,
+        reclaimable_share=reclaimable_share,
+        mglru=mglru,
+    )
     given = traces or []
     results = [one for one in given if is_result(one)]
     if results:
@@ -99,6 +127,7 @@ def compare(
             linear_map or None,
             memory_from_trace or None,
             fragmented,
+            watermarks,
         ]
         _refuse_mixture(given, results, any(one is not None for one in replayed))
         _compare_results(results, output, force, as_json)
@@ -119,6 +148,7 @@ def compare(
             memory_from_trace=memory_from_trace,
             fragmented=fragmented,
             seed=seed,
+            reclaim=watermarks,
             progress=progress,
         )
     finally:

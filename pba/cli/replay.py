@@ -22,6 +22,18 @@ from pba.cli.options import (
     StartSeed,
     UnshrinkablePages,
 )
+from pba.cli.reclaim import (
+    RECORDED,
+    Mglru,
+    MinFreeKbytes,
+    PageCacheGrowth,
+    PageCacheShare,
+    Reclaim,
+    ReclaimableShare,
+    Thp,
+    reclaim_row,
+    watermarks_from,
+)
 from pba.cli.traces import open_trace
 from pba.printable import printable
 from pba.units import (
@@ -58,6 +70,13 @@ def replay(
     seed: StartSeed = 0,
     policy: PolicyName = "v6",
     parameters: PolicyParameters = None,
+    reclaim: Reclaim = RECORDED,
+    min_free_kbytes: MinFreeKbytes = None,
+    thp: Thp = None,
+    page_cache_growth: PageCacheGrowth = None,
+    page_cache_share: PageCacheShare = None,
+    reclaimable_share: ReclaimableShare = None,
+    mglru: Mglru = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse a trace that frees what it never allocated.")
     ] = False,
@@ -85,6 +104,15 @@ def replay(
     from pba.policies.policy import parse_parameters
 
     chosen = parse_parameters(policy, parameters or [])
+    watermarks = watermarks_from(
+        reclaim,
+        min_free_kbytes=min_free_kbytes,
+        thp=thp,
+        page_cache_growth=page_cache_growth,
+        page_cache_share=page_cache_share,
+        reclaimable_share=reclaimable_share,
+        mglru=mglru,
+    )
     events = open_trace(trace, strict=strict)
     machine = machine_from(events, page_size, memory, linear_map)
     machine = started(machine, memory_from_trace, fragmented, seed)
@@ -99,10 +127,12 @@ def replay(
             raise PbaError(f"--bounds replays under v6 alone, not {chosen}", "leave out --policy")
         if memory_from_trace:
             raise PbaError("--bounds starts with all memory free", "leave out --memory-from-trace")
+        if watermarks is not None:
+            raise PbaError("--bounds replays the recorded pressure", "leave out --reclaim")
         found = replay_bounds(events, thresholds, machine)
         print(found.to_json() if as_json else render_bounds(found, ran(found, found.events)))
         return
-    result = run_model(events, thresholds, machine, strict=strict, policy=chosen)
+    result = run_model(events, thresholds, machine, strict=strict, policy=chosen, reclaim=watermarks)
     print(result.to_json() if as_json else render(result))
 
 
@@ -183,6 +213,7 @@ def render(result: ReplayResult) -> str:
         *ran(result, counters["events"]),
         *(policy if result.policy.name != "v6" else []),
         ("start", str(result.machine.start)),
+        *reclaim_row(result),
         ("PMD splits", f"{number(counters['pmd_splits'])}, "
          f"{fine_percent(result.block_mapped_share)} of the linear map is still block-mapped"),
         (f"{held}, mean", f"{format_bytes(result.mean_cached_bytes)} "

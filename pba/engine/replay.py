@@ -10,6 +10,7 @@ from pba.engine.compiled import CompiledTrace
 from pba.errors import PbaError
 from pba.imports.read import as_trace
 from pba.policies.policy import Policy
+from pba.watermarks import Watermarks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +48,7 @@ def replay(
     fragmented: float | None = None,
     seed: int = 0,
     policy: str | Policy | None = None,
+    reclaim: str | Watermarks | None = None,
 ) -> ReplayResult:
     """Replay a trace on a simulated machine.
 
@@ -78,6 +80,10 @@ def replay(
     policy : str or Policy, optional
         How page tables are protected: the name of a policy (`pba policies` lists them), or
         `pba.Policy(name, **parameters)`; by default v6, the patch. Others need a `Trace`.
+    reclaim : str or Watermarks, optional
+        `"recorded"`, the default: visits of the shrinkers come when they were recorded. `"watermarks"`, or
+        `pba.Watermarks(...)` with other parameters: they come when free memory falls, and what is given back
+        ends them. Needs a `Trace`.
 
     Returns
     -------
@@ -94,8 +100,8 @@ def replay(
         If the trace asks for chunks that the machine does not have, with `strict` frees what is not live, or
         with `memory_from_trace` does not say what memory was free, or the machine is not the recorded one.
     PbaError
-        If a compiled trace is asked for what needs single events or another policy than v6, or there is no
-        such policy.
+        If a compiled trace is asked for what needs single events, another policy than v6 or reclaim that
+        reacts, there is no such policy, or watermarks exceed memory.
 
     Notes
     -----
@@ -113,11 +119,14 @@ def replay(
             timeline=timeline,
             strict=strict,
             policy=policy,
+            reclaim=reclaim,
         )
     known = Policy.of(policy)
     if not known.is_v6:
         raise PbaError(f"a compiled trace is replayed under v6 alone, not {known}", "replay the trace itself")
     if timeline or checkpoint_every:
         raise PbaError("a compiled trace has no single events", "replay the trace itself for a timeline")
+    if Watermarks.of(reclaim) is not None:
+        raise PbaError("a compiled trace is replayed with the recorded pressure", "replay the trace itself")
     result = plain.replay(known.thresholds_on(machine, thresholds), machine, strict=strict)
     return replace(result, policy=known)

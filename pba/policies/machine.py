@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from pba._jit import rebound
+from pba._jit import kernel_inline, rebound
 from pba.kernel import replay as kernel
 from pba.kernel.memory import StartMemory
-from pba.kernel.state import MAX_LISTS, Orders, State
+from pba.kernel.replay import replay_stretch
+from pba.kernel.state import MAX_LISTS, Int, Orders, State
 from pba.policies.policy import Policy
 from pba.policies.registry import PLACES, definition
 from pba.policies.state import FIRST_PARAMETER, LARGEST_LEAF, OWN_LISTS, POLICY_VARS
@@ -27,12 +28,34 @@ class Kernel(NamedTuple):
 
 
 @cache
-def kernel_of(name: str) -> Kernel:
-    """Return the functions of a policy; each is compiled when it is first called."""
-    replaced = definition(name).replaced
+def kernel_of(name: str, reacts: bool = False) -> Kernel:
+    """Return the functions of a policy; each is compiled when it is first called.
+
+    With `reacts` they replay with reclaim that reacts (`pba.kernel.watermarks`), on its own holders.
+    """
+    replaced = dict(definition(name).replaced)
     module = f"pba.policies.{PLACES[name]}"
+    if reacts:
+        replaced |= reacting(replaced)
+        module += "_reacting"
     entries = (kernel.boot, kernel.replay_events, kernel.replay_timeline, kernel.cache_hash)
     return Kernel(*(rebound(entry, replaced, module) for entry in entries))
+
+
+def reacting(replaced: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return what reclaim that reacts puts in place, under a policy that has put that in place."""
+    from pba.kernel import watermarks
+
+    found: dict[Any, Any] = {kernel.replay_events: watermarks.replay_events}
+    if replay_stretch in replaced:
+        found[watermarks.most_taken] = refill_and_tables
+    return found
+
+
+@kernel_inline
+def refill_and_tables(state: State) -> Int:
+    """In place of `most_taken`: stretches that go on over refills take a block and tables, and no more than twice."""
+    return (2 << state.orders.block) + 64
 
 
 def new_state(orders: Orders, memory_pages: int) -> State:

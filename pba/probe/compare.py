@@ -27,6 +27,7 @@ from pba.progress import Progress, heard
 from pba.trace.corpus import find_all
 from pba.trace.table import Trace
 from pba.units import fine_percent, number, plural
+from pba.watermarks import Watermarks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -270,6 +271,7 @@ def compare(
     memory_from_trace: bool = False,
     fragmented: float | None = None,
     seed: int = 0,
+    reclaim: str | Watermarks | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
     """Replay traces under several policies, or thresholds, and count them alike.
@@ -289,6 +291,8 @@ def compare(
         Start with half of memory free, so much of it outside of whole free blocks; see `pba.Start`.
     seed : int
         Seed of the demand that leaves memory so fragmented.
+    reclaim : str or Watermarks, optional
+        `"recorded"` (the default), `"watermarks"`, or the parameters of the latter; see `pba.replay`.
     progress : Progress, optional
         Who is told how far it is: by default a line in Jupyter, nobody elsewhere.
 
@@ -308,7 +312,7 @@ def compare(
     --------
     >>> pba.compare("pgbench", ["v6", "v6:M=512", "freetype"])  # doctest: +SKIP
     """
-    choices = _choices(policies)
+    choices, watermarks = _choices(policies), Watermarks.of(reclaim)
     progress = heard(progress)
     try:
         progress.stage("reading the traces")
@@ -317,11 +321,13 @@ def compare(
         start = memory_from_trace, fragmented, seed
         jobs = [(trace, model.started(rule(trace), *start), choice) for trace in read for choice in choices]
         for _, on_machine, choice in jobs:
+            if watermarks is not None:
+                model.marks_of(watermarks, on_machine)
             choice.on(on_machine)  # what is out of range is refused before anything is replayed
         progress.stage("replaying", len(jobs), "replays")
         with ThreadPoolExecutor(len(sched_getaffinity(0)), "compare") as pool:
             found = []
-            for outcome in pool.map(_replay, jobs):
+            for outcome in pool.map(lambda job: _replay(job, watermarks), jobs):
                 found.append(outcome)
                 progress.advance(len(found))
     finally:
@@ -358,11 +364,13 @@ def traces_of(traces: Sequence[Trace | str | Path] | Trace | str | Path | None) 
     return read
 
 
-def _replay(job: tuple[Trace, Machine, Choice]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _replay(
+    job: tuple[Trace, Machine, Choice], watermarks: Watermarks | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return a row of measures, and the curves."""
     trace, machine, choice = job
     thresholds = choice.on(machine)
-    result = model.replay(trace, thresholds, machine, timeline=True, policy=choice.policy)
+    result = model.replay(trace, thresholds, machine, timeline=True, policy=choice.policy, reclaim=watermarks)
     row = {
         "trace": trace.name, "choice": choice.label, "machine": str(machine),
         "seconds": trace.duration_ns / 1e9, "page_size_kib": machine.page_size_kib,

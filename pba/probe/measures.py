@@ -138,7 +138,7 @@ def measured(trace: Trace, result: ReplayResult) -> dict[str, float]:
         "tables_mean": tables,
         "held_back_mean": result.mean_cached_pages + tables,
         "held_back_peak": int((states.held + states.tables).max(initial=0)),
-        **_after_passes(trace, states),
+        **_after_passes(_passes(trace, result), states),
         "pages_released": count["pages_released"],
         "alloc_failures": count["alloc_failures"],
         "pages_leaked": count.get("pages_leaked", 0),
@@ -188,9 +188,15 @@ def mean_over(time_ns: NDArray[np.int64], values: NDArray[Any]) -> float:
     return float(np.dot(values[:-1], lengths) / total) if total else float(values[-1])
 
 
-def _after_passes(trace: Trace, states: OverTime) -> dict[str, float]:
+def _passes(trace: Trace, result: ReplayResult) -> NDArray[np.intp]:
+    """Return the events at which the shrinkers were visited: those recorded, or those that reclaim brought."""
+    if result.timeline is not None and "visited" in result.timeline:
+        return np.flatnonzero(result.timeline["visited"].to_numpy())
+    return np.flatnonzero((trace.op == OP_SHRINK) | (trace.op == OP_DROP))
+
+
+def _after_passes(passes: NDArray[np.intp], states: OverTime) -> dict[str, float]:
     """Return what is held right after a pass, and how long a page of it stays."""
-    passes = np.flatnonzero((trace.op == OP_SHRINK) | (trace.op == OP_DROP))
     if len(passes) == 0:
         return {"after_passes": 0.0, "stay_seconds": 0.0}
     lengths = np.diff(states.time_ns, append=states.time_ns[-1:])
