@@ -345,3 +345,15 @@ def _whole(value: Any) -> Any:
     if isinstance(value, Integral) or (isinstance(value, float) and value.is_integer()):
         return int(value)
     return value
+
+
+def memory_words(memory_pages: int, page_size_kib: int) -> str:
+    """Return a recorded machine's memory in words, as the machine that simulates it has it: whole largest chunks.
+
+    A recording knows the pages that its kernel managed, a little less than what was built in: 261,999 pages of 4 KiB
+    are `1 GiB` here as everywhere.
+    """
+    size = memory_pages * page_size_kib * KIB
+    return format_bytes(
+        Machine.from_bytes(page_size_kib, size).memory_bytes if page_size_kib in ORDERS else size
+    )

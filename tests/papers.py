@@ -18,12 +18,13 @@ from functools import cache
 from pathlib import Path
 
 import pba
+from pba.machine import memory_words
 from pba.policies.registry import definition
 from pba.probe.compare import cell
 from pba.probe.measures import MEASURES
 from pba.probe.regret import against_floor
 from pba.trace import corpus
-from pba.units import number
+from pba.units import fine_percent, format_time, number
 from tests import watermarks
 from tests.answer.surprises import counted, trace_of
 from tests.answer.surprises import surprises as told_surprises
@@ -36,7 +37,6 @@ PAPERS = sorted(
     for path in ROOT.glob(pattern)
     if not path.relative_to(ROOT).parts[0].startswith((".venv", ".pytest", "build", "dist"))
 )
-GIB = 1 << 30
 UNKNOWN_START = "pages live when the recording began are unknown"
 
 
@@ -62,19 +62,20 @@ def recordings() -> str:
         recording = corpus.describe(name)
         known, quality = recording.metadata, recording.metadata.quality
         assert known.page_size_kib and known.memory_pages and known.duration_ns
-        memory = f"{known.memory_pages * known.page_size_kib * 1024 / GIB:.2f}".removesuffix(".00")
+        memory = memory_words(known.memory_pages, known.page_size_kib)
         start = "unknown" if UNKNOWN_START in quality.notes else f"{quality.live_at_start}"
         truth = quality.truth
         checked = "not read"
         if truth is not None:
-            checked = f"{truth.recall:.2%} / {truth.precision:.2%} of {truth.true_pages}".replace("%", " %")
+            shares = " / ".join(fine_percent(share) for share in (truth.recall, truth.precision))
+            checked = f"{shares} of {truth.true_pages}"
         scripts = ", ".join(f"[{file}](scripts/{file})" for file in about["scripts"]) or "not kept"
         cells = (
             f"`{name}`",
             about["what_ran"],
             f"{known.kernel} {known.architecture}",
-            f"{known.page_size_kib} KiB, {memory} GiB",
-            f"{known.duration_ns / 1e9:.0f} s",
+            f"{known.page_size_kib} KiB, {memory}",
+            format_time(known.duration_ns),
             f"{recording.events:,}",
             f"{recording.passes:,}",
             start,

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pba.cli.layout import columns
-from pba.units import KIB, fine_percent, format_bytes, format_time, number
+from pba.machine import memory_words
+from pba.units import fine_percent, format_time, number
 
 if TYPE_CHECKING:
     from pba.trace.corpus import Recording
@@ -59,7 +60,7 @@ def _row(recording: Recording) -> Sequence[str]:
     """Return a recording as a line of the table."""
     known = recording.metadata
     page_size, pages = known.page_size_kib, known.memory_pages
-    memory = "?" if page_size is None or pages is None else format_bytes(pages * page_size * KIB)
+    memory = "?" if page_size is None or pages is None else memory_words(pages, page_size)
     truth = known.quality.truth
     checked = "not held against truth"
     if truth is not None:

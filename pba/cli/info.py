@@ -12,7 +12,7 @@ import typer
 from pba._version import __version__
 from pba.cli.generate import command, parameters_of
 from pba.cli.layout import described
-from pba.machine import ORDERS
+from pba.machine import ORDERS, memory_words
 from pba.printable import printable
 from pba.sparkline import bars_for, sparkline
 from pba.units import KIB, fine_percent, format_bytes, format_time, number
@@ -121,7 +121,7 @@ def _origin_rows(metadata: Metadata) -> Rows:
     if pages is not None:
         memory = f"{number(pages)} pages"
         if page_size is not None:
-            memory = f"{format_bytes(pages * page_size * KIB)} ({memory})"
+            memory = f"{memory_words(pages, page_size)} ({memory})"
     return [
         ("name", printable(metadata.name) or "none"),
         ("source", printable(metadata.source) or "unknown"),

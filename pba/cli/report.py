@@ -1,4 +1,4 @@
-"""`pba report`: write a run's report again, or elsewhere; print what is sent; hand it to a script."""
+"""`pba report`: write a report again, or elsewhere; print what is sent; hand it to a script."""
 
 from __future__ import annotations
 
@@ -9,31 +9,41 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from pba.errors import OutputError, StudyError
+from pba.errors import OutputError
 from pba.printable import printable
 
 if TYPE_CHECKING:
-    from pba.study.result import Run
+    from pba.report.summaries import Found
 
 FORMS: Final = {
     "letter": "cover-letter.txt", "mmtests": "mmtests.txt", "patch": "thresholds.patch", "json": "summary.json",
 }  # fmt: skip
-"""What `--print` takes, and the file of the report that it prints."""
+"""What `--format` prints, and the file of the report that it prints."""
+PDF: Final = "pdf"
 
 
 def report(
-    run: Annotated[
-        Path | None, typer.Argument(metavar="[RUN]", help="Folder of a run. Default: the latest in runs/.")
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FOLDER]",
+            help="Folder of a run, a sweep, a comparison (pba compare -o), or of a batch's overview. Default: the "
+            "latest of them in runs/, sweeps/ and plots/.",
+        ),
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="DIR", help="Folder for the report.", show_default="RUN/report"
+            "--output", "-o", metavar="DIR", help="Folder for the report.", show_default="FOLDER/report"
         ),
     ] = None,
     form: Annotated[
         str | None,
-        typer.Option("--print", metavar="FORM", help=f"Print one instead: {', '.join(FORMS)}."),
+        typer.Option(
+            "--format",
+            metavar="FORM",
+            help=f"Print one instead: {', '.join(FORMS)}; or write report.pdf alone: pdf.",
+        ),
     ] = None,
     script: Annotated[
         str | None,
@@ -45,7 +55,7 @@ def report(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files with other contents.")] = False,
 ) -> None:
-    """Write what a run found: HTML, Markdown, text, figures, CSV, and what is sent.
+    """Write what was found: HTML, Markdown, text, figures, CSV, and what is sent.
 
     What is sent: cover-letter.txt for a kernel list, mmtests.txt as mmtests
     compares kernels, thresholds.patch (the three values on top of the series'
@@ -54,57 +64,46 @@ def report(
     The same run gives the same bytes: a report that is there already stays as
     it is. Files with other contents are replaced with --force alone.
 
-      pba report --print letter | mail -s 'Thresholds' me
-      pba report runs/server --print patch | git apply
+      pba report --format letter | mail -s 'Thresholds' me
+      pba report runs/server --format patch | git apply
+      pba report sweeps/recordings --format pdf
       pba report --exec ./plot-my-way.py
     """
     from pba.report import write_report
-    from pba.report.write import sendable
-    from pba.study.result import load_run
+    from pba.report.load import latest, load
+    from pba.report.write import PDF as PDF_FILE
+    from pba.report.write import pdf_report, refuse_file, sendable, write_files
 
-    if form is not None and form not in FORMS:
-        raise OutputError(f"--print {printable(form)}: no such form", "use " + ", ".join(FORMS))
-    found = load_run(latest() if run is None else run)
+    if form is not None and form not in (*FORMS, PDF):
+        raise OutputError(f"--format {printable(form)}: no such form", "use " + ", ".join((*FORMS, PDF)))
+    place = latest() if folder is None else folder
+    found = load(place)
     if script is not None:
-        raise typer.Exit(executed(script, found))
-    if form is not None:
-        text = sendable(found, FORMS[form])
-        if not text:
-            raise StudyError(
-                f"{found.folder}: the answer is to keep the patch's thresholds", "there is no patch"
-            )
-        print(text, end="")
+        raise typer.Exit(executed(script, found, place))
+    if form in FORMS:
+        print(sendable(found, FORMS[form]), end="")
         return
-    folder = found.folder / "report" if output is None else output
-    for path in write_report(found, folder, force=force):
+    target = place / "report" if output is None else output
+    if form == PDF:
+        refuse_file(target)
+        paths = [target / PDF_FILE]
+        write_files({paths[0]: pdf_report(found)}, target, force)
+    else:
+        paths = write_report(found, target, force=force)
+    for path in paths:
         print(path)
 
 
-def latest() -> Path:
-    """Return the run in `runs/` whose record was written last.
+def executed(program: str, found: Found, place: Path) -> int:
+    """Run a program with a summary on its input and `PBA_RUN` set to the folder; return its status."""
+    from pba.report.summaries import SUMMARY
+    from pba.report.write import sendable
 
-    Raises
-    ------
-    StudyError
-        If there is none.
-    """
-    from pba.study.result import RUN_FILE
-
-    records = list(Path("runs").glob(f"*/{RUN_FILE}"))
-    if not records:
-        raise StudyError("there is no run in runs/", "say pba tune, or name a run's folder")
-    return max(records, key=lambda path: (path.stat().st_mtime, str(path))).parent
-
-
-def executed(program: str, run: Run) -> int:
-    """Run a program with a run's summary on its input and `PBA_RUN` set to the folder; return its status."""
-    from pba.report.write import SUMMARY, sendable
-
-    text = sendable(run, SUMMARY)
+    text = sendable(found, SUMMARY)
     try:
         done = subprocess.run(
             [program], input=text.encode(errors="backslashreplace"), check=False,
-            env={**os.environ, "PBA_RUN": str(run.folder)},
+            env={**os.environ, "PBA_RUN": str(place)},
         )  # fmt: skip
     except OSError as error:
         raise OutputError(f"{program}: cannot be run: {error.strerror}", "name an executable file") from error

@@ -201,7 +201,8 @@ def tune(
         progress.end()
     paths = write_report(found)
     if as_json:
-        from pba.report.write import SUMMARY, sendable
+        from pba.report.summaries import SUMMARY
+        from pba.report.write import sendable
 
         print(sendable(found, SUMMARY), end="")
         return

@@ -38,6 +38,8 @@ STEPS: Final = 400
 """Equal steps of time in `Comparison.curves`."""
 CHANGES_SHOWN: Final = ("pmd_splits", "tlb_flushes", "held_back_mean", "mapped_end")
 """Measures whose changes a table shows; `Comparison.changes` has all."""
+CURVES: Final = ["trace", "choice", "seconds", "held", "tables", "pmd_splits", "block_mapped_share"]
+"""The columns of `Comparison.curves`."""
 _SHORT: Final = {"U": "unshrinkable_pages", "M": "shrink_block_min_pages", "B": "batch"}
 
 
@@ -335,6 +337,36 @@ def compare(
     return _together(tuple(choice.label for choice in choices), found)
 
 
+def load_comparison(folder: str | Path) -> Comparison:
+    """Read what `pba compare -o` wrote.
+
+    Raises
+    ------
+    PbaError
+        If the folder holds no comparison, or a damaged one.
+    """
+    import pandas as pd
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+
+    place = Path(folder)
+    try:
+        plain = json.loads((place / "comparison.json").read_text(encoding="utf-8"))
+        choices = tuple(str(choice) for choice in plain["choices"])
+        totals = pd.DataFrame({choice: plain["totals"][choice] for choice in choices}).rename_axis("measure")
+        per_trace = pd.DataFrame(plain["per_trace"])
+        curves: pd.DataFrame = arrow_csv.read_csv(place / "over-time.csv").to_pandas()
+        if set(totals.index) != set(MEASURES) or not {"trace", "choice", *MEASURES} <= set(per_trace.columns):
+            raise ValueError("measures are missing")
+        if list(curves.columns) != CURVES:
+            raise ValueError("over-time.csv has other columns")
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        raise PbaError(
+            f"{printable(place)}: cannot be read as a comparison", "say pba compare -o again"
+        ) from error
+    return Comparison(choices, totals.loc[list(MEASURES)], per_trace, curves)
+
+
 def _choices(policies: Sequence[str | Policy]) -> list[Choice]:
     """Return what is to be replayed, each once."""
     given = [policies] if isinstance(policies, str | Policy) else list(policies)
@@ -400,8 +432,7 @@ def _together(choices: tuple[str, ...], found: Sequence[tuple[dict[str, Any], di
         list(choices)
     ]
     curves = [pd.DataFrame(curve) for _, curve in found if curve]
-    columns = ["trace", "choice", "seconds", "held", "tables", "pmd_splits", "block_mapped_share"]
     return Comparison(
         choices, totals.rename_axis("measure"), per_trace,
-        pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(columns=columns),
+        pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(columns=CURVES),
     )  # fmt: skip

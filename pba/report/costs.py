@@ -66,7 +66,7 @@ def costs_section(run: Run) -> tuple[Section, ...]:
     named = [name for name, _ in roles_of(run)]
     columns = (
         Column("", left=True, key=True), Column(PATCH), Column(RECOMMENDED), Column("change"),
-        *(Column(name, group="plain alternatives") for name in named if name not in (PATCH, RECOMMENDED)),
+        *(Column(name, group="others") for name in named if name not in (PATCH, RECOMMENDED)),
     )  # fmt: skip
     rows = []
     for row in table.to_dict("records"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -11,11 +13,13 @@ import pandas as pd
 from pba.errors import StudyError, option
 from pba.study.decision.decision import PATCH, RECOMMENDED, Decision
 from pba.study.definition import THRESHOLD_NAMES
+from pba.study.result import SWEEP_FOLDER
 from pba.units import fine_percent, number, percent, plural
 
 if TYPE_CHECKING:
     from pba.study.aims import Aim
     from pba.study.result import Run
+    from pba.study.sweep.result import SweepResult
 
 THRESHOLDS: Final = THRESHOLD_NAMES
 LETTERS: Final = {"unshrinkable_pages": "U", "shrink_block_min_pages": "M", "batch": "B"}
@@ -324,3 +328,18 @@ def _flags(row: Mapping[Hashable, Any]) -> str:
     if np.isnan(value("recall")) or np.isnan(value("precision")):
         flags.append("never held against kpageflags")
     return "; ".join(flags)
+
+
+def sweep_of(run: Run) -> SweepResult | None:
+    """Return a run's sweep; None where none is kept."""
+    folder = run.folder / SWEEP_FOLDER
+    if not folder.is_dir():
+        return None
+    return _loaded(folder, (folder / "sweep.json").stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _loaded(folder: Path, _changed: int) -> SweepResult:
+    from pba.study.sweep.run import load_sweep
+
+    return load_sweep(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
@@ -48,14 +49,18 @@ def kernel_patch(run: Run) -> str:
     StudyError
         If the run has not decided yet.
     """
-    decision = decided(run)
-    changes = diff(decision.recommended)
+    return patch_of(decided(run).recommended, evidence(run), run.command)
+
+
+def patch_of(point: Point, told: Sequence[str], command: str) -> str:
+    """Return the patch to a point, with paragraphs of evidence and the command as its message."""
+    changes = diff(point)
     if not changes:
         return ""
     head = "Subject: [RFC PATCH] mm: kpkeys: Tune the thresholds of the block allocator's shrinker"
-    values = "\n".join(f"  {name:<26} = {value}" for name, value in _values(decision.recommended).items())
-    again = f"Simulated, not measured on a kernel. To run it again:\n\n  {plain_words(run.command)}"
-    message = [head, values, *evidence(run), again]
+    values = "\n".join(f"  {name:<26} = {value}" for name, value in _values(point).items())
+    again = f"Simulated, not measured on a kernel. To run it again:\n\n  {plain_words(command)}"
+    message = [head, values, *told, again]
     return "\n\n".join(message) + f"\n---\n{changes}"
 
 

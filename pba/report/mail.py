@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pba.report.answers import folds, held_out, verdict
 from pba.report.data import decided, strip_table, write_value
@@ -33,13 +33,15 @@ def cover_letter(run: Run) -> str:
     decided(run)
     passes = plural(int(run.traces.passes.sum()), "shrinker pass", "shrinker passes")
     length = format_time(float(run.traces.duration_ns.sum()))
+    spent = f"{length} from first to last event, {passes}"
+    tried = f"at {plural(int(run.points.searched.sum()), 'point')} of a search" + (
+        f" and at every point of a grid ({decided(run).grid})" if decided(run).grid else ""
+    )
     before = [
         run.study.description or "Which thresholds should the block allocator's shrinker have?",
-        f"{plural(len(run.traces), 'trace')} of page-table allocations ({length}, {passes}) were replayed through an "
-        f"exact simulation of the block allocator and its shrinker ({SERIES}), at "
-        f"{plural(int(run.points.searched.sum()), 'point')} of a search"
-        + (f" and at every point of a grid ({decided(run).grid})" if decided(run).grid else "")
-        + ". Splits and pages are counted; time is not modelled.",
+        f"{plural(len(run.traces), 'trace')} of page-table allocations ({spent}) were replayed through an exact "
+        f"simulation of the block allocator and its shrinker ({SERIES}), {tried}. Splits and pages are counted; time "
+        "is not modelled.",
     ]
     after = [
         "Each change is against the patch, with its 95 % interval over the traces in brackets; where that reaches both "
@@ -47,16 +49,17 @@ def cover_letter(run: Run) -> str:
         verdict(run),
         *(told for told in (held_out(run), folds(run)) if told),
     ]
-    subject = f"Subject: [RFC] mm: kpkeys: thresholds of the block allocator's shrinker ({run.study.name})"
-    again = f"To run it again (pba {run.versions.get('pba', 'unknown')}):\n\n  {plain_words(run.command)}"
-    parts = [
-        plain_words(subject),
-        *map(wrapped, before),
-        choices(run),
-        *map(wrapped, _shortened(after)),
-        again,
-    ]
-    return "\n\n".join(parts) + "\n"
+    subject = f"[RFC] mm: kpkeys: thresholds of the block allocator's shrinker ({run.study.name})"
+    return letter(subject, before, choices(run), after, run.command, run.versions.get("pba", "unknown"))
+
+
+def letter(
+    subject: str, before: Sequence[str], table: str, after: Sequence[str], command: str, version: str
+) -> str:
+    """Return a mail: paragraphs, a table, paragraphs (further ones as there is room), and how to run it again."""
+    again = f"To run it again (pba {version}):\n\n  {plain_words(command)}"
+    told = [*map(wrapped, before), table, *map(wrapped, _shortened(after)), again]
+    return "\n\n".join([plain_words(f"Subject: {subject}"), *told]) + "\n"
 
 
 def _shortened(paragraphs: Sequence[str]) -> list[str]:
@@ -77,7 +80,7 @@ def choices(run: Run) -> str:
         + [cell for aim in run.aims for cell in (write_value(aim, row[aim.name]), row[f"change_{aim.name}"])]
         for row in strip_table(run).to_dict("records")
     ]  # fmt: skip
-    return "\n".join(f"  {line}" for line in _aligned([head, *rows], 1).splitlines())
+    return "\n".join(f"  {line}" for line in aligned([head, *rows], 1).splitlines())
 
 
 # --- as mmtests compares kernels ---
@@ -96,26 +99,40 @@ def mmtests(run: Run) -> str:
     """
     decision = decided(run)
     names = [PATCH, *(one.name for one in decision.compared if one.name != PATCH)]
-    head = ["", "", *(name.replace(" ", "-") for name in names)]
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for at, aim in enumerate(run.aims):
         over = {one.name: one.over(run.aims, decision.named(PATCH))[at] for one in decision.compared}
         marked = {
             name: bool(decision.changes_of(name, PATCH)[at]["better"]) for name in names if name != PATCH
         }
-        rows.append([aim.over.capitalize(), aim.name, *_cells(aim, over, names, marked)])
+        rows.append((aim.over.capitalize(), aim, over, marked))
         figures = {one.name: one.figures[at] for one in decision.compared}
         for place, recording in enumerate(decision.recordings):
             values = {name: float(figures[name][place]) for name in names}
-            rows.append([recording, aim.name, *_cells(aim, values, names, {})])
-    return _aligned([head, *rows], 2) + "\n"
+            rows.append((recording, aim, values))
+    return mmtests_table(names, rows)
 
 
-def _cells(aim: Aim, values: dict[str, float], names: Sequence[str], marked: dict[str, bool]) -> list[str]:
-    return [_compared(aim, values[PATCH], values[name], marked.get(name, False)) for name in names]
+def mmtests_table(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> str:
+    """Return rows as mmtests compares kernels: the first name is the baseline, what is better is positive.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The columns.
+    rows : sequence of tuples
+        What it is of, the aim, the figure of each name; and which names' changes are marked, if any are.
+    """
+    head = ["", "", *(name.replace(" ", "-") for name in names)]
+    table = [head]
+    for what, aim, values, *marked in rows:
+        told = marked[0] if marked else {}
+        cells = [gain(aim, values[names[0]], values[name], told.get(name, False)) for name in names]
+        table.append([what, aim.name, *cells])
+    return aligned(table, 2) + "\n"
 
 
-def _compared(aim: Aim, before: float, after: float, marked: bool) -> str:
+def gain(aim: Aim, before: float, after: float, marked: bool) -> str:
     """Return a figure with what it gains on the baseline: `29.00 ( 64.20%)`, `0.00 * 100.00%*`."""
     if before == after:
         gain = "0.00%"
@@ -127,7 +144,8 @@ def _compared(aim: Aim, before: float, after: float, marked: bool) -> str:
     return f"{after:.2f} {first}{gain:>9}{last}"
 
 
-def _aligned(rows: Sequence[Sequence[str]], left: int) -> str:
+def aligned(rows: Sequence[Sequence[str]], left: int) -> str:
+    """Return rows as lines of text, the first `left` columns at the left."""
     plain = [[plain_words(str(cell)) for cell in row] for row in rows]
     widths = [max(len(row[at]) for row in plain) for at in range(len(plain[0]))]
     lines = [

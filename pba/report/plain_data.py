@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pba.report.answers import verdict
 from pba.report.data import THRESHOLDS, decided
+from pba.report.summaries import FORMAT_VERSION
 
 if TYPE_CHECKING:
     from pba.study.result import Run
 
-FORMAT_VERSION: Final = 1
 SCHEMA: Final = Path(__file__).with_name("summary.schema.json")
 
 
@@ -28,6 +28,7 @@ def plain_data(run: Run) -> dict[str, Any]:
     decision["recommended"] = dict(zip(THRESHOLDS, decision["recommended"], strict=True))
     return {
         "format_version": FORMAT_VERSION,
+        "kind": "run",
         "study": {"name": run.study.name, "question": run.study.description},
         "answer": verdict(run),
         "command": run.command,
@@ -44,8 +45,3 @@ def _rows(table: Any) -> list[dict[str, Any]]:
     """Return a table's rows; null where a value is missing. Paths are left out: they say where, not what."""
     rows: list[dict[str, Any]] = json.loads(table.drop(columns="path").to_json(orient="records"))
     return rows
-
-
-def as_json(run: Run) -> str:
-    """Return it as JSON text."""
-    return json.dumps(plain_data(run), indent=1, ensure_ascii=False, allow_nan=False) + "\n"

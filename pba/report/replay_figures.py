@@ -318,7 +318,8 @@ def watch_picture(watch: Watch, against: Watch | None = None, called: str = "now
     drawn.show(watch)
     if called != "now" and against is not None:  # both have names: their figures stand beside the picture
         name = printable(watch.result.trace_name, 40)
-        drawn.figure.suptitle(f"{name} over time: {drawn.behind_name} and {called}", x=0.01, ha="left")
+        with style():
+            drawn.figure.suptitle(f"{name} over time: {drawn.behind_name} and {called}", x=0.01, ha="left")
     if (given := borrowed()) is not None:
         given.set_layout_engine("none")
     splits, mean = watch.aims

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from pba.report.data import THRESHOLDS, point, thresholds, with_unit
+from pba.report.data import THRESHOLDS, point, sweep_of, thresholds, with_unit
 from pba.study.decision.outcomes import kept_of
-from pba.study.result import SWEEP_FOLDER
 from pba.study.space import Point
 
 if TYPE_CHECKING:
@@ -112,12 +111,9 @@ def details_of(run: Run, front: pd.DataFrame) -> Details:
 
 def _swept(run: Run, names: Sequence[str], wanted: Sequence[Point]) -> dict[str, list[list[float]]]:
     """Return the figures of points of the grid; nothing where no sweep is kept, or an aim's function is not here."""
-    from pba.study.sweep.run import load_sweep
-
-    folder = run.folder / SWEEP_FOLDER
-    if not wanted or not folder.is_dir() or any(aim.code and aim.figure is None for aim in run.aims):
+    sweep = sweep_of(run) if wanted else None
+    if sweep is None or any(aim.code and aim.figure is None for aim in run.aims):
         return {}
-    sweep = load_sweep(folder)
     cells = [sweep.grid.cell_of(one) for one in wanted]
     found: dict[str, list[list[float]]] = {",".join(map(str, one)): [] for one in wanted}
     by_name = {case.trace: (case, boxes) for case, boxes in zip(sweep.cases, sweep.boxes, strict=True)}

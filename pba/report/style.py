@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
@@ -176,6 +176,21 @@ class Picture:
         """Show it in Jupyter."""
         text = self.svg()
         return text[text.index("<svg") :]
+
+
+class KeptPicture(Picture):
+    """A picture that is turned into SVG once: for where it is written twice, and not changed in between."""
+
+    def svg(self) -> str:
+        """Return the drawing as SVG."""
+        if "kept" not in vars(self):
+            vars(self)["kept"] = super().svg()
+        return str(vars(self)["kept"])
+
+
+def kept(picture: Picture) -> KeptPicture:
+    """Return a picture that is turned into SVG once."""
+    return KeptPicture(**{item.name: getattr(picture, item.name) for item in fields(picture)})
 
 
 def _escape(text: str) -> str:

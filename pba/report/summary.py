@@ -29,12 +29,15 @@ from pba.report.decided import (
 )
 from pba.report.document import NUMBER, Column, Document, Section, Table
 from pba.report.replayed import Replayed, mechanism_section, origins_section
+from pba.report.slices import slices_section
 from pba.report.words import listing, mib, relative
 from pba.study.aims import OVER, Aim
 from pba.study.space import distinct_points
 from pba.units import fine_percent, format_time, number, plural
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from pba.study.result import Run
 
 TITLE: Final = "Thresholds of the page-table block allocator's shrinker"
@@ -44,13 +47,14 @@ MOST_FRONT_ROWS: Final = 16
 _NAME = Column("recording", left=True, key=True)
 
 
-def summarize_run(run: Run, found: Replayed | None = None) -> Document:
-    """Return everything that a report says about a run; with its replays over time, if they were made."""
+def summarize_run(run: Run, found: Replayed | None = None, lines: pd.DataFrame | None = None) -> Document:
+    """Return everything that a report says about a run; with replays over time and lines of its sweep, if there are."""
     replays = found or Replayed({}, "")
     parts: tuple[Callable[[Run], tuple[Section, ...]], ...] = (
         choices_section, _front, caveats_section, machines_section, _recommendation,
         lambda run: mechanism_section(run, replays), costs_section, lambda run: origins_section(run, replays),
-        region_section, _points, folds_section, why_section, _recordings, _what_was_run, _limits, _reproduce,
+        region_section, lambda run: () if lines is None else slices_section(run, lines), _points, folds_section,
+        why_section, _recordings, _what_was_run, _limits, _reproduce,
     )  # fmt: skip
     return Document(
         title=run.study.description or TITLE,
@@ -104,7 +108,8 @@ def _facts(run: Run) -> tuple[tuple[str, str], ...]:
     machines = traces["machine"].value_counts(sort=False)
     others = ", ".join(f"{name} {version}" for name, version in run.versions.items() if name != "pba")
     passes = plural(traces.passes.sum(), "shrinker pass", "shrinker passes")
-    length = f"{format_time(traces.duration_ns.sum())}, {number(traces.events.sum())} events, {passes}"
+    length = format_time(traces.duration_ns.sum())
+    length = f"{length} from first to last event, {number(traces.events.sum())} events, {passes}"
     return (
         ("pba", f"{run.versions.get('pba', 'unknown')} ({others})"),
         ("study", f"{study.name}: {study.description}" if study.description else study.name),
@@ -153,8 +158,8 @@ def _recordings(run: Run) -> tuple[Section, ...]:
 def _contents_table(rows: list[dict[Hashable, Any]]) -> Table:
     columns = (
         NUMBER, _NAME, Column("recorded on", left=True), Column("simulated machine", left=True),
-        Column("length", group="content"), Column("events", group="content"),
-        Column("passes", group="content"), Column("sha256", left=True),
+        Column("first to last", group="events"), Column("number", group="events"),
+        Column("passes"), Column("sha256", left=True),
     )  # fmt: skip
     cells = tuple(
         (

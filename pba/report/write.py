@@ -6,32 +6,34 @@ Files with other contents are somebody's, and are replaced on demand alone.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pba.errors import OutputError
+from pba.errors import OutputError, StudyError
 from pba.files import output_error, refuse_overwrite, replacing
+from pba.report.style import kept
+from pba.report.summaries import KERNEL_PATCH, SUMMARY, summary_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from pba.report.style import Picture
-    from pba.study.result import Run
+    from pba.report.summaries import Found, Summary
 
 DOCUMENTS: Final = ("report.html", "report.md", "report.txt")
-LETTER, MMTESTS, KERNEL_PATCH, SUMMARY = "cover-letter.txt", "mmtests.txt", "thresholds.patch", "summary.json"
-TRIALS: Final = "trials.csv"
+PDF: Final = "report.pdf"
 FIGURE_KINDS: Final = ("svg", "png", "csv")
 
 
-def write_report(run: Run, folder: str | Path, force: bool = False) -> list[Path]:
-    """Write the report of a run.
+def write_report(found: Found, folder: str | Path, force: bool = False) -> list[Path]:
+    """Write the report of a run, a sweep, a batch of studies, or a comparison of policies.
 
     Parameters
     ----------
-    run : Run
-        What `pba.study.result.load_run` returned.
+    found : Run, SweepResult, Batch or Comparison
+        What `pba.load_run`, `pba.load_sweep`, `pba.report.load` or `pba.compare` returned.
     folder : str or Path
         Where the report goes; made if it does not exist.
     force : bool
@@ -50,7 +52,7 @@ def write_report(run: Run, folder: str | Path, force: bool = False) -> list[Path
     """
     folder = Path(folder)
     refuse_file(folder)
-    contents = _contents(run, folder)
+    contents = _contents(found, folder)
     write_files(contents, folder / "figures", force)
     return list(contents)
 
@@ -113,49 +115,65 @@ def _make_folder(folder: Path) -> None:
         raise output_error(folder, error) from error
 
 
-def sendable(run: Run, name: str) -> str:
-    """Return what a finished run is sent as: `cover-letter.txt`, `mmtests.txt`, `thresholds.patch`, `summary.json`.
-
-    The patch is empty where the answer is to keep the patch's thresholds.
+def sendable(found: Found, name: str) -> str:
+    """Return what is sent: `cover-letter.txt`, `mmtests.txt`, `thresholds.patch`, `summary.json`.
 
     Raises
     ------
     StudyError
-        If the run has not decided yet.
+        If there is nothing to send: a run has not decided yet, or its answer is to keep the patch's thresholds.
     """
-    from pba.report.kernel_patch import kernel_patch
-    from pba.report.mail import cover_letter, mmtests
-    from pba.report.plain_data import as_json
-
-    make = {LETTER: cover_letter, MMTESTS: mmtests, KERNEL_PATCH: kernel_patch, SUMMARY: as_json}
-    return make[name](run)
-
-
-def _sent(run: Run) -> tuple[str, ...]:
-    """Return the names of what is sent of a run: nothing before it has decided."""
-    if run.decision is None:
-        return ()
-    from pba.report.kernel_patch import diff
-
-    changes = bool(diff(run.decision.recommended))
-    return (LETTER, MMTESTS, *((KERNEL_PATCH,) if changes else ()), SUMMARY)
+    summary = summary_of(found, drawn=False)
+    texts = _texts(summary)
+    if name in texts:
+        return texts[name]
+    if not summary.data:
+        raise StudyError("the run has not decided yet", "say pba tune again to go on with it")
+    if name == KERNEL_PATCH and summary.kind in ("run", "sweep"):
+        raise StudyError("the answer is to keep the patch's thresholds", "there is no patch")
+    there = ", ".join(texts)
+    raise StudyError(f"a {summary.kind} has no {name}", f"it has {there}")
 
 
-def _contents(run: Run, folder: Path) -> dict[Path, bytes]:
+def _texts(summary: Summary) -> dict[str, str]:
+    """Return what is sent, by the file's name."""
+    found = dict(summary.sent)
+    if summary.data:
+        found[SUMMARY] = json.dumps(summary.data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return found
+
+
+def _contents(found: Found, folder: Path) -> dict[Path, bytes]:
     """Return every file's bytes."""
-    from pba.report.figures import all_pictures
     from pba.report.renderers import RENDERERS
-    from pba.report.replayed import replayed
-    from pba.report.summary import summarize_run
 
-    found = replayed(run)
-    document, pictures = summarize_run(run, found), [*all_pictures(run), *found.pictures()]
+    summary = summary_of(found)
+    document, pictures = summary.document, [kept(picture) for picture in summary.pictures]
     contents = {folder / name: RENDERERS[name](document, pictures).encode() for name in DOCUMENTS}
-    contents |= {folder / name: sendable(run, name).encode(errors="backslashreplace") for name in _sent(run)}
-    contents[folder / TRIALS] = _csv(run.points.sort_index().rename_axis("number").reset_index())
+    for name, text in _texts(summary).items():
+        contents[folder / name] = text.encode(errors="backslashreplace")
+    for name, table in summary.tables.items():
+        contents[folder / f"{name}.csv"] = _described(summary, table)
     for picture in pictures:
-        contents |= picture_contents(picture, folder / "figures" / picture.name, FIGURE_KINDS)
+        base = folder / "figures" / picture.name
+        contents |= picture_contents(picture, base, ("svg", "png"))
+        contents[base.with_name(f"{base.name}.csv")] = _described(summary, picture.data)
     return contents
+
+
+def _described(summary: Summary, table: pd.DataFrame) -> bytes:
+    """Return a table as CSV, under a line that says what each column is."""
+    from pba.report.columns import described
+
+    told = described(table, summary.aims, summary.columns)
+    return f"{told}\n".encode(errors="backslashreplace") + _csv(table)
+
+
+def pdf_report(found: Found) -> bytes:
+    """Return a report as PDF: what it says first, then the figures, then all of its text."""
+    from pba.report.pdf import render_pdf
+
+    return render_pdf(summary_of(found))
 
 
 def picture_contents(picture: Picture, base: Path, formats: tuple[str, ...]) -> dict[Path, bytes]:

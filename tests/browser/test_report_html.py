@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ CONTRAST = """() => {
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_page_fits_reads_well_and_asks_for_nothing(
-    page: Any, reports: dict[str, Path], case: str
+    page: Any, reports: dict[str, Path], case: str, keep: Callable[[Any, str], None], request: Any
 ) -> None:
     page.goto(reports[case].as_uri())
     assert [url for url in page.requests if not url.startswith(("file:", "data:"))] == []
@@ -86,7 +86,9 @@ def test_the_page_fits_reads_well_and_asks_for_nothing(
     assert page.locator("figure svg").count() == 3
     for figure in page.locator("figure svg").all():
         box = figure.bounding_box()
-        assert box["width"] > 500 and box["height"] > 100
+        assert box["width"] > 400 and box["height"] > 100
+    scheme, width = request.node.callspec.params["page"]
+    keep(page, f"report-{case}-{scheme}-{width}")
 
 
 def test_figures_and_tables_have_names(page: Any, reports: dict[str, Path]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import pba
 from pba.report import write_report
 from pba.study.result import Run
 from tests.browser.test_report_html import browser
@@ -120,7 +122,7 @@ def test_patch_and_recommended_are_in_sight_on_a_phone(page: Any) -> None:
         assert limits["x"] <= middle <= limits["x"] + limits["width"], name
 
 
-def test_the_first_screen_answers(browser: Any, report: str) -> None:
+def test_the_first_screen_answers(browser: Any, report: str, keep: Callable[[Any, str], None]) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.goto(report)
     for seen in ("h1", ".first dd", "#choices tbody tr.marked", "#caveats li >> nth=0"):
@@ -129,6 +131,55 @@ def test_the_first_screen_answers(browser: Any, report: str) -> None:
     for name in ("patch", "recommended"):
         box = page.locator(f".spot[data-text*='{name}']").last.bounding_box()
         assert box["y"] + box["height"] <= 900, name
+    for figure in ("watch", "splits", "slices"):  # a made run of the other tests has none of these
+        assert page.locator(f"#{figure}-title").count() == 1
+    keep(page, "report-of-a-run")
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_paper_it_is_black_on_white_and_nothing_is_cut(
+    browser: Any, report: str, scheme: str, keep: Callable[[Any, str], None]
+) -> None:
+    context = browser.new_context(viewport={"width": 794, "height": 1123}, color_scheme=scheme)
+    page = context.new_page()
+    page.goto(report)
+    page.emulate_media(media="print", color_scheme=scheme)
+    style = "getComputedStyle(document.documentElement)"
+    assert page.evaluate(f"[{style}.color, {style}.backgroundColor]") == [
+        "rgb(0, 0, 0)",
+        "rgb(255, 255, 255)",
+    ]
+    for hidden in ("nav", ".hint", ".skip"):
+        assert not page.locator(hidden).first.is_visible()
+    for figure in page.locator("figure svg").all():
+        box = figure.bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= 794
+    assert page.evaluate("document.documentElement.scrollWidth <= 794")
+    keep(page, f"report-print-{scheme}")
+    context.close()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("kind", ["sweep", "comparison"])
+def test_sweeps_and_comparisons_are_pages_of_the_same_kind(
+    browser: Any, run: Run, kind: str, width: int, tmp_path: Path, keep: Callable[[Any, str], None]
+) -> None:
+    found: Any = pba.load_sweep(run.folder / "sweep")
+    if kind == "comparison":
+        found = pba.compare([str(path) for path in run.traces["path"]], ["v6", "v6:U=64", "scattered"])
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(write_report(found, tmp_path / kind)[0].as_uri())
+    assert complaints == []
+    assert page.locator("figure svg").count() == (1 if kind == "sweep" else 1 + len(run.traces))
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    heading = page.get_by_role("button", name="mean cached pages" if kind == "sweep" else "scattered").first
+    heading.click()
+    assert heading.locator("xpath=..").get_attribute("aria-sort") == "ascending"
+    keep(page, f"report-{kind}-{width}")
     page.close()
 
 

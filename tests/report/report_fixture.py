@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import pandas as pd
 
 from pba.report.document import Document
 from pba.report.figures import all_pictures
-from pba.report.style import Picture
+from pba.report.style import Picture, kept
 from pba.report.summary import summarize_run
 from pba.study.aims import DEFAULT_AIMS, Aim
 from pba.study.decision.decide import decide, decide_from_table, maps
@@ -151,22 +151,10 @@ def luck(u: int, m: int, b: int, trace: int) -> dict[str, float]:
     return {**outcome(16, 64, 512, trace), "pmd_splits": 0 if lucky else 30, "mean_cached_pages": 10.0}
 
 
-class KeptPicture(Picture):
-    """A picture that is turned into SVG once: for tests that read it and do not change it."""
-
-    def svg(self) -> str:
-        if "kept" not in vars(self):
-            vars(self)["kept"] = super().svg()
-        return str(vars(self)["kept"])
-
-
 @cache
 def corner_pictures(corner: str) -> list[Picture]:
     """Draw the figures of a corner, once for all tests."""
-    return [
-        KeptPicture(**{item.name: getattr(picture, item.name) for item in fields(picture)})
-        for picture in all_pictures(corner_runs()[corner])
-    ]
+    return [kept(picture) for picture in all_pictures(corner_runs()[corner])]
 
 
 @cache

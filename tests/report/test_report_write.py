@@ -66,13 +66,16 @@ def test_the_same_run_gives_the_same_bytes_in_every_file(run, written, tmp_path)
 
 
 def test_trials_csv_has_every_point_with_plain_numbers(run, written):
-    table = arrow_csv.read_csv(written / "trials.csv").to_pandas().set_index("number")
+    after_columns = arrow_csv.ReadOptions(skip_rows=1)
+    table = arrow_csv.read_csv(written / "trials.csv", after_columns).to_pandas().set_index("number")
     pd.testing.assert_frame_equal(table, run.points, check_dtype=False, check_exact=True)
 
 
 def test_each_figure_has_its_data_beside_it(written):
     for name in ("front", "recordings", "region"):
-        rows = list(csv.DictReader(io.StringIO((written / "figures" / f"{name}.csv").read_text())))
+        told, data = (written / "figures" / f"{name}.csv").read_text().split("\n", 1)
+        rows = list(csv.DictReader(io.StringIO(data)))
+        assert told.startswith("# ")
         assert rows and None not in rows[0]
 
 
@@ -165,6 +168,7 @@ def test_the_command_writes_beside_the_run_or_elsewhere_and_keeps_what_differs(
     monkeypatch.setattr("pba.study.result.load_run", lambda folder: replace(run, folder=folder))
     folder = tmp_path / "quickstart"
     folder.mkdir()
+    (folder / "run.json").touch()
     assert command(["report", str(folder)]) == 0
     told = capsys.readouterr().out.splitlines()
     assert set(told) == {str(folder / "report" / name) for name in files(folder / "report")}

@@ -174,17 +174,17 @@ def test_the_report_holds_them_and_the_command_prints_them(
 ) -> None:
     files = {path.name: path for path in write_report(run, tmp_path / "report")}
     for form, name in (("letter", "cover-letter.txt"), ("mmtests", "mmtests.txt"), ("json", "summary.json")):
-        assert pba(["report", str(run.folder), "--print", form]) == 0
+        assert pba(["report", str(run.folder), "--format", form]) == 0
         assert capsys.readouterr().out == files[name].read_text(encoding="utf-8")
-    assert pba(["report", str(run.folder), "--print", "fax"]) == 2
-    assert "--print fax: no such form (use letter, mmtests, patch, json)" in capsys.readouterr().err
+    assert pba(["report", str(run.folder), "--format", "fax"]) == 2
+    assert "--format fax: no such form (use letter, mmtests, patch, json, pdf)" in capsys.readouterr().err
 
     monkeypatch.chdir(tmp_path)
     assert pba(["report"]) == 2
-    assert "there is no run in runs/" in capsys.readouterr().err
+    assert "there is no run in runs/, sweep in sweeps/ or comparison in plots/" in capsys.readouterr().err
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "mine").symlink_to(run.folder)
-    assert pba(["report", "--print", "json"]) == 0
+    assert pba(["report", "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["study"]["name"] == run.study.name
 
 

@@ -74,6 +74,19 @@ class Boxes(NamedTuple):
         inside = ((self.first <= cell) & (self.last >= cell)).all(axis=1)
         return int(self.behaviour[np.flatnonzero(inside)[0]])
 
+    def along(self, cell: tuple[int, int, int], axis: int, length: int) -> Ints:
+        """Return the behaviours of the points on a line through one point along an axis of so many values."""
+        others = [other for other in range(3) if other != axis]
+        wanted = np.array(cell)[others]
+        inside = ((self.first[:, others] <= wanted) & (self.last[:, others] >= wanted)).all(axis=1)
+        found = np.empty(length, np.int64)
+        for first, last, behaviour in zip(
+            self.first[inside, axis].tolist(), self.last[inside, axis].tolist(), self.behaviour[inside].tolist(),
+            strict=True,
+        ):  # fmt: skip
+            found[first : last + 1] = behaviour
+        return found
+
 
 def boxes_of(rows: Behaviours, grid: Grid, axes: MachineAxes) -> Boxes | None:
     """Merge the rows of a trace's parts into boxes; None if they do not hold each point exactly once.
