@@ -72,7 +72,7 @@ SHRINK_BATCH = 128
 """What a shrinker without a batch of its own is asked for at a time (mm/shrinker.c), in pages."""
 V6 = Policy("v6")
 """The patch's own policy."""
-TIMELINE_SPLITS = ("pud_splits", "contpmd_splits", "pmd_splits", "contpte_splits")
+TIMELINE_COUNTERS = ("pud_splits", "contpmd_splits", "pmd_splits", "contpte_splits", "pmd_collapses")
 
 
 def replay(
@@ -106,6 +106,8 @@ def replay(
     checkpoints = None
     if timeline:
         frame = _timeline(called, trace, (state, tunables, holders, events))
+        if "pmd_collapses" not in policy.definition.counters:
+            del frame["pmd_collapses"]
         if checkpoint_every:
             # A timeline steps through single events; checkpoints want their own pass.
             checkpoints = replay(
@@ -666,10 +668,10 @@ def _timeline(called: Any, trace: Trace, run: tuple[State, Tunables, Any, Events
     """Replay event by event and return the timeline."""
     import pandas as pd
 
-    rows = np.empty((len(trace), 2 + len(TIMELINE_SPLITS)), np.int64)
+    rows = np.empty((len(trace), kernel.TIMELINE_COLUMNS), np.int64)
     called.replay_timeline(*run, rows)
     columns = {"time_ns": trace.time_ns, "nr_cached": rows[:, 0], "live_pages": rows[:, 1]}
-    columns.update({name: rows[:, 2 + at] for at, name in enumerate(TIMELINE_SPLITS)})
+    columns.update({name: rows[:, 2 + at] for at, name in enumerate(TIMELINE_COUNTERS)})
     return pd.DataFrame(columns)
 
 

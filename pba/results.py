@@ -148,7 +148,8 @@ class ReplayResult:
         What pressure followed from, in place of the recorded visits; None where those were replayed.
     timeline : DataFrame or None
         A row an event, the state after it: `time_ns, nr_cached, live_pages, pud_splits, contpmd_splits,
-        pmd_splits, contpte_splits`; and `visited` (the shrinkers were, at this event) where reclaim reacts.
+        pmd_splits, contpte_splits`; `pmd_collapses` where the policy counts them; and `visited` (the shrinkers were,
+        at this event) where reclaim reacts.
     """
 
     trace_name: str

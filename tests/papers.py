@@ -16,6 +16,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 import pba
 from pba.machine import memory_words
@@ -95,7 +96,9 @@ def _compared() -> pba.Comparison:
 
 def policies() -> str:
     """Return the policies that answer the question, a row each, with the figures that matter most."""
-    wanted = ("v6", "untracked", "whole-blocks-only", "scattered", "pte-mapped", "freetype")
+    wanted = (
+        "v6", "v6+collapse", "untracked", "whole-blocks-only", "scattered", "pte-mapped", "freetype",
+    )  # fmt: skip
     measures = ("pmd_splits", "mapped_end", "tlb_flushes", "held_back_mean")
     heads = ("PMD splits", "block-mapped at the end, %", "TLB flushes", "pages held back")
     lines = [f"| policy | {' | '.join(heads)} |", f"|---|{'---:|' * len(heads)}"]
@@ -106,14 +109,44 @@ def policies() -> str:
     return "\n".join(lines)
 
 
+TABLES: Final = {
+    "The linear map": (
+        "pmd_splits", "pud_splits", "contpmd_splits", "contpte_splits", "mapped_mean", "mapped_end", "tables_mean",
+    ),
+    "Calls and flushes": (
+        "protect_single", "protect_range", "unprotect_single", "unprotect_range", "tlb_flushes", "refills",
+        "blocks_back", "pages_released",
+    ),
+    "Memory, and what failed": (
+        "held_mean", "held_peak", "held_back_mean", "held_back_peak", "after_passes", "stay_seconds",
+        "alloc_failures", "pages_leaked", "no_block", "unprotected",
+    ),
+}  # fmt: skip
+"""The tables of all policies, and the measures in each; a measure that is 0 for all is left out."""
+
+
 def measures() -> str:
-    """Return every measure of every policy, a column each, and what the measures are."""
-    found = _compared()
-    lines = [f"| | unit | {' | '.join(found.choices)} |", f"|---|---|{'---:|' * len(found.choices)}"]
-    lines += [f"| {' | '.join(row)} |" for row in found.rows()]
-    lines.append("")
-    lines += [f"- *{one.label}* ({one.over}): {one.meaning}." for one in MEASURES.values()]
-    return "\n".join(lines)
+    """Return every measure of every policy, a row each, and what the measures are."""
+    totals = _compared().totals
+    assert sorted(name for names in TABLES.values() for name in names) == sorted(MEASURES)
+    lines = []
+    for title, names in TABLES.items():
+        shown = [name for name in names if totals.loc[name].any()]
+        lines += [f"| {title} | {' | '.join(map(_head, shown))} |", f"|---|{'---:|' * len(shown)}"]
+        for policy in totals.columns:
+            cells = [cell(totals.at[name, policy], MEASURES[name].unit) for name in shown]
+            lines.append(f"| `{policy}` | {' | '.join(cells)} |")
+        lines.append("")
+    return "\n".join(
+        [*lines, *(f"- *{one.label}* ({one.over}): {one.meaning}." for one in MEASURES.values())]
+    )
+
+
+def _head(measure: str) -> str:
+    """Return a measure's label, with the unit where the label does not say it."""
+    one = MEASURES[measure]
+    unit = {"share": "%", "pages": "pages", "s": "s"}.get(one.unit)
+    return one.label if unit is None else f"{one.label}, {unit}"
 
 
 def floor() -> str:

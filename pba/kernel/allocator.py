@@ -92,7 +92,7 @@ def mark_block_noncached(state: State, block: Int) -> None:
 
 
 @kernel_function
-def _split_boundary_refilling(state: State, page: Int) -> Int:
+def split_boundary_refilling(state: State, page: Int) -> Int:
     """Split at a boundary with cached pages alone; return 1, or 0 if they run out."""
     has_table = NO_TABLE
     while split_kernel_leaf_mapping(state, page, has_table) == NEED_TABLE:
@@ -117,6 +117,16 @@ def split_boundary(state: State, page: Int) -> Int:
     return 1
 
 
+@kernel_inline
+def after_protect(state: State, page: Int, order: Int) -> None:
+    """Note that `2**order` pages have got the page-table pkey. A seam: policies may do something then."""
+
+
+@kernel_inline
+def after_unprotect(state: State, page: Int, order: Int) -> None:
+    """Note that `2**order` pages have lost it: the other seam."""
+
+
 @kernel_function
 def set_pkey_pgtable(state: State, page: Int, order: Int) -> Int:
     """Protect a refill's pages: `set_memory_pkey()` while the refill is in progress; return 1, or 0.
@@ -125,7 +135,12 @@ def set_pkey_pgtable(state: State, page: Int, order: Int) -> Int:
     """
     state.vars[PROTECT_CALLS] += 1
     state.vars[PROTECT_PAGES] += 1 << order
-    return _split_boundary_refilling(state, page) and _split_boundary_refilling(state, page + (1 << order))
+    if not split_boundary_refilling(state, page):
+        return 0
+    if not split_boundary_refilling(state, page + (1 << order)):
+        return 0
+    after_protect(state, page, order)
+    return 1
 
 
 @kernel_inline
@@ -226,5 +241,5 @@ def pba_init(state: State) -> None:
     state.vars[PROTECT_PAGES] += 1 << order
     if state.vars[NR_CACHED] < PBA_NR_RESERVED_PAGES and refill_pages(state, KEEP_ALL) == NIL:
         return
-    if split_boundary(state, page):
-        split_boundary(state, page + (1 << order))
+    if split_boundary(state, page) and split_boundary(state, page + (1 << order)):
+        after_protect(state, page, order)

@@ -62,6 +62,7 @@ LONG_GAP_NS = 1 << GAP_BITS
 
 USED_QUARTERS = 4
 """Parts of a block between one that is wholly cached and one that is wholly in use."""
+TIMELINE_COLUMNS = 7
 WINDOW_COLUMNS = 11
 BLOCK_COLUMNS = 2 + USED_QUARTERS
 
@@ -385,8 +386,8 @@ def replay_timeline(
 
     Parameters
     ----------
-    rows : ndarray of int64, shape (n, 6)
-        `nr_cached`, live pages, PUD, contPMD, PMD and contPTE splits.
+    rows : ndarray of int64, shape (n, TIMELINE_COLUMNS)
+        `nr_cached`, live pages, PUD, contPMD, PMD and contPTE splits, and PMD leaves folded again.
     """
     for i in range(len(events.op)):
         replay_events(state, tunables, holders, events, (i, i + 1))
@@ -400,6 +401,13 @@ def _write_row(state: State, row: NDArray[np.int64]) -> None:
     row[1] = state.vars[ALLOCS] - state.vars[FREES]
     for split in range(4):
         row[2 + split] = state.vars[PUD_SPLITS + split]
+    row[6] = nr_folded(state)
+
+
+@kernel_inline
+def nr_folded(state: State) -> Int:
+    """Return the split blocks that were folded to a PMD leaf again. A seam: here none ever is."""
+    return 0
 
 
 @kernel_inline

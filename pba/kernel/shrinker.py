@@ -15,6 +15,7 @@ import numpy as np
 from pba._jit import kernel_function, kernel_inline
 from pba.kernel.allocator import (
     PBA_NR_RESERVED_PAGES,
+    after_unprotect,
     cached_list_add_nonblock,
     mark_block_noncached,
     set_pkey_default,
@@ -264,6 +265,7 @@ def _release_chunk(state: State, page: Int, order: Int) -> None:
             state.contpte[contpte] = 0
             state.vars[CONTPTE_SPLITS] += 1
     free_one_page(state, page, order)
+    after_unprotect(state, page, order)
 
 
 @kernel_function
@@ -282,6 +284,7 @@ def release_page_list(state: State, nr_pages: Int) -> Int:
             _release_chunk(state, page & -(1 << order), order)
         elif set_pkey_default(state, page, 1):
             free_one_page(state, page, ORDER_0)
+            after_unprotect(state, page, ORDER_0)
         else:
             cached_list_add_nonblock(state, page, 1)
             state.vars[PAGES_LEAKED] += end - 1 - at
@@ -308,6 +311,7 @@ def release_whole_block(state: State, block: Int) -> Int:
         cached_list_add_nonblock(state, head, nr_pages)
         return 0
     free_one_page(state, head, state.orders.block)
+    after_unprotect(state, head, state.orders.block)
     state.vars[WHOLE_BLOCKS_RELEASED] += 1
     return nr_pages
 

@@ -21,6 +21,7 @@ PLACES: Final[dict[str, str]] = {
     "cold-first": "cold_first",
     "fullest-first": "fullest_first",
     "nonblock-first": "nonblock_first",
+    "v6+collapse": "collapse",
     "scattered": "scattered",
     "pte-mapped": "pte_mapped",
     "freetype": "freetype",

@@ -101,7 +101,7 @@ def over_time(result: ReplayResult) -> OverTime:
     assert table is not None
     column = {str(name): table[name].to_numpy(np.int64) for name in table.columns}
     at_boot = result.counters.get("map_table_pages", 0)
-    split = at_boot + column["pmd_splits"]
+    split = at_boot + column["pmd_splits"] - column.get("pmd_collapses", 0)
     return OverTime(
         column["time_ns"], column["nr_cached"], split + column["pud_splits"], column["pmd_splits"], split
     )

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -122,8 +123,13 @@ class KernelRun:
             "nr_deferred": int(state.vars[NR_DEFERRED]),
             "pages": {ident: page for ident, page in pages.items() if page != NIL},
             "background": {ident: chunk for ident, chunk in chunks.items() if chunk[0] != NIL},
+            "own": self.own(),
             "totals": _totals(state),
         }
+
+    def own(self) -> Any:
+        """Return what the policy keeps beside v6's state."""
+        return {}
 
     def cached(self) -> NDArray[np.int32]:
         """Return the cached list from head to tail; the hash's function lays it down where it lies elsewhere."""
@@ -207,14 +213,16 @@ def run_both(
     policy: Policy | None = None,
     allocator: type[BlockAllocator] = BlockAllocator,
     fragmented: tuple[Start, list[list[int]]] | None = None,
+    run: Callable[..., KernelRun] = KernelRun,
 ) -> Replay:
     """Replay a scenario on both, comparing after boot and after every event; return the reference.
 
-    `fragmented`: how the kernel's memory starts, and the free lists that the reference starts with.
+    `fragmented`: how the kernel's memory starts, and the free lists that the reference starts with; `run`: the
+    kernel's side.
     """
     own_start, lists = fragmented or (None, None)
     reference = Replay(scenario.machine, scenario.thresholds, start or lists, allocator)
-    kernel_run = KernelRun(scenario, start, policy, own_start)
+    kernel_run = run(scenario, start, policy, own_start)
     assert_same(kernel_run, reference, f"after boot of {scenario.machine}")
     for number, event in enumerate(scenario.events):
         reference.step(event)

@@ -6,6 +6,7 @@ Kernel: mm/kpkeys_hardened_pgtables.c.
 from __future__ import annotations
 
 from collections import Counter, deque
+from typing import Any
 
 from tests.reference.buddy import BuddyAllocator
 from tests.reference.linear_map import LinearMap
@@ -58,6 +59,10 @@ class BlockAllocator:
     def block_nr_pages(self) -> int:
         """`BLOCK_NR_PAGES`."""
         return 1 << self.machine.orders.block
+
+    def own(self) -> dict[str, Any]:
+        """Return what a variant keeps beside v6's state."""
+        return {}
 
     def _boot(self) -> None:
         """Refill before pkeys can be set, then protect that region (`pba_init`, `pba_init_late`)."""
@@ -121,12 +126,12 @@ class BlockAllocator:
         self.cached_list_add_pages(page, 1)
         self._adjust_block_nr_free(page, +1)
 
-    def _take_split_table(self) -> bool:
-        """Take one page for a table that a split needs; it never comes back."""
-        if self.pgtable_alloc(may_use_reserve=True) is None:
-            return False
-        self.counters["split_table_pages"] += 1
-        return True
+    def _take_split_table(self) -> int | None:
+        """Take one page for a table that a split needs."""
+        page = self.pgtable_alloc(may_use_reserve=True)
+        if page is not None:
+            self.counters["split_table_pages"] += 1
+        return page
 
     # Refill
 

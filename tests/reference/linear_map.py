@@ -32,16 +32,22 @@ class LinearMap:
     counters : Counter
         Where splits are counted.
     take_split_table : callable
-        Takes one page-table page for good; False if there is none to be had.
+        Takes one page-table page; None if there is none to be had.
+
+    Attributes
+    ----------
+    tables : dict
+        PMD-sized region that is mapped by PTEs -> the page of its table.
     """
 
     def __init__(
-        self, machine: Machine, counters: Counter[str], take_split_table: Callable[[], bool]
+        self, machine: Machine, counters: Counter[str], take_split_table: Callable[[], int | None]
     ) -> None:
         self.machine = machine
         self.orders = machine.orders
         self.counters = counters
         self.take_split_table = take_split_table
+        self.tables: dict[int, int] = {}
         self.contptes: set[int] = set()  # pfn >> contPTE order
         self.leaves = [
             self._first_leaf(pfn) for pfn in range(0, machine.memory_pages, 1 << self.orders.block)
@@ -99,7 +105,7 @@ class LinearMap:
         return True
 
     def _split_pud(self, pfn: int) -> bool:
-        if not self.take_split_table():
+        if self.take_split_table() is None:
             return False
         for region in self._regions_around(pfn, self.orders.pud):
             self.leaves[region] = Leaf.CONTPMD
@@ -117,8 +123,10 @@ class LinearMap:
         self.counters["contpmd_splits"] += 1
 
     def _split_pmd(self, region: int) -> bool:
-        if not self.take_split_table():
+        table = self.take_split_table()
+        if table is None:
             return False
+        self.tables[region] = table
         contptes_per_region = 1 << (self.orders.block - self.orders.contpte)
         first = region * contptes_per_region
         self.leaves[region] = Leaf.PTE

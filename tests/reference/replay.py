@@ -170,6 +170,7 @@ class Replay:
             "nr_deferred": pba.nr_deferred,
             "pages": dict(self.pages),
             "background": dict(self.background),
+            "own": pba.own(),
             "totals": self.totals(),
         }
 

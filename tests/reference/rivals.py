@@ -83,16 +83,16 @@ class Rival:
 
     # Calls
 
-    def _take_split_table(self) -> bool:
+    def _take_split_table(self) -> int | None:
         page = self.own_page()
         if page is None:
             page = self.buddy.alloc_pages(0)
             if page is None:
-                return False
+                return None
             self.counters["split_ptp_raw"] += 1
             self.raw_table(page)
         self.counters["split_table_pages"] += 1
-        return True
+        return page
 
     def raw_table(self, page: int) -> None:
         """Note that an unprotected page has become a table."""
