@@ -90,7 +90,13 @@ def replayed(run: Run) -> Replayed:
             if sha256_of(path.read_bytes()) != row["sha256"]:
                 left_out[name] = "the file holds something else now"
                 continue
-            found[name] = _splits_of(run, row, path)
+            own = _splits_of(run, row, path)
+            if not _are_the_runs(run, name, own):
+                left_out[name] = (
+                    "the run's memory does not start free, or its pressure is not the recording's"
+                )
+                continue
+            found[name] = own
             events += int(row["events"])
         except (OSError, PbaError):
             left_out[name] = "the file is not where it was"
@@ -119,6 +125,15 @@ def _splits_of(run: Run, row: Mapping[Any, Any], path: Path) -> dict[str, Splits
     if run.patch == run.recommended:
         del points[RECOMMENDED]
     return {name: splits(trace, at.on(machine), machine) for name, at in points.items()}
+
+
+def _are_the_runs(run: Run, name: str, own: Mapping[str, Splits]) -> bool:
+    """Whether replays have the very splits that the run has of a recording."""
+    numbers = {PATCH: run.patch, RECOMMENDED: run.recommended}
+    return all(
+        len(one.table) == int(run.per_trace.loc[numbers[role]]["pmd_splits"].to_dict()[name])
+        for role, one in own.items()
+    )
 
 
 def _point(run: Run, number: int) -> Point:

@@ -94,6 +94,8 @@ def test_what_is_not_there_any_more_is_said(run: Run, tmp_path: Path) -> None:
     gone = replayed(replace(run, traces=traces))
     assert run.traces["trace"][0] in gone.left_out and gone.why == "the file is not where it was"
     changed = run.traces.assign(sha256="0" * 64)
+    counted = run.per_trace.assign(pmd_splits=run.per_trace["pmd_splits"] + 1)
+    assert "does not start free" in replayed(replace(run, per_trace=counted)).why
     other = replayed(replace(run, traces=changed))
     assert other.shown == "" and other.pictures() == [] and other.why == "the file holds something else now"
     said = " ".join(mechanism_section(replace(run, traces=changed), other)[0].text)
