@@ -98,7 +98,7 @@ def commands(command: Any, name: str = "pba") -> Iterator[tuple[str, Any]]:
 
 
 PRINT_NO_RESULTS = {"pba report", "pba study show", "pba study new", "pba trace minimise"}
-"""`report` has --print json; a study is a file of TOML; minimise prints how to see what it found."""
+"""`report` has --format json; a study is a file of TOML; minimise prints how to see what it found."""
 
 
 @pytest.mark.parametrize(("name", "command"), list(commands(get_command(app))), ids=str)

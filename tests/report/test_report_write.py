@@ -129,20 +129,20 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_file(run, tmp_path, monkeypa
 
 
 def test_timeline_needs_a_replay_that_kept_one():
-    from types import SimpleNamespace
-
     import pba.explore as explore
     from pba.machine import Machine, Thresholds
+    from pba.results import ReplayResult
+
+    def replay(timeline: pd.DataFrame | None) -> ReplayResult:
+        return ReplayResult("a recording", Machine(4), Thresholds(), {}, "", 0, 0, timeline=timeline)
 
     with pytest.raises(PbaError, match="timeline=True"):
-        explore.df_timeline(SimpleNamespace(timeline=None))
+        explore.df_timeline(replay(None))
     timeline = pd.DataFrame(
         {"time_ns": [0, 2_000_000_000], "nr_cached": [256, 512], "live_pages": [0, 1024],
          "pud_splits": [0, 0], "contpmd_splits": [0, 1], "pmd_splits": [0, 3], "contpte_splits": [0, 0]}
     )  # fmt: skip
-    result = SimpleNamespace(
-        timeline=timeline, machine=Machine(4), thresholds=Thresholds(), trace_name="a recording"
-    )
+    result = replay(timeline)
     table = explore.df_timeline(result)
     assert list(table.cached_mib) == [1.0, 2.0] and list(table.live_mib) == [0.0, 4.0]
     assert list(table.seconds) == [0.0, 2.0] and list(table.pmd_splits) == [0, 3]
@@ -154,9 +154,8 @@ def test_every_plot_has_its_table():
 
     plots = {name[5:] for name in explore.__all__ if name.startswith("plot_")}
     tables = {name[3:] for name in explore.__all__ if name.startswith("df_")}
-    # The region's table is `Run.maps`.
-    assert plots - tables == {"region"}
-    assert tables - plots == {"choices", "folds", "groups"}
+    assert plots <= tables
+    assert tables - plots == {"choices", "floor", "folds", "groups", "regret"}
 
 
 @pytest.mark.usefixtures("drawn_once")
