@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from math import gcd
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -30,6 +30,7 @@ from pba.kernel.state import (
     NR_VARS,
     PEAK_CACHED,
     PMD_SPLITS,
+    PUD_SPLITS,
     Events,
     Holders,
     Orders,
@@ -673,6 +674,44 @@ def _timeline(called: Any, trace: Trace, run: tuple[State, Tunables, Any, Events
     columns = {"time_ns": trace.time_ns, "nr_cached": rows[:, 0], "live_pages": rows[:, 1]}
     columns.update({name: rows[:, 2 + at] for at, name in enumerate(TIMELINE_COUNTERS)})
     return pd.DataFrame(columns)
+
+
+STEP_COLUMNS: Final = ("held", "free_pages", "pud_splits", "pmd_splits")
+"""What `replay_steps` writes down: pages held and free, splits so far."""
+
+
+def replay_steps(
+    trace: Trace, thresholds: Thresholds | None, machine: Machine, policy: Policy, ends: NDArray[np.int64]
+) -> tuple[ReplayResult, NDArray[np.int64]]:
+    """Replay a trace event by event under any policy, and write down what holds after some numbers of events.
+
+    Parameters
+    ----------
+    ends : ndarray of int64
+        Numbers of events, never descending; the last one is that of all events.
+
+    Returns
+    -------
+    result : ReplayResult
+        As that of `replay`, to the bit.
+    rows : ndarray of int64, shape (len(ends), len(STEP_COLUMNS))
+        See `STEP_COLUMNS`.
+    """
+    thresholds = policy.thresholds_on(machine, thresholds)
+    check_trace(trace, machine)
+    memory = starting_memory(trace, machine)
+    state = _borrow(machine, memory, policy)
+    run = (state, *prepare(trace, thresholds, memory))
+    called = kernel_functions(policy, False)
+    rows = np.empty((len(ends), len(STEP_COLUMNS)), np.int64)
+    done = 0
+    for at, end in enumerate(ends.tolist()):
+        called.replay_events(*run, (done, end))
+        done = end
+        rows[at] = state.vars[[NR_CACHED, FREE_PAGES, PUD_SPLITS, PMD_SPLITS]]
+    found = _outcome(trace, thresholds, machine, state, policy)
+    _give_back(machine, state, policy)
+    return found, rows
 
 
 def _checkpoints(called: Any, every: int, run: tuple[State, Tunables, Any, Events]) -> pd.DataFrame:

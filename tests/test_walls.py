@@ -136,8 +136,8 @@ LAYERS: tuple[dict[str, Room], ...] = (
     },
     {
         "answer": Room(
-            "what the kernel should do: prices, and what policies cost",
-            "comparisons; what things cost, and how that is known",
+            "what the kernel should do: prices, what policies cost, long runs under all of them",
+            "comparisons and replays; what things cost, and how that is known",
         )
     },
     {

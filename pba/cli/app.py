@@ -40,6 +40,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("compare", "compare", ANSWER),
     ("floor", "floor", ANSWER),
     ("cost", "cost", ANSWER),
+    ("answer", "long_runs", ANSWER),
     ("policies", "policies", ANSWER),
     ("info", "info", TRACES),
     ("plot", "plot", TRACES),

@@ -129,7 +129,7 @@ def measured(trace: Trace, result: ReplayResult) -> dict[str, float]:
     found |= {
         "mapped_mean": mean_over(states.time_ns, mapped) if len(mapped) else result.block_mapped_share,
         "mapped_end": result.block_mapped_share,
-        **_calls(result),
+        **calls_of(result),
         "tlb_flushes": count["flush_ranges"] + count["flush_all"]
         if is_rival
         else count["protect_calls"] + count["unprotect_calls"] + count.get("flush_all", 0),
@@ -142,13 +142,13 @@ def measured(trace: Trace, result: ReplayResult) -> dict[str, float]:
         "pages_released": count["pages_released"],
         "alloc_failures": count["alloc_failures"],
         "pages_leaked": count.get("pages_leaked", 0),
-        **_chunks(count, is_rival),
+        **chunks_of(count, is_rival),
         "unprotected": count.get("ptp_unprotected", 0),
     }
     return {name: found[name] for name in MEASURES}
 
 
-def _calls(result: ReplayResult) -> dict[str, int]:
+def calls_of(result: ReplayResult) -> dict[str, int]:
     """Return how many calls changed a page, and how many a range.
 
     v6 does not tell them apart. It protects by refills, of more than a page each; it unprotects single pages or
@@ -168,7 +168,7 @@ def _calls(result: ReplayResult) -> dict[str, int]:
     }
 
 
-def _chunks(count: dict[str, Any], is_rival: bool) -> dict[str, int]:
+def chunks_of(count: dict[str, Any], is_rival: bool) -> dict[str, int]:
     """Return how often chunks came and went, and how often no whole block could be had."""
     refills = count["refills_block"] + count["refills_mid"] + count["refills_min"]
     smaller = count["refills_mid"] + count["refills_min"] + count["refill_failures"]
