@@ -57,7 +57,7 @@ from pba.kernel.watermarks import (
 from pba.machine import ALL_FREE, LINEAR_MAPS, SHARE_UNIT, Machine, Start, Thresholds
 from pba.policies import machine as policies
 from pba.policies.policy import Policy
-from pba.policies.state import RIVAL_COUNTERS
+from pba.policies.state import PMD_COLLAPSES, RIVAL_COUNTERS
 from pba.results import RIVAL_SHARES, ReplayResult
 from pba.trace.table import refuse_unknown_frees
 from pba.watermarks import Watermarks
@@ -676,8 +676,8 @@ def _timeline(called: Any, trace: Trace, run: tuple[State, Tunables, Any, Events
     return pd.DataFrame(columns)
 
 
-STEP_COLUMNS: Final = ("held", "free_pages", "pud_splits", "pmd_splits")
-"""What `replay_steps` writes down: pages held and free, splits so far."""
+STEP_COLUMNS: Final = ("held", "free_pages", "pud_splits", "pmd_splits", "pmd_collapses")
+"""What `replay_steps` writes down: pages held and free; splits, and blocks folded again, so far."""
 
 
 def replay_steps(
@@ -704,11 +704,13 @@ def replay_steps(
     run = (state, *prepare(trace, thresholds, memory))
     called = kernel_functions(policy, False)
     rows = np.empty((len(ends), len(STEP_COLUMNS)), np.int64)
+    folds = "pmd_collapses" in policy.definition.counters
     done = 0
     for at, end in enumerate(ends.tolist()):
         called.replay_events(*run, (done, end))
         done = end
-        rows[at] = state.vars[[NR_CACHED, FREE_PAGES, PUD_SPLITS, PMD_SPLITS]]
+        rows[at, :-1] = state.vars[[NR_CACHED, FREE_PAGES, PUD_SPLITS, PMD_SPLITS]]
+        rows[at, -1] = state.vars[PMD_COLLAPSES] if folds else 0
     found = _outcome(trace, thresholds, machine, state, policy)
     _give_back(machine, state, policy)
     return found, rows

@@ -220,8 +220,8 @@ def _replayed(
     result, steps = model.replay_steps(trace, choice.on(machine), machine, choice.policy, ends)
     count = result.counters
     is_rival = "held_pages" in count
-    held, _, _, splits = steps.T
-    split = count.get("map_table_pages", 0) + splits
+    held, _, _, splits, collapses = steps.T
+    split = count.get("map_table_pages", 0) + splits - collapses
     share = 1 - split * (machine.block_nr_pages / machine.memory_pages)
     after = count["held_after_passes" if is_rival else "cached_after_passes"]
     passes = int(np.isin(trace.op, (OP_SHRINK, OP_DROP)).sum())

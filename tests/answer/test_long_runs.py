@@ -70,7 +70,7 @@ def test_every_figure_is_that_of_a_replay(tiny: Path) -> None:
 
 def test_replay_steps_ends_as_a_replay_does() -> None:
     trace, machine = pba.read_trace("git-x86"), pba.machine_of("git-x86")
-    for policy in (pba.Policy("v6"), pba.Policy("freetype")):
+    for policy in (pba.Policy("v6"), pba.Policy("freetype"), pba.Policy("v6+collapse")):
         ends = np.array([0, 10, 10, 4000, len(trace)])
         result, rows = model.replay_steps(trace, None, machine, policy, ends)
         plain = pba.replay(trace, policy=policy, checkpoint_every=4000)
@@ -78,6 +78,7 @@ def test_replay_steps_ends_as_a_replay_does() -> None:
         assert plain.checkpoints is not None
         assert rows[3, 0] == plain.checkpoints["nr_cached"].iloc[0]
         assert rows[1].tolist() == rows[2].tolist()
+        assert rows[-1, -1] == result.counters.get("pmd_collapses", 0)
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(tiny: Path, tmp_path: Path) -> None:
