@@ -56,6 +56,10 @@ def long_runs(
         found = run(runs, output, workers=workers, progress=progress)
     finally:
         progress.end()
+    from pba.report.answer_figures import decay_picture
+    from pba.report.write import picture_contents, write_files
+
+    write_files(picture_contents(decay_picture(found), output / "decay", ("svg",)), output, force=True)
     print(
         found.rows.to_json(orient="records", indent=1) if as_json else found.report(),
         end="" if not as_json else "\n",

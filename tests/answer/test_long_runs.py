@@ -15,6 +15,7 @@ from pba import model
 from pba.answer.long_runs import long_runs, read_runs, run_day
 from pba.cli.app import run
 from pba.events import OP_DROP, OP_SHRINK
+from pba.report.answer_figures import decay_picture
 
 Written = Callable[..., Path]
 TINY = """
@@ -109,11 +110,25 @@ def test_the_command_prints_the_report(
     shown = capsys.readouterr().out
     assert shown == (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     assert "2 days of" in shown
+    drawn = (tmp_path / "out" / "decay.svg").read_bytes()
+    assert b"app-launch" not in drawn
+    assert b"phone, fragmented:1:1" in drawn
     rows = pd.read_csv(tmp_path / "out" / "rows.csv")
     mean = rows[(rows["start"] == "free") & (rows["policy"] == "scattered")]["pmd_splits"].mean()
     assert f"| `scattered` | {mean:,.1f} |" in shown
     assert run([*command, "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)) == len(rows)
+
+
+def test_the_figure_shows_what_the_curves_hold(tiny: Path, tmp_path: Path) -> None:
+    found = long_runs(read_runs(tiny, short=True), tmp_path, workers=1)
+    drawn = decay_picture(found)
+    assert len([line for axes in drawn.figure.axes for line in axes.lines]) == 2 * 2 * 3
+    table = drawn.data.set_index(["workload", "start", "policy", "hour"])["not_block_mapped"]
+    one = found.curves.iloc[-1]
+    key = tuple(one[name] for name in ("workload", "start", "policy", "hour"))
+    assert table.loc[key] == pytest.approx(100 * (1 - one["block_mapped_share"]))
+    assert "phone, free, scattered: " in drawn.alt
 
 
 def test_the_shipped_definition_is_read_in_both_forms() -> None:
