@@ -100,7 +100,7 @@ def replay(
     watermarks = Watermarks.of(reclaim)
     tunables, plain, events = prepare(trace, thresholds, memory)
     holders = (
-        plain if watermarks is None else _reacting(watermarks, plain, machine, memory, len(trace) * timeline)
+        plain if watermarks is None else _reacting(watermarks, plain, trace, machine, len(trace) * timeline)
     )
     called = kernel_functions(policy, watermarks is not None)
     frame = None
@@ -442,6 +442,10 @@ def kernel_functions(policy: Policy, reacts: bool = False) -> Any:
 # Reclaim that reacts
 
 
+_known_cache: WeakKeyDictionary[Trace, dict[tuple[Machine, int], NDArray[np.int32]]] = WeakKeyDictionary()
+"""Page cache at the start of a trace's replays, which takes longer to find than many of them."""
+
+
 def marks_of(watermarks: Watermarks, machine: Machine) -> Wmarks:
     """Return the watermarks min, low and high of a machine, in pages.
 
@@ -468,11 +472,15 @@ def marks_of(watermarks: Watermarks, machine: Machine) -> Wmarks:
 
 
 def _reacting(
-    watermarks: Watermarks, holders: Holders, machine: Machine, memory: StartMemory | None, nr_noted: int
+    watermarks: Watermarks, holders: Holders, trace: Trace, machine: Machine, nr_noted: int
 ) -> ReclaimHolders:
     """Return holders with page cache, and watermarks to react to."""
     marks = marks_of(watermarks, machine)
-    cache = page_cache_at_start(machine, memory, holders, round(watermarks.page_cache_share * SHARE_UNIT))
+    share = round(watermarks.page_cache_share * SHARE_UNIT)
+    known = _known_cache.setdefault(trace, {})
+    if (machine, share) not in known:
+        memory = starting_memory(trace, machine)
+        known[machine, share] = page_cache_at_start(machine, memory, holders, share)
     return reclaiming_holders(
         holders,
         machine.memory_pages,
@@ -480,7 +488,7 @@ def _reacting(
         watermarks.page_cache_growth // machine.page_size_kib,
         round(watermarks.reclaimable_share * SHARE_UNIT),
         watermarks.mglru,
-        cache,
+        known[machine, share],
         nr_noted,
     )
 
@@ -492,7 +500,7 @@ def reclaiming_holders(
     growth: int,
     reclaimable: int,
     mglru: bool,
-    cache: NDArray[np.int64],
+    cache: NDArray[np.int32],
     nr_noted: int = 0,
 ) -> ReclaimHolders:
     """Return holders for reclaim that reacts.
@@ -511,7 +519,7 @@ def reclaiming_holders(
         Of those scanned, parts per million that are given back.
     mglru : bool
         Whether kswapd begins as the multi-gen LRU does.
-    cache : ndarray of int64
+    cache : ndarray of int32
         Page cache at the start: pfns, oldest first.
     nr_noted : int
         Events of which it is noted whether they brought visits of the shrinkers: all of them, or 0.
@@ -519,18 +527,17 @@ def reclaiming_holders(
     reclaim = np.zeros(RECLAIM_VARS, np.int64)
     reclaim[[WMARK_MIN, WMARK_LOW, WMARK_HIGH]] = marks
     reclaim[GROWTH], reclaim[RECLAIMABLE], reclaim[IS_MGLRU] = growth, reclaimable, mglru
-    lru = np.empty(memory_pages, np.int32)
-    lru[: len(cache)] = cache
     reclaim[LRU_PAGES] = len(cache)
-    return ReclaimHolders(*holders, lru, reclaim, np.zeros(nr_noted, np.int8))
+    lru = np.empty(memory_pages, np.int32)
+    return ReclaimHolders(*holders, cache, lru, reclaim, np.zeros(nr_noted, np.int8))
 
 
 def page_cache_at_start(
     machine: Machine, memory: StartMemory | None, holders: Holders, share: int
-) -> NDArray[np.int64]:
+) -> NDArray[np.int32]:
     """Return which of the held pages are page cache, oldest first: block after block, spread over memory."""
     if memory is None or share == 0:
-        return np.empty(0, np.int64)
+        return np.empty(0, np.int32)
     is_held = np.ones(machine.memory_pages, np.bool_)
     for order, chunks in enumerate(memory.free):
         is_held[(chunks[:, None] + np.arange(1 << order)).ravel()] = False
@@ -545,7 +552,7 @@ def page_cache_at_start(
     turn = np.arange(blocks, dtype=np.int64) * step % blocks
     of_block = np.arange(machine.memory_pages, dtype=np.int64).reshape(blocks, -1)[turn]
     pages = of_block[is_held.reshape(blocks, -1)[turn]]
-    found: NDArray[np.int64] = pages[: len(pages) * share // SHARE_UNIT]
+    found: NDArray[np.int32] = pages[: len(pages) * share // SHARE_UNIT].astype(np.int32)
     return found
 
 

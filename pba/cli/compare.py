@@ -265,6 +265,8 @@ def fitting(rows: Sequence[Sequence[str]], align: str, width: int) -> str:
 
 def render(found: Comparison, width: int) -> str:
     """Return the table of measures as text, policies as columns; several tables where one would be too wide."""
+    from pba.machine import Start
+
     rows = [("", "", *found.choices), *found.rows()]
     tables = [fitting(rows, "ll" + "r" * len(found.choices), width)]
     if changes := found.change_rows():
@@ -272,6 +274,10 @@ def render(found: Comparison, width: int) -> str:
         tables.append(_changes(head, changes, width))
     names = found.traces
     told = f"on {plural(len(names), 'trace')}" if len(names) > 3 else "on " + ", ".join(names)
+    if found.start != Start():
+        told += f"; {found.start}"
+    if found.watermarks is not None:
+        told += "; pressure follows free memory"
     return "\n\n".join([f"{plural(len(found.choices), 'policy', 'policies')} {told}", *tables])
 
 

@@ -93,14 +93,15 @@ RECLAIM_COUNTERS: Final = (
     GROWTH,  # pages a second that page cache takes
     RECLAIMABLE,  # of those scanned, parts per million that are given back
     IS_MGLRU,  # whether kswapd begins as the multi-gen LRU does
-    LRU_FIRST,  # where in `lru` the oldest page is,
-    LRU_PAGES,  # and how many there are
+    OLD_FIRST,  # where in `old` the oldest page is that is still there; its length: none is
+    LRU_FIRST,  # where in `lru` the oldest page is
+    LRU_PAGES,  # pages of page cache in both
     GROWN_AT,  # up to when page cache has grown, ns,
     REMAINDER,  # and what of a page it was short then, in 1 / NS
     FAILURES,  # pgdat->kswapd_failures
     VISITS_NOTED,  # visits up to the last event that was looked at for `visited`
     RECLAIM_VARS,
-) = range(VISITS_AT + DEF_PRIORITY + 1, VISITS_AT + DEF_PRIORITY + 14)
+) = range(VISITS_AT + DEF_PRIORITY + 1, VISITS_AT + DEF_PRIORITY + 15)
 
 
 class Wmarks(NamedTuple):
@@ -117,7 +118,8 @@ class ReclaimHolders(NamedTuple):
     page: NDArray[np.int32]
     chunk: NDArray[np.int32]
     chunk_order: NDArray[np.int8]
-    lru: NDArray[np.int32]  # (N,) pfns of the page cache, a ring, oldest first
+    old: NDArray[np.int32]  # pfns of the page cache at the start, oldest first: never written to
+    lru: NDArray[np.int32]  # (N,) those of what came or went round since, a ring, oldest first
     reclaim: NDArray[np.int64]  # (RECLAIM_VARS,) indexed by the names above
     visited: NDArray[
         np.int8
@@ -192,7 +194,7 @@ def pgdat_balanced(state: State, holders: ReclaimHolders) -> Flag:
 def add_to_lru(holders: ReclaimHolders, page: Int) -> None:
     """Add a page to the young end."""
     known = holders.reclaim
-    place = known[LRU_FIRST] + known[LRU_PAGES]
+    place = known[LRU_FIRST] + known[LRU_PAGES] - (len(holders.old) - known[OLD_FIRST])
     room = len(holders.lru)
     holders.lru[np.uint64(place - (room if place >= room else 0))] = page
     known[LRU_PAGES] += 1
@@ -202,11 +204,14 @@ def add_to_lru(holders: ReclaimHolders, page: Int) -> None:
 def isolate_lru_page(holders: ReclaimHolders) -> Int:
     """Take the oldest page off; there is one."""
     known = holders.reclaim
-    first = known[LRU_FIRST]
-    page = np.int64(holders.lru[np.uint64(first)])
-    known[LRU_FIRST] = 0 if first + 1 == len(holders.lru) else first + 1
     known[LRU_PAGES] -= 1
-    return page
+    oldest = known[OLD_FIRST]
+    if oldest < len(holders.old):
+        known[OLD_FIRST] = oldest + 1
+        return np.int64(holders.old[np.uint64(oldest)])
+    first = known[LRU_FIRST]
+    known[LRU_FIRST] = 0 if first + 1 == len(holders.lru) else first + 1
+    return np.int64(holders.lru[np.uint64(first)])
 
 
 @kernel_function

@@ -17,7 +17,7 @@ import numpy as np
 from pba import model, shown
 from pba.errors import PbaError, TraceError, meant
 from pba.imports.read import read_trace
-from pba.machine import Machine, Thresholds
+from pba.machine import ALL_FREE, Machine, Start, Thresholds
 from pba.paired import FEWEST, difference, paired_interval, relative_change
 from pba.policies.policy import Policy, parse_parameters
 from pba.policies.registry import PLACES, definition
@@ -105,12 +105,18 @@ class Comparison:
         A row per trace, choice and step of time, each of equal length: `trace`, `choice`, `seconds` (its end,
         after the first event), and what holds there: `held` and `tables` (pages), `pmd_splits` (so far),
         `block_mapped_share`.
+    start : Start
+        What was free when the replays started, where that is the same for all of them; else all.
+    watermarks : Watermarks or None
+        What pressure followed from; None where it was the recorded one.
     """
 
     choices: tuple[str, ...]
     totals: pd.DataFrame = field(repr=False)
     per_trace: pd.DataFrame = field(repr=False)
     curves: pd.DataFrame = field(repr=False)
+    start: Start = ALL_FREE
+    watermarks: Watermarks | None = None
 
     @cached_property
     def changes(self) -> pd.DataFrame:
@@ -164,6 +170,8 @@ class Comparison:
         return {
             "choices": list(self.choices),
             "traces": list(self.traces),
+            **({} if self.start == ALL_FREE else {"start": self.start.code}),
+            **({} if self.watermarks is None else {"watermarks": self.watermarks.to_dict()}),
             "measures": {
                 name: {"unit": one.unit, "over": one.over, "meaning": one.meaning}
                 for name, one in MEASURES.items()
@@ -334,7 +342,9 @@ def compare(
                 progress.advance(len(found))
     finally:
         progress.end()
-    return _together(tuple(choice.label for choice in choices), found)
+    starts = {on_machine.start for _, on_machine, _ in jobs}
+    together = _together(tuple(choice.label for choice in choices), found)
+    return replace(together, start=starts.pop() if len(starts) == 1 else ALL_FREE, watermarks=watermarks)
 
 
 def load_comparison(folder: str | Path) -> Comparison:

@@ -61,6 +61,12 @@ MEASURES: Final[dict[str, Measure]] = {
         "and stay for", "s", "mean",
         "how long such a page stays held: until fewer are held than were up to it, or the next visit",
     ),
+    "visits": Measure(
+        "visits of reclaim", "visits", "sum", "visits of the shrinkers that free memory brought, not the recording"
+    ),
+    "others_failed": Measure(
+        "others' failures", "chunks", "sum", "chunks that the rest of the system wanted and could not have"
+    ),
     "pages_released": Measure("given back", "pages", "sum", "pages given back to the buddy allocator"),
     "alloc_failures": Measure("failed", "pages", "sum", "allocations of page tables that failed"),
     "pages_leaked": Measure(
@@ -139,6 +145,8 @@ def measured(trace: Trace, result: ReplayResult) -> dict[str, float]:
         "held_back_mean": result.mean_cached_pages + tables,
         "held_back_peak": int((states.held + states.tables).max(initial=0)),
         **_after_passes(_passes(trace, result), states),
+        "visits": count.get("kswapd_visits", 0) + count.get("direct_visits", 0),
+        "others_failed": count["background_failures"] + count.get("page_cache_failures", 0),
         "pages_released": count["pages_released"],
         "alloc_failures": count["alloc_failures"],
         "pages_leaked": count.get("pages_leaked", 0),

@@ -23,7 +23,7 @@ from pba.events import OP_BG_ALLOC, OP_BG_FREE
 from pba.trace import corpus
 from pba.trace.table import Trace
 
-FIRST_ID = 1 << 40
+FIRST_ID = 1 << 30
 
 
 def written_out(trace: Trace, result: pba.ReplayResult) -> Trace:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import pba
+from pba.cli.compare import render
 from pba.events import OP_ALLOC, OP_DROP, OP_FREE, OP_SHRINK
 from pba.machine import Machine
 from pba.policies.registry import PLACES
@@ -18,6 +19,7 @@ from pba.probe.compare import QUESTION, parse_choice
 from pba.probe.measures import MEASURES, measured, over_time
 from pba.report.compare_figures import comparison_files, line_of
 from pba.trace.table import Trace
+from tests.traces import sawtooth
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 SMALL = Machine(memory_pages=1 << 15)
@@ -215,3 +217,31 @@ def test_changes_have_intervals_from_five_traces_on() -> None:
     assert changes.loc["mapped_end", "estimate"] == pytest.approx((share["untracked"] - share["v6"]).mean())
     assert found.to_dict()["changes"][0]["measure"] == "pmd_splits"
     assert found.change_rows()[0][0] == "PMD splits"
+
+
+def test_pressure_that_follows_free_memory_is_measured_as_it_came() -> None:
+    trace = sawtooth()
+    marks = pba.Watermarks(min_free_kbytes=2048, page_cache_growth=1 << 24, mglru=True)
+    machine = Machine(memory_pages=1 << 14, start="fragmented:0.5")
+    found = pba.compare(trace, ["v6", "never"], machine, reclaim=marks)
+    assert (found.start.code, found.watermarks) == ("fragmented:0.5:0", marks)
+    assert (found.totals.loc["visits"] > 0).all()
+    result = pba.replay(trace, machine=machine, reclaim=marks, timeline=True)
+    assert result.timeline is not None
+    visited = result.timeline["visited"].to_numpy()
+    assert 0 < visited.sum() <= found.totals.at["visits", "v6"] + 4  # and four of priority 0
+    at = np.flatnonzero(visited)
+    held = result.timeline["nr_cached"].to_numpy()[at]
+    assert found.totals.at["after_passes", "v6"] == pytest.approx(held.mean())
+    text = render(found, 80)
+    assert "half of memory free, 50 % of it outside of whole blocks (seed 0)" in text
+    assert "pressure follows free memory" in text
+    assert found.to_dict()["watermarks"] == marks.to_dict()
+    plain = pba.compare(trace, ["v6"], machine.at_rest)
+    assert plain.totals.at["visits", "v6"] == 0
+    assert {"start", "watermarks"}.isdisjoint(plain.to_dict())
+
+
+def test_watermarks_that_exceed_memory_are_refused_before_anything_is_replayed() -> None:
+    with pytest.raises(pba.PbaError, match="high watermark, 49152 pages, is more than the memory"):
+        pba.compare(sawtooth(), ["v6"], SMALL, reclaim=pba.Watermarks(min_free_kbytes=1 << 17))
