@@ -195,8 +195,8 @@ def _compare_results(results: list[str], output: Path | None, force: bool, as_js
     found = compare_runs(*results)
     print(found.to_json() if as_json else render_results(found))
     if output is not None:
+        from pba.report.outputs import write_files
         from pba.report.side_by_side_figures import run_comparison_files
-        from pba.report.write import write_files
 
         contents = run_comparison_files(found, output)
         write_files(contents, output, force)
@@ -290,7 +290,7 @@ def _changes(head: Sequence[str], changes: Sequence[Sequence[str]], width: int) 
 def _write(found: Comparison, folder: Path, force: bool) -> list[Path]:
     """Write tables and figures; return their files."""
     from pba.report.compare_figures import comparison_files
-    from pba.report.write import write_files
+    from pba.report.outputs import write_files
 
     contents = comparison_files(found, folder)
     write_files(contents, folder, force)

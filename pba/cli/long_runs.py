@@ -57,7 +57,7 @@ def long_runs(
     finally:
         progress.end()
     from pba.report.answer_figures import decay_picture
-    from pba.report.write import picture_contents, write_files
+    from pba.report.outputs import picture_contents, write_files
 
     write_files(picture_contents(decay_picture(found), output / "decay", ("svg",)), output, force=True)
     print(

@@ -70,8 +70,8 @@ def plot(
     are. Files with other contents are replaced with --force alone.
     """
     from pba.errors import PbaError
+    from pba.report.outputs import FIGURE_KINDS, write_pictures
     from pba.report.trace_figures import TRACE_PICTURES, trace_pictures
-    from pba.report.write import FIGURE_KINDS, write_pictures
 
     wanted = tuple(dict.fromkeys(filter(None, (name.strip() for name in formats.split(",")))))
     unknown = [name for name in wanted if name not in FIGURE_KINDS]

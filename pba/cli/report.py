@@ -13,7 +13,7 @@ from pba.errors import OutputError
 from pba.printable import printable
 
 if TYPE_CHECKING:
-    from pba.report.summaries import Found
+    from pba.report.found import Found
 
 FORMS: Final = {
     "letter": "cover-letter.txt", "mmtests": "mmtests.txt", "patch": "thresholds.patch", "json": "summary.json",
@@ -71,8 +71,9 @@ def report(
     """
     from pba.report import write_report
     from pba.report.load import latest, load
+    from pba.report.outputs import refuse_file, write_files
     from pba.report.write import PDF as PDF_FILE
-    from pba.report.write import pdf_report, refuse_file, sendable, write_files
+    from pba.report.write import pdf_report, sendable
 
     if form is not None and form not in (*FORMS, PDF):
         raise OutputError(f"--format {printable(form)}: no such form", "use " + ", ".join((*FORMS, PDF)))

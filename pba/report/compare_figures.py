@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pba.report.axes import spread
 from pba.report.figures import SPLITS, new_figure, settle
+from pba.report.outputs import picture_contents, refuse_file
 from pba.report.style import PATCH, POINT, Picture, style
-from pba.report.write import picture_contents, refuse_file
 from pba.units import fine_percent, number, plural
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pba.errors import StudyError
 from pba.printable import printable
 
 if TYPE_CHECKING:
-    from pba.report.summaries import Found
+    from pba.report.found import Found
 
 KINDS: Final = {
     "run.json": "run", "sweep.json": "sweep", "overview.json": "batch", "comparison.json": "comparison",

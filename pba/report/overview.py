@@ -160,7 +160,7 @@ def write_overview(outcomes: Sequence[Outcome], folder: str | Path) -> list[Path
     OutputError
         If a file cannot be written.
     """
-    from pba.report.write import write_files
+    from pba.report.outputs import write_files
 
     folder = Path(folder)
     rows = rows_of(outcomes, folder)

@@ -14,9 +14,9 @@ from pba.report.axes import spread
 from pba.report.data import THRESHOLDS, write_value
 from pba.report.figures import new_figure, scale_note, settle
 from pba.report.labels import Place, along_steps, on_paper, write_names
+from pba.report.outputs import picture_contents, refuse_file
 from pba.report.style import GRID, SURFACE, Picture, style
 from pba.report.style import PATCH as PATCH_COLOUR
-from pba.report.write import picture_contents, refuse_file
 from pba.study.decision.decision import PATCH, RECOMMENDED
 from pba.units import number
 

@@ -24,14 +24,15 @@ from pba.probe.measures import MEASURES
 from pba.report import write_report
 from pba.report.columns import meaning
 from pba.report.compare_figures import comparison_files
+from pba.report.found import summary_of
 from pba.report.load import latest, load
 from pba.report.mail import MOST_PROSE
 from pba.report.of_batch import Batch
 from pba.report.of_sweep import named_figures
+from pba.report.outputs import write_files
 from pba.report.overview import write_overview
 from pba.report.plain_data import SCHEMA
-from pba.report.summaries import summary_of
-from pba.report.write import pdf_report, write_files
+from pba.report.write import pdf_report
 from pba.study.batch import Outcome
 from pba.study.result import Run
 from pba.study.space import PATCH_POINT, Point
