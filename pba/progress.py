@@ -202,10 +202,10 @@ class Told:
             parts.append(f"{self.name}{drawn} {counted if self.unit else f'{100 * share:.0f} %'}")
         else:
             parts.append(self.name if not done else f"{self.name}: {number(done)} {self.unit}".rstrip())
-        if self.note:
-            parts.append(self.note)
         if left := self._left():
             parts.append(left)
+        if self.note:  # last: a narrow terminal cuts it off
+            parts.append(self.note)
         return printable(", ".join(parts), LONGEST_MESSAGE)
 
     def _left(self) -> str:
@@ -251,7 +251,7 @@ class NotebookLine:
         draws_no_more(self)
         if self._handle is not None:
             self._show()
-            self._handle = None
+            self._handle, self._said = None, []  # what was said stands there; the next line begins anew
 
     def _draw(self) -> None:
         if self._handle is None:

@@ -18,6 +18,8 @@ from pba import shown
 from pba.imports.read import as_trace
 from pba.machine import Machine, Thresholds
 from pba.model import machine_of
+from pba.policies.policy import Policy
+from pba.policies.registry import PLACES, definition
 from pba.probe.watch import Watch, watch
 from pba.progress import SILENT, in_notebook
 from pba.report.replay_figures import KEPT_COLOURS, Front, WatchFigure, watch_picture
@@ -72,7 +74,7 @@ def interact(
     return _still(as_trace(trace), machine, thresholds)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Still:
     """What `interact` returns where there can be no sliders.
 
@@ -89,6 +91,11 @@ class Still:
     thresholds: Thresholds
     watch: Watch
     picture: Picture
+
+    @shown.never_raises
+    def __repr__(self) -> str:
+        """Return the thresholds, the curve, and how to get sliders."""
+        return f"{self.watch!r}\n  {HINT}"
 
     def _repr_html_(self) -> str:
         """Show the figure, and how to get sliders."""
@@ -110,6 +117,8 @@ class Sliders:
         All of it, to be put among other widgets.
     watch : Watch
         What is drawn now.
+    policy : ipywidgets.Dropdown
+        The policy that is replayed; sliders that it has no threshold for are out of use.
     kept : list of Watch
         What stays drawn for comparison: the button "keep" adds the present curve.
     sweep : SweepResult or None
@@ -175,6 +184,10 @@ class Sliders:
         most = watch(self._trace, Thresholds(self.machine.memory_pages, 1, block), self.machine)
         peak = int(most.result.counters["peak_cached"])
         options = [self._options(peak, "unshrinkable_pages"), self._options(MOST_BLOCKS * block, "batch")]
+        self.policy = widgets.Dropdown(
+            options=list(PLACES), value="v6", description="policy", layout=widgets.Layout(width="18em"),
+            style={"description_width": "initial"},
+        )  # fmt: skip
         self.u = widgets.SelectionSlider(
             options=options[0], value=now.unshrinkable_pages, description="U, never taken", **wide
         )
@@ -200,10 +213,16 @@ class Sliders:
         self.bar = widgets.FloatProgress(
             description="front", min=0, max=1, layout=widgets.Layout(width="30%")
         )
+        self.policy.observe(self._on_policy, "value")
         for slider in (self.u, self.m, self.b):
             slider.observe(self._on_move, "value")
         self.along.observe(self._on_front, "value")
-        rows = ([self.u, self.m, self.b], [*buttons, self.along, self.bar], [self._image], [self._chosen])
+        rows = (
+            [self.u, self.m, self.b],
+            [self.policy, *buttons, self.along, self.bar],
+            [self._image],
+            [self._chosen],
+        )
         self.widget = widgets.VBox([widgets.HBox(row) for row in rows])
 
     def _button(self, name: str, does: Any, tooltip: str) -> Any:
@@ -228,7 +247,7 @@ class Sliders:
 
     def keep(self) -> None:
         """Keep the present curve for comparison."""
-        if all(one.thresholds != self.watch.thresholds for one in self.kept):
+        if all(one.called != self.watch.called for one in self.kept):
             self.kept.append(self.watch)
         self._redraw()
 
@@ -245,6 +264,18 @@ class Sliders:
         if not self._is_setting:
             self._moved()
 
+    def _on_policy(self, change: Any) -> None:
+        """Replay under another policy: sliders that it has no threshold for are out of use, and so is v6's front."""
+        takes = definition(change["new"]).thresholds
+        for slider, name in (
+            (self.u, "unshrinkable_pages"),
+            (self.m, "shrink_block_min_pages"),
+            (self.b, "batch"),
+        ):
+            slider.disabled = name not in takes
+        self.along.disabled = change["new"] != "v6" or self.sweep is None
+        self._moved()
+
     def _on_front(self, change: Any) -> None:
         if isinstance(change["new"], Thresholds):
             self.thresholds = change["new"]
@@ -253,7 +284,14 @@ class Sliders:
         """Replay with the thresholds that the sliders stand at, and draw."""
         if self.along.value != self.thresholds:
             self.along.index = 0  # the sliders have left the front
-        self.watch = watch(self._trace, self.thresholds, self.machine)
+        policy = Policy(self.policy.value)
+        takes = set(policy.definition.thresholds)
+        patch = Thresholds.patch(self.machine).to_dict()
+        values = {
+            name: value if name in takes else patch[name] for name, value in self.thresholds.to_dict().items()
+        }
+        given = Thresholds(**values) if takes else None
+        self.watch = watch(self._trace, given, self.machine, policy=policy)
         self._redraw()
 
     def _redraw(self) -> None:
@@ -264,14 +302,24 @@ class Sliders:
 
     def _words(self) -> str:
         """Return what is chosen as Python and the command line take it, and what is kept."""
-        chosen = self.watch.thresholds
+        chosen, policy = self.watch.result.thresholds, self.watch.result.policy
+        if not policy.is_v6:
+            option = f"pba replay --policy {policy.name}"
+            told = [f"<code>{escape(self.watch.called)}</code> &ensp; <code>{escape(option)}</code>"]
+            return "<br>".join([*told, *self._kept_words()])
+        assert chosen is not None  # v6 has them
         option = f"-U {chosen.unshrinkable_pages} -M {chosen.shrink_block_min_pages} -B {chosen.batch}"
         told = [f"<code>pba.{escape(repr(chosen))}</code> &ensp; <code>{option}</code>"]
+        return "<br>".join([*told, *self._kept_words()])
+
+    def _kept_words(self) -> list[str]:
+        """Return a line for each curve that is kept."""
+        told = []
         for at, one in enumerate(self.kept):
             colour, (splits, mean) = KEPT_COLOURS[at % len(KEPT_COLOURS)], one.aims
-            words = f"kept: {one.thresholds}, {plural(splits, 'PMD split')}, {number(mean)} pages"
+            words = f"kept: {one.called}, {plural(splits, 'PMD split')}, {number(mean)} pages"
             told.append(f'<span style="color: {colour}">&#9632;</span> {escape(words)}')
-        return "<br>".join(told)
+        return told
 
     # --- the front -------------------------------------------------------------------------------------
 
@@ -292,7 +340,7 @@ class Sliders:
             self.sweep = found
             self._figure.show_front(Front([step.aims.floats for step in steps]))
             self.along.options = [("choose", ""), *((words, chosen) for chosen, words in self._front)]
-            self.along.disabled = False
+            self.along.disabled = self.policy.value != "v6"
             self.bar.layout.display = "none"
             self._redraw()
 

@@ -120,7 +120,7 @@ def test_what_is_shown_is_what_it_holds(objects: dict[str, Any]) -> None:
     assert usual.decision is not None
     assert usual.decision.words in repr(usual)
     best = usual.points.loc[usual.recommended]
-    assert f"{int(best.pmd_splits)} PMD splits" in repr(usual)
+    assert f"PMD splits {int(best.pmd_splits)}" in repr(usual)
 
 
 def test_the_live_curve_is_the_live_pages_over_time() -> None:

@@ -160,3 +160,24 @@ def test_the_picture_is_a_picture(at_patch: Sliders) -> None:
     pixels = np.asarray(Image.open(io.BytesIO(picture_of(at_patch))))
     assert pixels.shape == (500, 1000, 3)
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 50
+
+
+def test_a_policy_is_chosen_and_disables_what_it_does_not_have(at_patch: Sliders) -> None:
+    before = picture_of(at_patch)
+    at_patch.policy.value = "scattered"
+    try:
+        assert [slider.disabled for slider in (at_patch.u, at_patch.m, at_patch.b, at_patch.along)] == [
+            True
+        ] * 4
+        assert at_patch.watch.result.policy == pba.Policy("scattered")
+        replayed = pba.replay("phone-arm64-16k", policy="scattered")
+        assert at_patch.watch.result.counters == replayed.counters
+        assert picture_of(at_patch) != before
+        assert "--policy scattered" in at_patch._chosen.value
+        at_patch.keep()
+        assert "kept: scattered" in at_patch._chosen.value
+        at_patch.drop_kept()
+    finally:
+        at_patch.policy.value = "v6"
+    assert not any(slider.disabled for slider in (at_patch.u, at_patch.m, at_patch.b))
+    assert picture_of(at_patch) == before

@@ -125,6 +125,8 @@ def _commands() -> Any:
         for parameter in command.get_params(context):
             if getattr(parameter, "is_flag", False):
                 parameter.metavar = ""
+            if parameter.param_type_name == "argument":  # its name says what it is; "<list[str]>" does not
+                parameter.display_type_rich = lambda ctx=None: None
         for below in getattr(command, "commands", {}).values():
             told_plainly(below, context)
 

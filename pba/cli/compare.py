@@ -39,7 +39,7 @@ def compare(
     traces: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[RESULT]... | [TRACE]...",
+            metavar="RESULT|TRACE",
             help="Folders of runs and sweeps, two or more. Or traces: files, names or patterns of recordings "
             "('arm64-*'). Default: all recordings of pba.",
         ),

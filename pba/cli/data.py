@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
 data = typer.Typer(help="List and show the recordings that come with pba.")
 
 JSON = typer.Option("--json", help="Print plain numbers, as JSON.")
-HEAD = ("name", "kernel", "pages", "memory", "length", "events", "passes", "quality", "what ran")
+HEAD: Final = ("name", "kernel", "pages", "memory", "length", "events", "passes", "what ran")
+ALIGN: Final = "lllrrrrl"
+WIDTH: Final = 100
+"""Columns of the table; fewer where a terminal has fewer."""
+NARROW: Final = ("name", "pages", "memory", "events", "passes", "what ran")
+"""The columns that a narrow terminal gets."""
 
 
 @data.command("list")
@@ -32,8 +38,43 @@ def list_(as_json: Annotated[bool, JSON] = False) -> None:
     if as_json:
         print(json.dumps([recording.to_dict() for recording in found], indent=2))
         return
-    text = columns([HEAD, *map(_row, found)], "lllrrrrll")
-    print(_cut(text) if sys.stdout.isatty() else text)
+    width = min(WIDTH, shutil.get_terminal_size().columns) if sys.stdout.isatty() else WIDTH
+    print(render_list(found, width))
+
+
+def render_list(found: Sequence[Recording], width: int) -> str:
+    """Return a table with a line for each recording, and under it what must be known of their quality."""
+    wanted = HEAD if width >= WIDTH else NARROW
+    at = [HEAD.index(name) for name in wanted]
+    rows = [[row[place] for place in at] for row in (HEAD, *map(_row, found))]
+    table = columns(rows, "".join(ALIGN[place] for place in at)).split("\n")
+    lines = [line if len(line) <= width else line[: width - 3].rstrip() + "..." for line in table]
+    notes = [textwrap.fill(note, width, subsequent_indent="  ") for note in _notes(found)]
+    return "\n".join(
+        [*lines, "", *notes, "pba data show NAME says what ran, and how far a recording can be trusted."]
+    )
+
+
+def _notes(found: Sequence[Recording]) -> list[str]:
+    """Return what must be known of the recordings' quality: who lost events, who was held against what."""
+    known: dict[str, list[str]] = {}
+    for one in found:
+        quality = one.metadata.quality
+        if quality.lost_events:
+            known.setdefault(f"{number(quality.lost_events)} events lost", []).append(one.name)
+        if quality.truth is None:
+            known.setdefault("not held against the kernel's own list of page tables", []).append(one.name)
+        if one.metadata.start_is_unknown:
+            known.setdefault("pages live at the start unknown", []).append(one.name)
+    held = [one.metadata.quality.truth for one in found if one.metadata.quality.truth is not None]
+    notes = [f"{told}: {', '.join(names)}" for told, names in known.items()]
+    if held:
+        least = [
+            fine_percent(min(getattr(truth, what) for truth in held)) for what in ("recall", "precision")
+        ]
+        others = "of the others" if len(held) < len(found) else "of all"
+        notes.append(f"{others} recall is at least {least[0]} and precision {least[1]}")
+    return notes
 
 
 @data.command()
@@ -61,26 +102,13 @@ def _row(recording: Recording) -> Sequence[str]:
     known = recording.metadata
     page_size, pages = known.page_size_kib, known.memory_pages
     memory = "?" if page_size is None or pages is None else memory_words(pages, page_size)
-    truth = known.quality.truth
-    checked = "not held against truth"
-    if truth is not None:
-        checked = f"recall {fine_percent(truth.recall)}, precision {fine_percent(truth.precision)}"
-    if known.start_is_unknown:
-        checked += ", live at the start unknown"
     return (
         recording.name,
-        " ".join(filter(None, (known.kernel, known.architecture))) or "?",
+        known.kernel or "?",
         "?" if page_size is None else f"{page_size} KiB",
         memory,
         format_time(known.duration_ns),
         number(recording.events),
         number(recording.passes),
-        f"{number(known.quality.lost_events)} lost, {checked}",
         recording.what_ran,
     )
-
-
-def _cut(text: str) -> str:
-    """Return lines no longer than the terminal is wide."""
-    width = shutil.get_terminal_size().columns
-    return "\n".join(line if len(line) <= width else line[: width - 1] + "…" for line in text.split("\n"))

@@ -30,7 +30,7 @@ FITTING = "Like a recording"
 def generate(
     workload: Annotated[
         str | None,
-        typer.Argument(metavar="[WORKLOAD]", help="Which; alone it shows what it is and its parameters."),
+        typer.Argument(metavar="WORKLOAD", help="Which; alone it shows what it is and its parameters."),
     ] = None,
     output: Annotated[
         Path | None,

@@ -26,7 +26,7 @@ def report(
     folder: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[FOLDER]",
+            metavar="FOLDER",
             help="Folder of a run, a sweep, a comparison (pba compare -o), or of a batch's overview. Default: the "
             "latest of them in runs/, sweeps/ and plots/.",
         ),

@@ -36,7 +36,7 @@ def sweep(
     traces: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[TRACE]...",
+            metavar="TRACE",
             help="Trace files, names or patterns of recordings ('arm64-*'). Default: all recordings of pba.",
         ),
     ] = None,

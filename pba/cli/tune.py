@@ -23,7 +23,7 @@ def tune(
     studies: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[STUDY|TRACE]...",
+            metavar="STUDY|TRACE",
             help="A study: its file (TOML), or the name of one of pba's (pba study list). Or traces: files, names "
             "or patterns of recordings. Default: the study quickstart.",
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +15,7 @@ from pba.errors import PbaError
 from pba.imports.read import as_trace
 from pba.kernel.replay import Windows
 from pba.machine import Machine, Thresholds
+from pba.policies.policy import Policy
 from pba.results import ReplayResult
 from pba.sparkline import sparkline, sparkline_svg
 from pba.units import number, plural
@@ -56,6 +57,9 @@ class Watch:
         A row per window: `seconds`, then how many managed blocks there are of which so much is in use, the
         rest being cached: `none in use` (could be released whole), `up to 1/4`, `up to 1/2`, `up to 3/4`,
         `more`, `all in use`. With 64 KiB pages no block is managed.
+
+    Of a policy other than v6, `over_time` has no `outside_blocks`, `pages_released` and `passes`, `cached` is what it
+    holds protected and unused, and `blocks` has no block: what a policy tracks is its own.
     """
 
     result: ReplayResult
@@ -64,9 +68,16 @@ class Watch:
 
     @property
     def thresholds(self) -> Thresholds:
-        """The thresholds that were replayed."""
-        assert self.result.thresholds is not None  # v6 has them
-        return self.result.thresholds
+        """The thresholds that were replayed; the patch's for a policy without any."""
+        return self.result.thresholds or Thresholds.patch(self.result.machine)
+
+    @property
+    def called(self) -> str:
+        """What was replayed, in short: the thresholds, and the policy where it is not v6."""
+        policy = self.result.policy
+        if policy.is_v6:
+            return str(self.thresholds)
+        return str(policy) if self.result.thresholds is None else f"{policy}, {self.thresholds}"
 
     @property
     def aims(self) -> tuple[int, float]:
@@ -90,7 +101,7 @@ class Watch:
         cached = self.over_time["cached"].tolist()
         splits, mean = self.aims
         told = f"{plural(splits, 'PMD split')}, {number(mean)} pages cached on average"
-        head = f"Watch of {shown.named(self.result.trace_name)!r} with {self.thresholds}: {told}"
+        head = f"Watch of {shown.named(self.result.trace_name)!r} with {self.called}: {told}"
         return shown.lines(
             head, [f"cached pages {sparkline(cached)} {number(min(cached))} to {number(max(cached))}"]
         )
@@ -109,7 +120,7 @@ class Watch:
         ]
         splits, mean = self.aims
         told = [("PMD splits", number(splits)), ("cached pages on average", number(mean))]
-        title = f"{shown.named(self.result.trace_name)}: {self.thresholds} on {self.result.machine}"
+        title = f"{shown.named(self.result.trace_name)}: {self.called} on {self.result.machine}"
         return shown.html(title, shown.pairs(told, curves))
 
 
@@ -119,6 +130,7 @@ def watch(
     machine: Machine | None = None,
     *,
     windows: int = WINDOWS,
+    policy: str | Policy | None = None,
 ) -> Watch:
     """Replay a trace and return what it shows over time.
 
@@ -132,6 +144,8 @@ def watch(
         The machine; by default the one that the trace was recorded on (`pba.machine_of`).
     windows : int
         Into how many equal windows of time to cut the trace, 1 to 100,000.
+    policy : str or Policy, optional
+        How page tables are protected; v6 by default.
 
     Returns
     -------
@@ -150,6 +164,9 @@ def watch(
     trace = as_trace(trace)
     edges, ends = windows_asked(trace, windows)
     machine = machine or model.machine_of(trace)
+    chosen = Policy.of(policy)
+    if not chosen.is_v6:
+        return _under(chosen, trace, thresholds, machine, edges, np.concatenate([[0], ends]))
     result, found = model.replay_windows(trace, thresholds or Thresholds.patch(machine), machine, ends)
     return watch_of(result, edges, found)
 
@@ -179,3 +196,31 @@ def watch_of(result: ReplayResult, edges: NDArray[np.float64], found: Windows) -
         pd.DataFrame({"seconds": edges[1:], **dict(zip(OVER_TIME, found.rows.T, strict=True))}),
         pd.DataFrame({"seconds": edges[1:], **dict(zip(BLOCKS, found.blocks.T, strict=True))}),
     )
+
+
+def _under(
+    policy: Policy,
+    trace: Trace,
+    thresholds: Thresholds | None,
+    machine: Machine,
+    edges: NDArray[np.float64],
+    bounds: NDArray[np.int64],
+) -> Watch:
+    """Replay under a policy other than v6, and cut its timeline into windows."""
+    import pandas as pd
+
+    result = model.replay(trace, thresholds, machine, policy=policy, timeline=True)
+    assert result.timeline is not None
+    states = result.timeline.drop(columns="time_ns").to_numpy(np.int64)
+    names = [str(name) for name in result.timeline.columns[1:]]
+    last = np.maximum(bounds[1:] - 1, 0)  # a window without an event is as the one before it ended
+    held = states[:, names.index("nr_cached")]
+    table = pd.DataFrame({"seconds": edges[1:], "cached": held[last]})
+    first = np.maximum(bounds[:-1] - 1, 0)  # a window begins as the one before it ended
+    spans = list(zip(first.tolist(), (last + 1).tolist(), strict=True))
+    table["least_cached"] = [int(held[begin : max(end, begin + 1)].min()) for begin, end in spans]
+    table["most_cached"] = [int(held[begin : max(end, begin + 1)].max()) for begin, end in spans]
+    for name in ("live_pages", "pud_splits", "contpmd_splits", "pmd_splits", "contpte_splits"):
+        table[name.removesuffix("_pages")] = states[last, names.index(name)]
+    blocks = pd.DataFrame({"seconds": edges[1:], **{name: np.zeros(len(last), np.int64) for name in BLOCKS}})
+    return Watch(replace(result, timeline=None), table, blocks)

@@ -58,8 +58,8 @@ def curve_of(watch: Watch) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 def _name(watch: Watch) -> str:
     """Return what a replay is called in a legend."""
-    is_patch = watch.thresholds == Thresholds.patch(watch.result.machine)
-    return "patch" if is_patch else str(watch.thresholds)
+    is_patch = watch.thresholds == Thresholds.patch(watch.result.machine) and watch.result.policy.is_v6
+    return "patch" if is_patch else watch.called
 
 
 def round_up(value: int) -> int:
@@ -287,7 +287,7 @@ class WatchFigure:
             before, cached = (f" ({self._name}: {number(value)})" for value in self.behind.aims)
         name = printable(watch.result.trace_name, 40)
         told = f"{plural(splits, 'PMD split')}{before}, {number(mean)} pages cached on average{cached}"
-        self.figure.suptitle(f"{name}, {watch.thresholds}: {told}", x=0.01, ha="left")
+        self.figure.suptitle(f"{name}, {watch.called}: {told}", x=0.01, ha="left")
 
     def _write_legends(self) -> None:
         if borrowed() is not None:

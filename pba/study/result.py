@@ -235,7 +235,7 @@ class Run:
 
     def _words_of(self, at: int) -> str:
         row: Any = self.points.loc[at]
-        aims = ", ".join(f"{number(float(row[aim.name]))} {aim.title}" for aim in self.aims)
+        aims = ", ".join(f"{aim.title} {number(float(row[aim.name]))}" for aim in self.aims)
         return (
             " ".join(
                 f"{letter}={int(row[name])}" for letter, name in zip("UMB", THRESHOLD_NAMES, strict=True)

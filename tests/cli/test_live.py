@@ -28,7 +28,7 @@ def test_sparse_lines_where_there_is_no_terminal() -> None:
     line.end()
     lines = stream.getvalue().splitlines()
     assert len(lines) == 3
-    assert lines[0] == "replaying 25/100 points, best\\x1b 3, 30 s left"
+    assert lines[0] == "replaying 25/100 points, 30 s left, best\\x1b 3"
     assert "\x1b" not in stream.getvalue()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from pba.probe.watch import BLOCKS, OVER_TIME
 from pba.report.replay_figures import WatchFigure, curve_of, round_up
 from tests.study.study_fixture import make_trace
 from tests.traces import sawtooth
+
+VECTORS = Path(__file__).parents[1] / "vectors"
 
 MACHINES = [pba.Machine(4, 16384), pba.Machine(16, 4096), pba.Machine(64, 8192)]
 SPLITS = ("pud_splits", "contpmd_splits", "pmd_splits", "contpte_splits")
@@ -174,3 +177,28 @@ def test_windows_are_those_of_single_events() -> None:
         watched.over_time["cached"].tolist() == told.timeline["nr_cached"].to_numpy()[bounds[1:] - 1].tolist()
     )
     assert watched.blocks[list(BLOCKS)].to_numpy().any()
+
+
+@pytest.mark.parametrize("policy", ["whole-blocks-only", "scattered"])
+def test_a_replay_under_another_policy_is_that_of_replay(policy: str) -> None:
+    path = VECTORS / "pressure.events.gz"
+    machine = pba.Machine(memory_pages=1 << 15)
+    found = pba.watch(path, machine=machine, windows=50, policy=policy)
+    result = pba.replay(path, machine=machine, policy=policy, timeline=True)
+    assert found.result.counters == result.counters
+    table, timeline = found.over_time, result.timeline
+    assert timeline is not None
+    assert table["cached"].iloc[-1] == timeline["nr_cached"].iloc[-1]
+    assert table["pmd_splits"].iloc[-1] == result.counters["pmd_splits"]
+    seconds = (timeline["time_ns"] - timeline["time_ns"].iloc[0]) / 1e9
+    before = 0.0
+    for at, row in enumerate(table.to_dict("records")):
+        is_last = at == len(table) - 1
+        inside = timeline[(seconds >= before) & ((seconds < row["seconds"]) | is_last)]["nr_cached"]
+        if len(inside):
+            assert row["cached"] == inside.iloc[-1]
+            assert row["least_cached"] <= inside.min() and inside.max() <= row["most_cached"]
+            assert row["least_cached"] in timeline["nr_cached"].to_numpy()
+        before = row["seconds"]
+    assert policy in found.called
+    assert policy in pba.plot_watch(found).title
