@@ -96,6 +96,8 @@ def _symlog(axes: Axes, which: str, first: float, high: float) -> None:
 def _linear(axes: Axes, which: str, low: float, high: float, from_zero: bool, whole: bool) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+    if _axis(axes, which).get_scale() != "linear":  # of what was drawn before on the same axes
+        axes.set(**{f"{which}scale": "linear"})
     steps = [1, 2, 5, 10] if whole else [1, 2, 2.5, 5, 10]
     ticks = MaxNLocator(nbins=6 if which == "x" else 5, steps=steps, integer=whole)
     _axis(axes, which).set_major_locator(ticks)

@@ -138,4 +138,5 @@ def test_every_recording_says_what_ran(capsys: pytest.CaptureFixture[str]) -> No
         }
         assert recording.metadata.kernel
     assert run(["data", "list"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == len(found) + 1
+    table, _ = capsys.readouterr().out.split("\n\n")
+    assert len(table.splitlines()) == len(found) + 1
