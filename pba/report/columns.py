@@ -26,6 +26,8 @@ COLUMNS: Final[dict[str, str]] = {
     "role": "what the point is called, if anything",
     "points": "points of the grid that share the outcome",
     "trace": "recording",
+    "page_size_kib": "base page of its machine, KiB",
+    "memory_pages": "memory of its machine, pages",
     "silent": "why no threshold changes anything there; empty where one does",
     "across": "threshold along x",
     "up": "threshold along y",
