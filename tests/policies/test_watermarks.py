@@ -150,7 +150,8 @@ RIVALS: dict[str, tuple[Policy, type[Rival], type[RivalRun], dict[str, Any]]] = 
     "freetype": (Policy("freetype"), Freetype, FreetypeRun, {}),
     "freetype fallback": (Policy("freetype", fallback=True), Freetype, FreetypeRun, {"fallback": True}),
 }
-NAMES = [*VARIANTS, *RIVALS]
+NAMES = [*VARIANTS, *RIVALS] if config.DISABLE_JIT else ["v6", "untracked", "freetype"]
+"""Compiling a policy under reclaim takes a minute, so that most of them are held against their references without."""
 
 
 class Side:
