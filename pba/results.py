@@ -67,7 +67,7 @@ RIVAL_SHARES: Final = (
     "events", "allocs", "frees", "alloc_failures", "refills_block", "refills_mid", "refills_min",
     "refill_failures", "protect_calls", "protect_pages", "unprotect_calls", "unprotect_pages", "pud_splits",
     "contpmd_splits", "pmd_splits", "contpte_splits", "split_table_pages", "shrink_calls", "scan_calls",
-    "scan_stops", "pages_released", "background_failures",
+    "scan_stops", "whole_blocks_released", "pages_released", "background_failures",
 )  # fmt: skip
 """Counters of v6 that policies without its allocator share."""
 

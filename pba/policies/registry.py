@@ -25,6 +25,8 @@ PLACES: Final[dict[str, str]] = {
     "scattered": "scattered",
     "pte-mapped": "pte_mapped",
     "freetype": "freetype",
+    "grouped": "grouped",
+    "unmapped-buddy": "unmapped_buddy",
 }
 """Every policy by its name, and the module that defines it: loaded, and compiled, when it is first used."""
 

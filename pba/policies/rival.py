@@ -210,11 +210,7 @@ def rival_stretch(state: State, holders: Holders, events: Events, first: Int, en
     return at
 
 
-WITHOUT_SHRINKER: Final = {
-    pba_init: boots_with_nothing,
-    do_shrink_slab: no_visit,
-    drop_slab: no_drop,
-    laid_out: nothing_listed,
-    replay_stretch: rival_stretch,
-}
-"""What a rival that caches nothing puts in place of v6's, beside its allocation and free."""
+RIVAL: Final = {pba_init: boots_with_nothing, laid_out: nothing_listed, replay_stretch: rival_stretch}
+"""What every rival puts in place of v6's, beside its allocation and free."""
+WITHOUT_SHRINKER: Final = RIVAL | {do_shrink_slab: no_visit, drop_slab: no_drop}
+"""And what one puts there that caches nothing."""

@@ -183,7 +183,7 @@ def chunks_of(count: dict[str, Any], is_rival: bool) -> dict[str, int]:
     return {
         "no_block": smaller + count.get("convert_failed", 0),
         "refills": refills or count.get("flips_to", 0),
-        "blocks_back": count["flips_from"] if is_rival else count["whole_blocks_released"],
+        "blocks_back": count["whole_blocks_released"] or (count["flips_from"] if is_rival else 0),
     }
 
 

@@ -7,14 +7,12 @@ from typing import Any
 import numpy as np
 
 from pba import model
-from pba.kernel.state import FREE_PAGES, NOT_MANAGED
+from pba.kernel.state import FREE_PAGES, NIL, NOT_MANAGED
 from pba.policies.policy import Policy
-from pba.policies.state import OWN, OWN_LISTS
+from pba.policies.state import NR_LISTED, OWN, OWN_LISTS, RESERVE_PAGES
 from tests.property.compare import KernelRun, assert_same, free_lists
 from tests.property.generate import Scenario
 from tests.reference.rivals import Rival
-
-UNCOUNTED = {"shrink_calls", "scan_calls", "scan_stops", "nr_deferred", "cache_hash"}
 
 
 class RivalRun(KernelRun):
@@ -31,7 +29,7 @@ class RivalRun(KernelRun):
         return {
             **{name: common[name] for name in ("free_lists", "leaves", "contptes", "pages", "background")},
             "own": self.own(),
-            "totals": {name: value for name, value in counted.items() if value and name not in UNCOUNTED},
+            "totals": {name: value for name, value in counted.items() if value and name != "cache_hash"},
         }
 
     def own(self) -> Any:
@@ -59,6 +57,51 @@ class FreetypeRun(RivalRun):
             {block: int(self.state.block_nr_free[block]) for block in flagged},
             free_lists(self.state, OWN_LISTS),
         )
+
+
+class UnmappedRun(RivalRun):
+    """A second buddy allocator, the marks of its blocks, and its pages, free and in use."""
+
+    def own(self) -> Any:
+        """Return its lists, marked blocks, its pages by block, and which of them are not protected."""
+        state = self.state
+        known = state.block_nr_free
+        marked = np.flatnonzero(known >= 0).tolist()
+        counts = np.where(known >= 0, known, NOT_MANAGED - known)
+        nr_owned = {block: int(counts[block]) for block in np.flatnonzero(counts).tolist()}
+        lists = free_lists(state, OWN_LISTS)
+        chunks = [np.arange(page, page + (1 << order)) for order, each in enumerate(lists) for page in each]
+        live = self.holders.page[list(self.slots["A"].values())]
+        pages = np.concatenate([live[live != NIL], *chunks])
+        bare = state.cached[len(state.buddy_order) + pages] == 1
+        return lists, marked, nr_owned, np.sort(pages[bare]).tolist()
+
+    def check_own_counts(self) -> None:
+        """And that the pages of `un` are no free pages of the page allocator."""
+        super().check_own_counts()
+        lists = free_lists(self.state)
+        assert self.state.vars[FREE_PAGES] == sum(len(chunks) << order for order, chunks in enumerate(lists))
+
+
+class GroupedRun(RivalRun):
+    """A list, a reserve, and which pages of both and of those in use are not protected."""
+
+    def own(self) -> Any:
+        """Return the list from its head, the reserve, and its pages that are not protected."""
+        state, known = self.state, self.state.vars
+        pages = len(state.buddy_order)
+        listed = state.cached[: known[NR_LISTED]]
+        reserve = state.cached[pages : pages + known[RESERVE_PAGES]]
+        live = self.holders.page[list(self.slots["A"].values())]
+        ours = np.concatenate([listed, live[live != NIL]])
+        bare = ours[state.buddy_prev[ours] == 1] if self.policy.parameters["mode"] == "posted" else ours[:0]
+        return listed.tolist(), reserve.tolist(), np.sort(bare).tolist()
+
+    def check_own_counts(self) -> None:
+        """And that both are what is laid out to be hashed."""
+        super().check_own_counts()
+        listed, reserve, _ = self.own()
+        assert self.cached()[::-1].tolist() == [*listed, *reserve]
 
 
 def run_rival(scenario: Scenario, run: RivalRun, reference: Rival) -> Rival:

@@ -107,8 +107,8 @@ def replayed(trace: Trace, policy: str, **arguments: Any) -> tuple[ReplayResult,
 
 
 def assert_above(trace: Trace, machine: pba.Machine, policy: str, found: dict[str, float]) -> int:
-    """Hold a policy against the floor; return at how many floors it was held. What it failed to serve is not told."""
-    if found["alloc_failures"] or found["pages_leaked"] or not len(trace):
+    """Hold a policy against the floor; return at how many floors it was held. What it did not serve is not told."""
+    if found["alloc_failures"] or found["pages_leaked"] or found["unprotected"] or not len(trace):
         return 0
     is_at_visits = policy not in AT_ONCE and not (policy == "freetype" and found["blocks_back"])
     ways: tuple[floors.GivesBack, ...] = floors.WAYS if is_at_visits else ("any",)
