@@ -97,7 +97,8 @@ def _compared() -> pba.Comparison:
 def policies() -> str:
     """Return the policies that answer the question, a row each, with the figures that matter most."""
     wanted = (
-        "v6", "v6+collapse", "untracked", "whole-blocks-only", "scattered", "pte-mapped", "freetype",
+        "v6", "v6+collapse", "untracked", "whole-blocks-only", "scattered", "pte-mapped", "freetype", "grouped",
+        "unmapped-buddy",
     )  # fmt: skip
     measures = ("pmd_splits", "mapped_end", "tlb_flushes", "held_back_mean")
     heads = ("PMD splits", "block-mapped at the end, %", "TLB flushes", "pages held back")
@@ -119,7 +120,7 @@ TABLES: Final = {
     ),
     "Memory, and what failed": (
         "held_mean", "held_peak", "held_back_mean", "held_back_peak", "after_passes", "stay_seconds",
-        "alloc_failures", "pages_leaked", "no_block", "unprotected",
+        "alloc_failures", "pages_leaked", "no_block", "unprotected", "visits", "others_failed",
     ),
 }  # fmt: skip
 """The tables of all policies, and the measures in each; a measure that is 0 for all is left out."""
