@@ -37,7 +37,7 @@ class Stand:
         self.trace, self.policy = trace, policy
         self.machine = pba.machine_of(trace)
         self.thresholds = policy.thresholds_on(self.machine, None)
-        self.state = policies.make_state(policy, self.machine.orders, self.machine.memory_pages)
+        self.state = model.boot_under(policy, self.machine)
         self.kernel = policies.kernel_of(policy.name)
 
     def seconds(self) -> float:

@@ -71,7 +71,7 @@ class UnmappedRun(RivalRun):
         nr_owned = {block: int(counts[block]) for block in np.flatnonzero(counts).tolist()}
         lists = free_lists(state, OWN_LISTS)
         chunks = [np.arange(page, page + (1 << order)) for order, each in enumerate(lists) for page in each]
-        live = self.holders.page[list(self.slots["A"].values())]
+        live = self.holders[0][list(self.slots["A"].values())]
         pages = np.concatenate([live[live != NIL], *chunks])
         bare = state.cached[len(state.buddy_order) + pages] == 1
         return lists, marked, nr_owned, np.sort(pages[bare]).tolist()
@@ -92,7 +92,7 @@ class GroupedRun(RivalRun):
         pages = len(state.buddy_order)
         listed = state.cached[: known[NR_LISTED]]
         reserve = state.cached[pages : pages + known[RESERVE_PAGES]]
-        live = self.holders.page[list(self.slots["A"].values())]
+        live = self.holders[0][list(self.slots["A"].values())]
         ours = np.concatenate([listed, live[live != NIL]])
         bare = ours[state.buddy_prev[ours] == 1] if self.policy.parameters["mode"] == "posted" else ours[:0]
         return listed.tolist(), reserve.tolist(), np.sort(bare).tolist()

@@ -24,16 +24,18 @@ from pba.kernel.watermarks import RECLAIM_COUNTERS, VISITS_AT, ReclaimHolders, W
 from pba.policies.policy import Policy
 from pba.trace.table import Trace
 from tests import watermarks as held_against
-from tests.policies.compare_rivals import FreetypeRun, RivalRun
+from tests.policies.compare_rivals import FreetypeRun, GroupedRun, RivalRun, UnmappedRun
 from tests.property.compare import KernelRun
 from tests.property.generate import Scenario, random_scenario
 from tests.reference import variants
 from tests.reference.allocator import BlockAllocator
 from tests.reference.freetype import Freetype
+from tests.reference.grouped import Grouped
 from tests.reference.machine import Event
 from tests.reference.replay import Replay
 from tests.reference.rivals import PteMapped, Rival, Scattered
 from tests.reference.shrinker import do_shrink_slab
+from tests.reference.unmapped_buddy import UnmappedBuddy
 from tests.reference.watermarks import Reacting, Settings
 from tests.traces import sawtooth
 
@@ -149,6 +151,8 @@ RIVALS: dict[str, tuple[Policy, type[Rival], type[RivalRun], dict[str, Any]]] = 
     "pte-mapped": (Policy("pte-mapped"), PteMapped, RivalRun, {}),
     "freetype": (Policy("freetype"), Freetype, FreetypeRun, {}),
     "freetype fallback": (Policy("freetype", fallback=True), Freetype, FreetypeRun, {"fallback": True}),
+    "grouped": (Policy("grouped"), Grouped, GroupedRun, {}),
+    "unmapped-buddy": (Policy("unmapped-buddy"), UnmappedBuddy, UnmappedRun, {}),
 }
 NAMES = [*VARIANTS, *RIVALS] if config.DISABLE_JIT else ["v6", "untracked", "freetype"]
 """Compiling a policy under reclaim takes a minute, so that most of them are held against their references without."""
