@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from pba._version import __version__
 from pba.errors import MachineError, StudyError, TraceError
 from pba.machine import Machine
-from pba.model import starting_memory
 from pba.printable import printable
 from pba.study.definition import StudyDefinition
 from pba.study.folder import model_hash, sha256_of
@@ -244,6 +243,8 @@ def machine_for(definition: StudyDefinition, trace: Trace, path: Path) -> Machin
     try:
         machine = Machine.from_bytes(page, memory, definition.linear_map, definition.start)
         if machine.start.from_trace:
+            from pba.model import starting_memory  # a finished batch needs none of it
+
             starting_memory(trace, machine)  # refused here, before anything is replayed
         return machine
     except MachineError as error:
