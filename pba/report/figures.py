@@ -59,6 +59,8 @@ if TYPE_CHECKING:
 SPLITS = "PMD splits"
 Places = dict[Place, tuple[str, str]]
 """Names of points and their colours, by their place in the front figure."""
+LAYOUT_DIGITS: Final = 10
+"""Digits of where axes lie in a figure, as shares of its size."""
 MOST_NAMES: Final = 3
 """So many names of points that fall on one place fit beside it."""
 _PATCH_MARK: dict[str, Any] = {
@@ -96,9 +98,16 @@ def new_figure(width: float, height: float, title: str) -> Figure:
 
 
 def settle(figure: Figure) -> None:
-    """Lay the figure out once and for all: each further layout would move things by a hair, and the bytes."""
+    """Lay the figure out once and for all: each further layout would move things by a hair, and the bytes.
+
+    What solves the layout leaves dust in the last digits, by where its objects lie in memory: SVG names its clips
+    after them.
+    """
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
+    for axes in figure.axes:
+        left, bottom, width, height = (round(end, LAYOUT_DIGITS) for end in axes.get_position().bounds)
+        axes.set_position((left, bottom, width, height))
 
 
 # --- the two aims against each other -------------------------------------------------------------------

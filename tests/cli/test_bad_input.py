@@ -311,7 +311,7 @@ def test_a_study_that_cannot_be_read(text: str, tmp_path: Path, complaint: Compl
 
 def test_a_run_folder_that_is_none(tmp_path: Path, complaint: Complaint) -> None:
     assert f"{tmp_path}/none: " in complaint("report", tmp_path / "none")
-    assert "no run.json" in complaint("report", tmp_path)
+    assert "nothing to report: it has none of run.json, sweep.json" in complaint("report", tmp_path)
     write(tmp_path / "run.json", "{")
     assert str(tmp_path) in complaint("report", tmp_path)
 
@@ -553,7 +553,9 @@ def test_a_report_where_nothing_was_tuned(
     complaint: Complaint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert complaint("report") == "pba: there is no run in runs/ (say pba tune, or name a run's folder)"
+    assert complaint("report") == (
+        "pba: there is no run in runs/, sweep in sweeps/ or comparison in plots/ (say pba tune, or name a folder)"
+    )
 
 
 def test_a_process_says_it_in_one_line_too() -> None:
