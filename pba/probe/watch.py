@@ -75,7 +75,7 @@ class Watch:
     def called(self) -> str:
         """What was replayed, in short: the thresholds, and the policy where it is not v6."""
         policy = self.result.policy
-        if policy.is_v6:
+        if policy.name == "v6":
             return str(self.thresholds)
         return str(policy) if self.result.thresholds is None else f"{policy}, {self.thresholds}"
 
@@ -167,8 +167,10 @@ def watch(
     chosen = Policy.of(policy)
     if not chosen.is_v6:
         return _under(chosen, trace, thresholds, machine, edges, np.concatenate([[0], ends]))
-    result, found = model.replay_windows(trace, thresholds or Thresholds.patch(machine), machine, ends)
-    return watch_of(result, edges, found)
+    asked = chosen.thresholds_on(machine, thresholds)
+    assert asked is not None  # v6 has thresholds, and so have its points that have names
+    result, found = model.replay_windows(trace, asked, machine, ends)
+    return watch_of(replace(result, policy=chosen), edges, found)
 
 
 def windows_asked(trace: Trace, windows: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
